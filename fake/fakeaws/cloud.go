@@ -1,0 +1,202 @@
+// Package fakeaws is an AWS account in memory, under the real SDK clients.
+//
+// [Cloud.Config] returns an [aws.Config] that works with every client of the
+// AWS SDK for Go v2. Validation, idempotency tokens, retries, waiters and
+// paginators are the SDK's own and run for real; the answer comes from a small
+// model of the service instead of a socket. Nothing can reach AWS: an
+// operation that is not modelled fails and names itself.
+//
+// The model follows AWS's documented behaviour, with the source beside each
+// rule: states that take time, eventual consistency, client tokens, quotas,
+// error codes. What is assumed is marked as an assumption.
+//
+// # Time
+//
+// Time is package time. On the wall clock the cloud is as slow as its
+// [Delays]; inside a [testing/synctest] bubble the same delays pass at once.
+// The cloud has no goroutine of its own: the state of a resource is a function
+// of the instants recorded for it, worked out when it is read. Only programs in
+// containers run, and [Cloud.Close] ends them.
+//
+// # Determinism
+//
+// Identifiers and faults are derived from the seed, the action, the resource
+// or token it names and how often that was asked, never from the order in
+// which goroutines happen to run. The same program against the same [Config]
+// sees the same cloud.
+package fakeaws
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"regexp"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/smithy-go/middleware"
+)
+
+// Config describes the account. The zero value is account 123456789012 in
+// us-east-1, in which everything happens at once and nothing fails.
+type Config struct {
+	// Region of the account. Empty is us-east-1.
+	Region string
+	// Account is the 12-digit account number. Empty is 123456789012, the one
+	// AWS uses in examples.
+	Account string
+	// Seed chooses identifiers and which calls a [Fault.Rate] strikes.
+	Seed uint64
+	// Delays is how long things take. Zero is at once; see [Realistic] and [Brisk].
+	Delays Delays
+	// Faults are the failures to inject.
+	Faults []Fault
+	// Deny lists actions the credentials may not use ("ec2:RunInstances"), in
+	// the notation of IAM policies with * as a wildcard.
+	Deny []string
+}
+
+// A Cloud is one account in one region. Make it with [New]; all methods are
+// safe for concurrent use.
+type Cloud struct {
+	region, account string
+	seed            uint64
+	delays          Delays
+	faults          []Fault
+	faultActions    []*regexp.Regexp // of faults, by index
+	deny            []*regexp.Regexp
+	handlers        map[reflect.Type]handler
+
+	mu       sync.Mutex // held for one handler at a time, which never blocks
+	epoch    int
+	crashed  chan struct{}
+	asked    map[occurrence]int
+	journal  []Call
+	injected int
+	closed   bool
+	services
+}
+
+// New makes an account. It reports everything wrong with cfg at once.
+func New(cfg Config) (*Cloud, error) {
+	if cfg.Region == "" {
+		cfg.Region = "us-east-1"
+	}
+	if cfg.Account == "" {
+		cfg.Account = "123456789012"
+	}
+	var problems []error
+	if !regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`).MatchString(cfg.Region) {
+		problems = append(problems, fmt.Errorf("region %q: want a name such as us-east-1", cfg.Region))
+	}
+	if !regexp.MustCompile(`^\d{12}$`).MatchString(cfg.Account) {
+		problems = append(problems, fmt.Errorf("account %q: want 12 digits", cfg.Account))
+	}
+	for i, f := range cfg.Faults {
+		if err := f.validate(); err != nil {
+			problems = append(problems, fmt.Errorf("fault %d: %w", i, err))
+		}
+	}
+	if err := cfg.Delays.validate(); err != nil {
+		problems = append(problems, err)
+	}
+	if problems != nil {
+		return nil, fmt.Errorf("fakeaws: %w", errors.Join(problems...))
+	}
+	c := &Cloud{
+		region: cfg.Region, account: cfg.Account, seed: cfg.Seed,
+		delays: cfg.Delays, faults: cfg.Faults,
+		handlers: map[reflect.Type]handler{},
+		crashed:  make(chan struct{}),
+		asked:    map[occurrence]int{},
+	}
+	for _, f := range cfg.Faults {
+		c.faultActions = append(c.faultActions, actionPattern(f.Action))
+	}
+	for _, pattern := range cfg.Deny {
+		c.deny = append(c.deny, actionPattern(pattern))
+	}
+	c.register()
+	return c, nil
+}
+
+// Config returns what a program in this account would get from the SDK's
+// config.LoadDefaultConfig: a region, credentials and the way to the services.
+// Configs handed out before a [Cloud.Crash] fail every call after it.
+func (c *Cloud) Config() aws.Config {
+	c.mu.Lock()
+	process := &process{cloud: c, epoch: c.epoch}
+	c.mu.Unlock()
+	return aws.Config{
+		Region: c.region,
+		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(
+			staticCredentials)),
+		HTTPClient: refusingClient{},
+		APIOptions: []func(*middleware.Stack) error{process.install},
+		RetryMode:  aws.RetryModeStandard,
+		AppID:      "atelier",
+	}
+}
+
+// Region returns the cloud's region.
+func (c *Cloud) Region() string { return c.region }
+
+// Account returns the account's number.
+func (c *Cloud) Account() string { return c.account }
+
+// Crash ends the calling program as far as the account can see: every config
+// and every host connection handed out before fails from now on with
+// [ErrCrashed], as if the process had been killed between two instructions.
+// The account itself, its instances and what runs on them go on. A new
+// program starts from a new [Cloud.Config].
+func (c *Cloud) Crash() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.crash()
+}
+
+// crash is Crash with c.mu held.
+func (c *Cloud) crash() {
+	c.epoch++
+	close(c.crashed)
+	c.crashed = make(chan struct{})
+}
+
+// Crashed returns a channel that is closed at the next [Cloud.Crash], whether
+// it was called or injected by a [Fault]. A test harness ends the program's
+// contexts by it.
+func (c *Cloud) Crashed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.crashed
+}
+
+// Close ends everything that runs in the account and waits for it. Calls fail
+// from then on.
+func (c *Cloud) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	hosts := c.hostLaunchers()
+	c.mu.Unlock()
+	var errs []error
+	for _, h := range hosts {
+		errs = append(errs, h.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// ErrCrashed is what a call fails with when the program that made it has
+// crashed, see [Cloud.Crash]. It is not retried by the SDK.
+var ErrCrashed = errors.New("fakeaws: the program has crashed")
+
+// ErrClosed is what a call fails with after [Cloud.Close].
+var ErrClosed = errors.New("fakeaws: the cloud is closed")
+
+// refusingClient makes sure that no call leaves the process, also if a client
+// is used in a way the model's middleware does not see.
+type refusingClient struct{}
+
+func (refusingClient) Do(r *http.Request) (*http.Response, error) {
+	return nil, fmt.Errorf("fakeaws: refused to send a request to %s", r.URL.Host)
+}

@@ -1,0 +1,90 @@
+package launcher
+
+import (
+	"fmt"
+	"time"
+)
+
+// A Phase is how far a workload has come. Phases only move forward; every
+// phase may move to Exited directly.
+type Phase string
+
+const (
+	// Queued: the intent is recorded; nothing was done for it yet.
+	Queued Phase = "queued"
+	// Provisioning: a host for it is being bought or is booting.
+	Provisioning Phase = "provisioning"
+	// Starting: on its host; the image is pulled, the container created.
+	Starting Phase = "starting"
+	// Running: its process runs.
+	Running Phase = "running"
+	// Stopping: it was asked to end.
+	Stopping Phase = "stopping"
+	// Exited: it ended, or never will begin. Final.
+	Exited Phase = "exited"
+)
+
+// A Status is what a launcher knows of one workload at one moment. The zero
+// value is the mark by which [Launcher.Watch] says that all that was has been
+// told.
+type Status struct {
+	ID     ID
+	Owner  string
+	Labels map[string]string
+	Image  string
+
+	Phase Phase
+	// Reason says why a workload waits (Queued, Provisioning) or ended
+	// (Exited), when there is more to say than the phase: [ErrCapacity],
+	// [ErrOutOfMemory]. Empty for an ordinary exit, whatever its code.
+	Reason Kind
+	// Message is a sentence for people about Reason. It holds no secret.
+	Message string
+	// ExitCode is the process's, 128 plus the signal's number if a signal
+	// ended it. Meaningful in Exited with StartedAt set.
+	ExitCode int
+
+	// Unknown is set while the host does not answer. The other fields then
+	// are the last that was known.
+	Unknown bool
+	// Host names where it runs (an EC2 instance id). Empty before placement.
+	Host string
+	// InstanceType is the EC2 type of the host, if it has one.
+	InstanceType string
+	// Endpoints is the network address, host:port, of each named port as seen
+	// in the host's network. Empty unless Running.
+	Endpoints map[string]string
+
+	// QueuedAt, StartedAt and ExitedAt are when Launch was first called, the
+	// process began and it ended. Zero for what has not happened.
+	QueuedAt, StartedAt, ExitedAt time.Time
+}
+
+// Synced reports whether s is the mark in a Watch and no workload's status.
+func (s Status) Synced() bool { return s.ID == "" }
+
+// exitError tells a finished workload's end in an error.
+type exitError struct{ s Status }
+
+func (e exitError) Error() string {
+	s := e.s
+	text := fmt.Sprintf("it exited with code %d", s.ExitCode)
+	if s.StartedAt.IsZero() {
+		text = "it never started"
+	}
+	if s.Reason != "" {
+		text += ": " + string(s.Reason)
+	}
+	if s.Message != "" {
+		text += ": " + s.Message
+	}
+	return text
+}
+
+// Unwrap makes the exit's reason testable with errors.Is.
+func (e exitError) Unwrap() error {
+	if e.s.Reason == "" {
+		return nil
+	}
+	return e.s.Reason
+}
