@@ -24,8 +24,8 @@ const (
 	Exited Phase = "exited"
 )
 
-// A Status is what a launcher knows of one workload at one moment. The zero
-// value is the mark by which [Launcher.Watch] says that all that was has been
+// A Status is what a launcher knows of one workload at one moment. Its maps are
+// shared with other readers and not to be changed. The zero value is the mark by which [Launcher.Watch] says that all that was has been
 // told.
 type Status struct {
 	ID     ID

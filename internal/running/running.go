@@ -21,24 +21,25 @@ var ErrAlreadyRunning = errors.New("already running")
 // A Gate is open while a component's Run is active. The zero value is closed.
 type Gate struct {
 	mu   sync.Mutex
-	open chan struct{} // closed while running; nil if never asked for
-	on   bool
+	open chan struct{}   // closed while running; nil if nobody waits for it
+	life context.Context // ends with the present Run; nil while closed
 }
 
 // Enter opens the gate for the time of one Run and returns what closes it.
 func (g *Gate) Enter() (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.on {
+	if g.life != nil {
 		return nil, ErrAlreadyRunning
 	}
-	g.on = true
+	life, end := context.WithCancel(context.Background())
+	g.life = life
 	close(g.channel())
 	return func() {
 		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.on = false
-		g.open = nil
+		g.open, g.life = nil, nil
+		g.mu.Unlock()
+		end()
 	}, nil
 }
 
@@ -63,6 +64,24 @@ func (g *Gate) Wait(ctx context.Context) error {
 		return ctx.Err()
 	case <-timer.C:
 		return ErrNotRunning
+	}
+}
+
+// Bind returns a context that ends with ctx and, with ErrNotRunning as its
+// cause, when the present Run does. It is for what must not outlive a Run.
+func (g *Gate) Bind(ctx context.Context) (bound context.Context, cancel func()) {
+	g.mu.Lock()
+	life := g.life
+	g.mu.Unlock()
+	bound, end := context.WithCancelCause(ctx)
+	if life == nil {
+		end(ErrNotRunning)
+		return bound, func() {}
+	}
+	stop := context.AfterFunc(life, func() { end(ErrNotRunning) })
+	return bound, func() {
+		stop()
+		end(nil)
 	}
 }
 

@@ -81,7 +81,7 @@ func (h *Hub[K, V]) All() []V {
 }
 
 // Changes yields the present value of every key that matches, then the zero V
-// once as a mark, then each change until ctx ends, whose error is the last
+// once as a mark, then each change until ctx ends, whose cause is the last
 // element.
 func (h *Hub[K, V]) Changes(ctx context.Context, match func(K, V) bool) iter.Seq2[V, error] {
 	return func(yield func(V, error) bool) {
@@ -103,7 +103,7 @@ func (h *Hub[K, V]) Changes(ctx context.Context, match func(K, V) bool) iter.Seq
 		for {
 			select {
 			case <-ctx.Done():
-				yield(zero, ctx.Err())
+				yield(zero, context.Cause(ctx))
 				return
 			case <-r.wake:
 			}
