@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	_ "embed"
-	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -46,7 +45,7 @@ func load(gz []byte) (*Catalog, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	b.Grow(int(binary.LittleEndian.Uint32(gz[len(gz)-4:])) + bytes.MinRead) // gzip ends with the size
+	b.Grow(8 * len(gz)) // more than it was compressed by
 	if _, err := b.ReadFrom(r); err != nil {
 		return nil, err
 	}

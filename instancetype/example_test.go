@@ -71,7 +71,7 @@ func ExampleCatalog_Check() {
 	// Output:
 	// 512 MiB of memory, at least 4096 required
 	// architecture is x86_64, arm64 required
-	// not among those allowed: r5.*
+	// not among those allowed, ["r5.*"]
 }
 
 func ExampleMoney_Over() {

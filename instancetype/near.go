@@ -23,6 +23,9 @@ func (c *Catalog) near(name string) []string {
 	family, _, _ := strings.Cut(name, ".")
 	for i := range c.types {
 		t := &c.types[i]
+		if apart := len(name) - len(t.Name); t.Family != family && (apart > slips || -apart > slips) {
+			continue
+		}
 		k := candidate{t.Name, distance(name, t.Name), common(name, t.Name)}
 		if k.distance <= slips {
 			nearby = append(nearby, k)

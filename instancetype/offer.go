@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // An Offer is an instance type that meets [Requirements].
@@ -20,27 +19,41 @@ type Offer struct {
 // Offers returns the types that meet r, cheapest first: by price; of equal
 // price the one with more CPUs, then memory; then by name. Types whose price
 // in the region is unknown come last, smallest first, and only if r sets no
-// MaxPerHour. If r is not valid there are none, and [Requirements.Validate]
+// MaxPerHour; in a region of which the catalog has no prices those are all. If r is not valid there are none, and [Requirements.Validate]
 // says why.
 func (c *Catalog) Offers(region string, r Requirements) []Offer {
 	if r.Validate() != nil {
 		return nil
 	}
-	var offers []*Offer // pointers, for an Offer is large to sort
+	var met []int // places in c.types, for an Offer is large to sort
 	for i := range c.types {
-		o := c.offer(i, region)
-		met := true
-		r.refuse(&o, func(string, ...any) { met = false })
-		if met {
-			offers = append(offers, &o)
+		o, ok := c.offer(i, region), true
+		r.refuse(&o, func(string, ...any) { ok = false })
+		if ok {
+			met = append(met, i)
 		}
 	}
-	slices.SortFunc(offers, compare)
-	sorted := make([]Offer, len(offers))
-	for i, o := range offers {
-		sorted[i] = *o
+	row := c.quotes[region]
+	slices.SortFunc(met, func(i, j int) int {
+		a, b := &c.types[i], &c.types[j]
+		var p, q Money
+		if row != nil {
+			p, q = row[i].perHour, row[j].perHour
+		}
+		size := cmp.Or(cmp.Compare(a.VCPUs, b.VCPUs), cmp.Compare(a.MemoryMiB, b.MemoryMiB))
+		switch {
+		case p != 0 && q != 0:
+			return cmp.Or(cmp.Compare(p, q), -size, cmp.Compare(i, j))
+		case p != q: // one of them is unknown
+			return cmp.Compare(q, p)
+		}
+		return cmp.Or(size, cmp.Compare(i, j))
+	})
+	offers := make([]Offer, len(met))
+	for k, i := range met {
+		offers[k] = c.offer(i, region)
 	}
-	return sorted
+	return offers
 }
 
 // Check returns nil if the named type meets r in the region: if and only if
@@ -67,18 +80,4 @@ func (c *Catalog) offer(i int, region string) Offer {
 	o := Offer{Type: c.types[i]}
 	o.Price, o.Priced = c.price(i, region)
 	return o
-}
-
-func compare(a, b *Offer) int {
-	size := cmp.Or(cmp.Compare(a.Type.VCPUs, b.Type.VCPUs), cmp.Compare(a.Type.MemoryMiB, b.Type.MemoryMiB))
-	name := strings.Compare(a.Type.Name, b.Type.Name)
-	switch {
-	case a.Priced && b.Priced:
-		return cmp.Or(cmp.Compare(a.Price.PerHour, b.Price.PerHour), -size, name)
-	case a.Priced:
-		return -1
-	case b.Priced:
-		return 1
-	}
-	return cmp.Or(size, name)
 }

@@ -33,7 +33,7 @@ type Requirements struct {
 	// NoBurstable refuses types whose CPU is limited by credits.
 	NoBurstable bool
 	// CurrentGeneration refuses types not known to be what AWS calls current.
-	// Beware: that refuses g5 and p3.
+	// Beware: that refuses m5, r5 and g5.
 	CurrentGeneration bool
 	// BareMetal takes bare metal too. Macs, which are all bare metal, need it.
 	BareMetal bool
@@ -55,7 +55,7 @@ func (r Requirements) Validate() error {
 	}
 	for _, p := range r.Allowed {
 		if !validPattern(p) {
-			bad(`pattern %.40q: want an instance type or a pattern of a-z 0-9 - . *, such as "t3.*"`, p)
+			bad(`pattern %.40q: want an instance type such as "t3.medium" or, with asterisks, a pattern such as "t3.*"`, p)
 		}
 	}
 	if len(problems) == 0 {
@@ -97,25 +97,26 @@ func (r *Requirements) refuse(o *Offer, because func(format string, args ...any)
 		because("%v an hour, at most %v allowed", o.Price.PerHour, r.MaxPerHour)
 	}
 	if len(r.Allowed) > 0 && !slices.ContainsFunc(r.Allowed, func(p string) bool { return matches(p, t.Name) }) {
-		because("not among those allowed: %s", strings.Join(r.Allowed, ", "))
+		because("not among those allowed, %q", r.Allowed)
 	}
 	if r.NoBurstable && t.Burstable {
-		because("CPU is burstable")
+		because("CPU is burstable, which is not wanted")
 	}
 	if r.CurrentGeneration && t.CurrentGeneration != Yes {
 		because("not known to be of the current generation")
 	}
 	if !r.BareMetal && t.BareMetal {
-		because("bare metal")
+		because("bare metal is not asked for")
 	}
 }
 
+// validPattern reports whether p could match a name.
 func validPattern(p string) bool {
 	if p == "system" {
 		return true
 	}
 	p = strings.TrimPrefix(p, "ml.")
-	return p != "" && strings.Trim(p, "abcdefghijklmnopqrstuvwxyz0123456789-.*") == ""
+	return strings.ContainsAny(p, ".*") && strings.Trim(p, "abcdefghijklmnopqrstuvwxyz0123456789-.*") == ""
 }
 
 // matches reports whether an EC2 name fits an EC2 or SageMaker pattern.
@@ -123,16 +124,13 @@ func matches(pattern, name string) bool {
 	if pattern == "system" {
 		pattern, _ = FromSageMaker(pattern)
 	}
-	parts := strings.Split(strings.TrimPrefix(pattern, "ml."), "*")
-	rest, ok := strings.CutPrefix(name, parts[0])
-	if !ok || len(parts) == 1 {
-		return ok && rest == ""
-	}
-	last := len(parts) - 1
-	for _, part := range parts[1:last] { // the leftmost place leaves the most room
-		if _, rest, ok = strings.Cut(rest, part); !ok {
-			return false
+	part, pattern, star := strings.Cut(strings.TrimPrefix(pattern, "ml."), "*")
+	name, ok := strings.CutPrefix(name, part)
+	for ok && star {
+		if part, pattern, star = strings.Cut(pattern, "*"); !star {
+			return strings.HasSuffix(name, part)
 		}
+		_, name, ok = strings.Cut(name, part) // the leftmost place leaves the most room
 	}
-	return strings.HasSuffix(rest, parts[last])
+	return ok && name == ""
 }

@@ -70,8 +70,8 @@ type Type struct {
 	// Burstable is whether CPU beyond a baseline is paid by credits
 	// (BurstablePerformanceSupported).
 	Burstable bool
-	// CurrentGeneration is AWS's own flag. It reads No for types still in wide
-	// use, such as g5.
+	// CurrentGeneration is AWS's own flag. It reads No for types in wide use,
+	// such as m5, r5 and g5.
 	CurrentGeneration Fact
 	// Hibernation is whether an instance can be hibernated.
 	Hibernation Fact

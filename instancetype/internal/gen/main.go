@@ -83,7 +83,7 @@ func compile(dir fs.FS) ([]byte, error) {
 }
 
 func sources(b *bytes.Buffer, dir fs.FS) error {
-	rows, err := read(dir, "sources.csv")
+	rows, err := read(dir, "sources.csv", "source", "as_of")
 	for _, row := range rows {
 		line(b, row["source"], row["as_of"])
 	}
@@ -91,7 +91,11 @@ func sources(b *bytes.Buffer, dir fs.FS) error {
 }
 
 func types(b *bytes.Buffer, dir fs.FS) error {
-	rows, err := read(dir, "instance_types.csv")
+	rows, err := read(dir, "instance_types.csv",
+		"name", "vcpus", "memory_mib", "arch", "gpus", "gpu_name", "gpu_manufacturer", "gpu_memory_mib", "network_gbps",
+		"network_peak_gbps", "ebs_baseline_mbps", "local_storage_gb", "local_storage_disks", "max_enis", "ips_per_eni",
+		"max_branch_enis", "hypervisor", "bare_metal", "burstable", "current_generation", "hibernation_supported",
+		"spot_supported", "spec_source")
 	if err != nil {
 		return err
 	}
@@ -130,7 +134,7 @@ func types(b *bytes.Buffer, dir fs.FS) error {
 // prices leaves out what is not in US dollars, which Money cannot hold, and
 // three types that the sources price without describing them.
 func prices(b *bytes.Buffer, dir fs.FS) error {
-	rows, err := read(dir, "instance_prices.csv")
+	rows, err := read(dir, "instance_prices.csv", "region", "name", "usd_per_hour", "currency", "source", "as_of")
 	if err != nil {
 		return err
 	}
@@ -200,7 +204,8 @@ func line(b *bytes.Buffer, cells ...string) {
 // A record is a row of a CSV file by column.
 type record map[string]string
 
-func read(dir fs.FS, name string) ([]record, error) {
+// read returns the rows of a CSV file that has the columns.
+func read(dir fs.FS, name string, columns ...string) ([]record, error) {
 	f, err := dir.Open(name)
 	if err != nil {
 		return nil, err
@@ -212,6 +217,11 @@ func read(dir fs.FS, name string) ([]record, error) {
 	}
 	if len(rows) < 2 {
 		return nil, fmt.Errorf("%s: no rows", name)
+	}
+	for _, column := range columns {
+		if !slices.Contains(rows[0], column) {
+			return nil, fmt.Errorf("%s: no column %s", name, column)
+		}
 	}
 	var records []record
 	for _, row := range rows[1:] {
