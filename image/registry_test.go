@@ -1,0 +1,470 @@
+package image_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/atelier-go/atelier/image"
+)
+
+// handlerTransport answers requests by a handler in the same goroutine.
+type handlerTransport struct{ http.Handler }
+
+func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	w := httptest.NewRecorder()
+	in := r.Clone(r.Context())
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	h.ServeHTTP(w, in)
+	response := w.Result()
+	response.Request = r
+	return response, nil
+}
+
+// independentRegistry is a registry that is not ours.
+func independentRegistry() http.RoundTripper {
+	return handlerTransport{registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
+}
+
+// blob is content with what a registry has to be told of it.
+type blob struct {
+	mediaType string
+	body      []byte
+}
+
+func (b blob) descriptor() ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: b.mediaType, Digest: digest.FromBytes(b.body), Size: int64(len(b.body))}
+}
+
+func document(t *testing.T, mediaType string, v any) blob {
+	t.Helper()
+	body, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return blob{mediaType, body}
+}
+
+// single makes the configuration and manifest of an image for one platform
+// with one layer of the given size.
+func single(t *testing.T, os, arch string, layer int64) (config, manifest blob) {
+	t.Helper()
+	config = document(t, ocispec.MediaTypeImageConfig, ocispec.Image{Platform: ocispec.Platform{OS: os, Architecture: arch}})
+	manifest = document(t, ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: config.descriptor(),
+		Layers: []ocispec.Descriptor{{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromString(os + arch), Size: layer}},
+	})
+	return config, manifest
+}
+
+// put uploads to a registry by the distribution protocol.
+func put(t *testing.T, transport http.RoundTripper, repository, name string, b blob) {
+	t.Helper()
+	target := fmt.Sprintf("https://registry.test/v2/%s/manifests/%s", repository, name)
+	method := http.MethodPut
+	if name == "" {
+		target = fmt.Sprintf("https://registry.test/v2/%s/blobs/uploads/?digest=%s", repository, b.descriptor().Digest)
+		method = http.MethodPost
+	}
+	request, err := http.NewRequest(method, target, bytes.NewReader(b.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", b.mediaType)
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusCreated {
+		t.Fatalf("%s %s: %s", method, target, response.Status)
+	}
+}
+
+func resolve(t *testing.T, c *image.Client, name string) (image.Image, error) {
+	t.Helper()
+	ref, err := image.Parse(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Resolve(t.Context(), ref)
+}
+
+func TestResolve(t *testing.T) {
+	transport := independentRegistry()
+	client := image.New(nil, image.Config{Transport: transport})
+
+	amdConfig, amd := single(t, "linux", "amd64", 1000)
+	armConfig, arm := single(t, "linux", "arm64", 5000)
+	winConfig, win := single(t, "windows", "amd64", 90000)
+	_, attestation := single(t, "unknown", "unknown", 1)
+	chart := document(t, ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		Config:    ocispec.Descriptor{MediaType: "application/vnd.cncf.helm.config.v1+json", Digest: amdConfig.descriptor().Digest, Size: 2},
+	})
+	on := func(b blob, os, arch, variant string) ocispec.Descriptor {
+		d := b.descriptor()
+		d.Platform = &ocispec.Platform{OS: os, Architecture: arch, Variant: variant}
+		return d
+	}
+	index := document(t, ocispec.MediaTypeImageIndex, ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		Manifests: []ocispec.Descriptor{
+			on(win, "windows", "amd64", ""), on(arm, "linux", "arm64", "v8"), on(amd, "linux", "amd64", ""),
+			on(win, "linux", "arm", "v7"), on(win, "linux", "arm", "v6"), on(attestation, "unknown", "unknown", ""), chart.descriptor(),
+		},
+	})
+	list := index
+	list.mediaType = "application/vnd.docker.distribution.manifest.list.v2+json"
+	dockerAMD := amd
+	dockerAMD.mediaType = "application/vnd.docker.distribution.manifest.v2+json"
+	empty := document(t, ocispec.MediaTypeImageIndex, ocispec.Index{Manifests: []ocispec.Descriptor{on(attestation, "unknown", "unknown", "")}})
+	for _, b := range []blob{amdConfig, armConfig, winConfig} {
+		put(t, transport, "a/ide", "", b)
+	}
+	for _, b := range []blob{amd, arm, win, attestation, chart} {
+		put(t, transport, "a/ide", b.descriptor().Digest.String(), b)
+	}
+	for name, b := range map[string]blob{
+		"index": index, "list": list, "amd": amd, "docker": dockerAMD, "win": win, "chart": chart, "empty": empty,
+		"broken": {ocispec.MediaTypeImageManifest, []byte(`{"config":1}`)},
+		"text":   {"text/plain", []byte(`hello`)},
+	} {
+		put(t, transport, "a/ide", name, b)
+	}
+
+	full := []image.Platform{{"linux", "amd64"}, {"linux", "arm"}, {"linux", "arm64"}, {"windows", "amd64"}}
+	armSize := 5000 + armConfig.descriptor().Size
+	amdSize := 1000 + amdConfig.descriptor().Size
+	for name, want := range map[string]image.Image{
+		"registry.test/a/ide:index": {Platforms: full, Size: armSize, Reference: image.Reference{Digest: index.descriptor().Digest.String()}},
+		"registry.test/a/ide:list":  {Platforms: full, Size: armSize, Reference: image.Reference{Digest: list.descriptor().Digest.String()}},
+		"registry.test/a/ide:amd": {Platforms: []image.Platform{{"linux", "amd64"}}, Size: amdSize,
+			Reference: image.Reference{Digest: amd.descriptor().Digest.String()}},
+		"registry.test/a/ide:docker": {Platforms: []image.Platform{{"linux", "amd64"}}, Size: amdSize,
+			Reference: image.Reference{Digest: amd.descriptor().Digest.String()}},
+		"registry.test/a/ide:win": {Platforms: []image.Platform{{"windows", "amd64"}},
+			Reference: image.Reference{Digest: win.descriptor().Digest.String()}},
+		// The digest decides, whatever the tag beside it says.
+		"registry.test/a/ide:win@" + index.descriptor().Digest.String(): {Platforms: full, Size: armSize,
+			Reference: image.Reference{Digest: index.descriptor().Digest.String()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want.Reference.Registry, want.Reference.Repository = "registry.test", "a/ide"
+			got, err := resolve(t, client, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			again, err := client.Resolve(t.Context(), got.Reference)
+			if diff := cmp.Diff(got, again); err != nil || diff != "" {
+				t.Errorf("by its digest: %v (-by tag +by digest):\n%s", err, diff)
+			}
+		})
+	}
+	for name, want := range map[string]struct {
+		kind    image.Kind
+		mention string
+	}{
+		"registry.test/a/ide:none":       {image.ErrNotFound, "no such tag"},
+		"registry.test/a/ide@" + digestA: {image.ErrNotFound, "no such tag or digest"},
+		"registry.test/a/none:index":     {image.ErrNoRepository, "no such repository"},
+		"registry.test/a/ide:chart":      {image.ErrInvalid, "helm"},
+		"registry.test/a/ide:empty":      {image.ErrInvalid, "no container image"},
+		"registry.test/a/ide:broken":     {image.ErrInvalid, "malformed"},
+		"registry.test/a/ide:text":       {image.ErrInvalid, "text/plain"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := resolve(t, client, name)
+			if !errors.Is(err, want.kind) || !strings.Contains(err.Error(), want.mention) || !strings.Contains(err.Error(), name) {
+				t.Errorf("Resolve = %v, %v; want %s naming the reference and %q", got, err, want.kind, want.mention)
+			}
+			if want.kind == image.ErrNotFound && errors.Is(err, image.ErrNoRepository) {
+				t.Errorf("%v: the repository exists", err)
+			}
+			if want.kind == image.ErrNoRepository && !errors.Is(err, image.ErrNotFound) {
+				t.Errorf("%v: want ErrNotFound, too", err)
+			}
+		})
+	}
+}
+
+func TestResolveRefusesUnparsedReferences(t *testing.T) {
+	client := image.New(nil, image.Config{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		t.Errorf("asked %s", r.URL)
+		return nil, errors.ErrUnsupported
+	})})
+	for _, ref := range []image.Reference{
+		{},
+		{Registry: "docker.io", Repository: "ubuntu", Tag: "latest"}, // want library/ubuntu
+		{Registry: "GHCR.io", Repository: "a/b", Tag: "c"},
+		{Registry: "ghcr.io", Repository: "a/b"},
+		{Registry: "ghcr.io", Repository: "a/../../v2/b", Tag: "c"},
+		{Registry: "ghcr.io", Repository: "a/b", Tag: "c", Digest: "sha256:00"},
+		{Registry: "ghcr.io/a", Repository: "b", Tag: "c"},
+	} {
+		if _, err := client.Resolve(t.Context(), ref); !errors.Is(err, image.ErrInvalid) {
+			t.Errorf("Resolve(%#v): %v, want ErrInvalid", ref, err)
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// answer is a response of a scripted registry.
+func answer(r *http.Request, status int, body string) *http.Response {
+	return &http.Response{
+		StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)), Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r,
+	}
+}
+
+func TestRegistryErrors(t *testing.T) {
+	coded := func(code string) string { return fmt.Sprintf(`{"errors":[{"code":%q,"message":"told"}]}`, code) }
+	for _, c := range []struct {
+		status int
+		body   string
+		want   image.Kind
+	}{
+		{404, coded("NAME_UNKNOWN"), image.ErrNoRepository},
+		{404, coded("MANIFEST_UNKNOWN"), image.ErrNotFound},
+		{404, `404 page not found`, image.ErrNotFound},
+		{404, ``, image.ErrNotFound},
+		{400, coded("NAME_INVALID"), image.ErrInvalid},
+		{400, coded("TAG_INVALID"), image.ErrInvalid},
+		{401, coded("UNAUTHORIZED"), image.ErrDenied},
+		{401, `<html>`, image.ErrDenied},
+		{403, coded("DENIED"), image.ErrDenied},
+		{403, ``, image.ErrDenied},
+		{429, coded("TOOMANYREQUESTS"), image.ErrThrottled},
+		{429, `slow down`, image.ErrThrottled},
+		{500, coded("SOMETHING_NEW"), image.ErrUnavailable},
+		{503, coded("UNAVAILABLE"), image.ErrUnavailable},
+		{418, ``, image.ErrUnavailable},
+		{404, `{"errors":[{"code":"SOMETHING_NEW"},{"code":"NAME_UNKNOWN"}]}`, image.ErrNoRepository},
+	} {
+		t.Run(fmt.Sprint(c.status, c.body), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				attempts := 0
+				client := image.New(nil, image.Config{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+					attempts++
+					return answer(r, c.status, c.body), nil
+				})})
+				_, err := resolve(t, client, "registry.test/a/b:c")
+				if !errors.Is(err, c.want) {
+					t.Errorf("%v, want %s", err, c.want)
+				}
+				if e, ok := errors.AsType[*image.Error](err); !ok || e.Kind != c.want {
+					t.Errorf("%#v, want an *image.Error of kind %q", err, c.want)
+				}
+				retried := c.status == 429 || c.status >= 500
+				if want := map[bool]int{false: 1, true: 6}[retried]; attempts != want {
+					t.Errorf("%d attempts, want %d", attempts, want)
+				}
+			})
+		})
+	}
+}
+
+// TestRetries proves that a registry that stumbles is asked again, always
+// after the same times.
+func TestRetries(t *testing.T) {
+	for range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			good := independentRegistry()
+			config, manifest := single(t, "linux", "amd64", 1)
+			put(t, good, "a", "", config)
+			put(t, good, "a", "b", manifest)
+			calls := 0
+			client := image.New(nil, image.Config{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				if calls++; calls <= 3 {
+					return answer(r, http.StatusServiceUnavailable, ""), nil
+				}
+				return good.RoundTrip(r)
+			})})
+			began := time.Now()
+			if _, err := resolve(t, client, "registry.test/a:b"); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := time.Since(began), (250+500+1000)*time.Millisecond; got != want {
+				t.Errorf("took %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestContext(t *testing.T) {
+	t.Run("ended before", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		ref, _ := image.Parse("registry.test/a:b")
+		_, err := image.New(nil, image.Config{Transport: independentRegistry()}).Resolve(ctx, ref)
+		if err != context.Canceled {
+			t.Errorf("%v, want context.Canceled itself", err)
+		}
+	})
+	t.Run("ended while waiting to retry", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			client := image.New(nil, image.Config{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				return answer(r, http.StatusBadGateway, ""), nil
+			})})
+			ref, _ := image.Parse("registry.test/a:b")
+			began := time.Now()
+			if _, err := client.Resolve(ctx, ref); err != context.DeadlineExceeded {
+				t.Errorf("%v, want context.DeadlineExceeded itself", err)
+			}
+			if d := time.Since(began); d != 300*time.Millisecond {
+				t.Errorf("returned after %v, want 300ms", d)
+			}
+		})
+	})
+}
+
+// TestTampering proves that content is checked against its digest.
+func TestTampering(t *testing.T) {
+	good := independentRegistry()
+	config, manifest := single(t, "linux", "amd64", 1)
+	put(t, good, "a", "", config)
+	put(t, good, "a", "b", manifest)
+	for _, part := range []string{"/manifests/", "/blobs/"} {
+		t.Run(strings.Trim(part, "/"), func(t *testing.T) {
+			client := image.New(nil, image.Config{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				response, err := good.RoundTrip(r)
+				if err == nil && strings.Contains(r.URL.Path, part) {
+					text, _ := io.ReadAll(response.Body)
+					response.Body = io.NopCloser(bytes.NewReader(bytes.ReplaceAll(text, []byte("linux"), []byte("minix"))))
+					if part == "/manifests/" {
+						response.Body = io.NopCloser(bytes.NewReader(bytes.ReplaceAll(text, []byte(`"size":1`), []byte(`"size":2`))))
+					}
+				}
+				return response, err
+			})})
+			if got, err := resolve(t, client, "registry.test/a:b"); !errors.Is(err, image.ErrUnavailable) {
+				t.Errorf("Resolve = %v, %v; want ErrUnavailable", got, err)
+			}
+		})
+	}
+}
+
+// TestNoSecretInErrors proves that a signed address, where registries redirect
+// to for content, is in no error.
+func TestNoSecretInErrors(t *testing.T) {
+	good := independentRegistry()
+	config, manifest := single(t, "linux", "amd64", 1)
+	put(t, good, "a", "", config)
+	put(t, good, "a", "b", manifest)
+	for name, storage := range map[string]roundTrip{
+		"refused": func(r *http.Request) (*http.Response, error) { return answer(r, http.StatusForbidden, ""), nil },
+		"broken":  func(*http.Request) (*http.Response, error) { return nil, errors.New("connection reset") },
+		"short":   func(r *http.Request) (*http.Response, error) { return answer(r, http.StatusOK, "x"), nil },
+		"bad digest": func(r *http.Request) (*http.Response, error) {
+			a := answer(r, http.StatusOK, string(config.body))
+			a.Header.Set("Docker-Content-Digest", "nonsense")
+			return a, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := image.New(nil, image.Config{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				switch {
+				case r.URL.Host == "storage.test":
+					return storage(r)
+				case strings.Contains(r.URL.Path, "/blobs/"):
+					redirect := answer(r, http.StatusTemporaryRedirect, "")
+					redirect.Header.Set("Location", "https://storage.test/blob?Signature=sesame")
+					return redirect, nil
+				}
+				return good.RoundTrip(r)
+			})})
+			_, err := resolve(t, client, "registry.test/a:b")
+			if err == nil || strings.Contains(err.Error(), "sesame") {
+				t.Errorf("%v: want an error without the signature", err)
+			}
+		})
+	}
+}
+
+// TestCredentials proves who is asked for credentials, and when.
+func TestCredentials(t *testing.T) {
+	good := independentRegistry()
+	config, manifest := single(t, "linux", "amd64", 1)
+	put(t, good, "acme/ide", "", config)
+	put(t, good, "acme/ide", "1", manifest)
+	private := roundTrip(func(r *http.Request) (*http.Response, error) {
+		if u, p, ok := r.BasicAuth(); ok && u == "ada" && p == "sesame" {
+			return good.RoundTrip(r)
+		}
+		a := answer(r, http.StatusUnauthorized, `{"errors":[{"code":"UNAUTHORIZED"}]}`)
+		a.Header.Set("Www-Authenticate", `Basic realm="private"`)
+		return a, nil
+	})
+	for name, c := range map[string]struct {
+		credentials func(context.Context, string) (string, string, error)
+		want        error
+	}{
+		"none":  {nil, image.ErrDenied},
+		"empty": {func(context.Context, string) (string, string, error) { return "", "", nil }, image.ErrDenied},
+		"wrong": {func(context.Context, string) (string, string, error) { return "ada", "guess", nil }, image.ErrDenied},
+		"error": {func(context.Context, string) (string, string, error) { return "", "", io.ErrNoProgress }, io.ErrNoProgress},
+		"right": {func(_ context.Context, registry string) (string, string, error) {
+			if registry != "docker.io" {
+				t.Errorf("asked for the credentials of %q, want docker.io", registry)
+			}
+			return "ada", "sesame", nil
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := image.New(nil, image.Config{Transport: private, Credentials: c.credentials})
+			_, err := resolve(t, client, "acme/ide:1")
+			if !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+			if err != nil && (!errors.Is(err, image.ErrDenied) || strings.Contains(err.Error(), "guess")) {
+				t.Errorf("%v: want ErrDenied without the password", err)
+			}
+		})
+	}
+}
+
+func TestLoopbackNeedsNoTLS(t *testing.T) {
+	for name, scheme := range map[string]string{
+		"localhost:5000/a": "http", "127.0.0.1:5000/a": "http", "[::1]:5000/a": "http", "localhost/a": "http",
+		"ghcr.io/a": "https", "localhost.example.com/a": "https", "10.0.0.1:5000/a": "https", "ubuntu": "https",
+	} {
+		var got string
+		client := image.New(nil, image.Config{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			got = r.URL.Scheme
+			return answer(r, http.StatusNotFound, ""), nil
+		})})
+		resolve(t, client, name) //nolint:errcheck // nothing is there
+		if got != scheme {
+			t.Errorf("%s is asked over %q, want %s", name, got, scheme)
+		}
+	}
+}
