@@ -51,6 +51,8 @@ func TestMoneyOver(t *testing.T) {
 		{math.MinInt64, time.Hour, math.MinInt64},     //
 		{math.MaxInt64, 2 * time.Hour, math.MaxInt64}, // cut
 		{math.MinInt64, 2 * time.Hour, math.MinInt64}, //
+		{math.MaxInt64, 90 * time.Minute, math.MaxInt64},
+		{math.MinInt64, 90 * time.Minute, math.MinInt64},
 		{math.MinInt64, -time.Hour, math.MaxInt64},    //
 		{math.MaxInt64, math.MaxInt64, math.MaxInt64}, //
 		{math.MinInt64, math.MaxInt64, math.MinInt64}, //

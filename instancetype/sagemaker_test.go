@@ -38,6 +38,15 @@ func TestSageMakerNames(t *testing.T) {
 	if len(listed) != 176 {
 		t.Errorf("%d values, want 176", len(listed))
 	}
+	for ml := range listed {
+		ec2Name, _ := FromSageMaker(ml)
+		family, _, _ := strings.Cut(ec2Name, ".")
+		for _, size := range strings.Fields(sageMakerSizes(family)) {
+			if !listed["ml."+family+"."+size] {
+				t.Errorf("%s has no size %s in SageMaker's list", family, size)
+			}
+		}
+	}
 	named := 0
 	for ty := range c.All() {
 		ml, ok := ty.SageMakerName()
