@@ -10,6 +10,7 @@ package launcher
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"net"
@@ -21,8 +22,10 @@ import (
 // # Identity
 //
 // A workload is named by its [ID], chosen by the caller and never used twice.
-// A launcher runs an ID at most once: an ID that has exited is never run
-// again, whatever happens to the process that asked.
+// A launcher runs an ID at most once: an ID that has exited is not run again,
+// whatever happens to the process that asked. It knows an ID until the caller
+// lets it forget the exit ([StopOptions.Forget]) or [Retention] has passed;
+// after that only the caller's promise keeps the ID from running again.
 //
 // # Durability
 //
@@ -79,8 +82,10 @@ type Launcher interface {
 
 	// Logs reads what the workload wrote, byte for byte. The reader ends with
 	// io.EOF at the end of what there is or, with o.Follow, when the workload
-	// has exited and all was read. Close it. Logs of a workload that has not
-	// started are empty; with o.Follow they wait.
+	// has exited and all was read. Logs of a workload that has not started are
+	// empty; with o.Follow they wait. Unlike a connection's, the reader's life
+	// is bound to ctx: when that ends, so does reading, with its error. Close
+	// the reader; an unknown ID is [ErrNotFound].
 	Logs(ctx context.Context, id ID, o LogOptions) (io.ReadCloser, error)
 }
 
@@ -173,7 +178,7 @@ func Get(ctx context.Context, l Launcher, id ID) (Status, error) {
 
 // Wait watches one workload until done reports true of its status, and returns
 // that status. It returns early with [ErrNotFound] if the launcher does not
-// know the workload, and with ErrNotRunning, beside the status, if it exits
+// know the workload, and with [ErrNotRunning], beside the status, if it exits
 // before done is true.
 func Wait(ctx context.Context, l Launcher, id ID, done func(Status) bool) (Status, error) {
 	known := false
@@ -195,5 +200,8 @@ func Wait(ctx context.Context, l Launcher, id ID, done func(Status) bool) (Statu
 			}
 		}
 	}
-	return Status{}, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return Status{}, err
+	}
+	return Status{}, &Error{Op: "wait", ID: id, Kind: ErrUnavailable, Err: errors.New("the watch ended without an error: watch again")}
 }

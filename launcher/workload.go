@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -177,14 +178,14 @@ func (w Workload) Validate() error {
 		switch {
 		case m.Source == "":
 			bad("mount at %q: source is empty", m.Target)
-		case !strings.HasPrefix(m.Target, "/") || m.Target == "/" || slices.Contains(strings.Split(m.Target, "/"), ".."):
-			bad("mount of %q: target %q must be an absolute path below the root", m.Source, m.Target)
+		case !path.IsAbs(m.Target) || m.Target == "/" || m.Target != path.Clean(m.Target):
+			bad("mount of %q: target %q must be an absolute path below the root, without . or .. or a slash too many", m.Source, m.Target)
 		case targets[m.Target]:
 			bad("mount target %q is used twice", m.Target)
 		}
 		targets[m.Target] = true
 	}
-	names, numbers := map[string]bool{}, map[int]bool{}
+	names, numbers, hostPorts := map[string]bool{}, map[int]bool{}, map[int]bool{}
 	for _, p := range w.Ports {
 		if !portPattern.MatchString(p.Name) {
 			bad("port name %q: want 1 to 15 of a-z 0-9 - beginning with a letter", p.Name)
@@ -195,7 +196,10 @@ func (w Workload) Validate() error {
 		if names[p.Name] || numbers[p.Number] {
 			bad("port %q (%d) is declared twice", p.Name, p.Number)
 		}
-		names[p.Name], numbers[p.Number] = true, true
+		if p.HostPort != 0 && hostPorts[p.HostPort] {
+			bad("port %q: host port %d is asked for twice", p.Name, p.HostPort)
+		}
+		names[p.Name], numbers[p.Number], hostPorts[p.HostPort] = true, true, true
 	}
 	if r := w.Resources; r.MilliCPU < 0 || r.MemoryMiB < 0 || r.GPUs < 0 {
 		bad("resources must not be negative: %v", r)

@@ -1,0 +1,79 @@
+package running_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/atelier-go/atelier/internal/running"
+)
+
+func TestGateClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g running.Gate
+		begun := time.Now()
+		if err := g.Wait(t.Context()); !errors.Is(err, running.ErrNotRunning) {
+			t.Errorf("Wait at a closed gate = %v; want ErrNotRunning", err)
+		}
+		if waited := time.Since(begun); waited != time.Second {
+			t.Errorf("Wait took %v; want a second", waited)
+		}
+	})
+}
+
+// A use right after "go x.Run(ctx)" must not fail.
+func TestGateOpensWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g running.Gate
+		go func() {
+			time.Sleep(time.Second / 2)
+			if _, err := g.Enter(); err != nil {
+				t.Error(err)
+			}
+		}()
+		begun := time.Now()
+		if err := g.Wait(t.Context()); err != nil {
+			t.Errorf("Wait = %v", err)
+		}
+		if waited := time.Since(begun); waited != time.Second/2 {
+			t.Errorf("Wait took %v; want it to end when the gate opens", waited)
+		}
+	})
+}
+
+func TestGateReopens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g running.Gate
+		for range 2 {
+			leave, err := g.Enter()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := g.Enter(); !errors.Is(err, running.ErrAlreadyRunning) {
+				t.Errorf("second Enter = %v; want ErrAlreadyRunning", err)
+			}
+			cancelled, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := g.Wait(cancelled); err != nil {
+				t.Errorf("Wait at an open gate = %v", err)
+			}
+			leave()
+			if err := g.Wait(t.Context()); !errors.Is(err, running.ErrNotRunning) {
+				t.Errorf("Wait after leave = %v; want ErrNotRunning", err)
+			}
+		}
+	})
+}
+
+func TestGateWaitCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g running.Gate
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := g.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Wait = %v; want the context's error", err)
+		}
+	})
+}

@@ -1,0 +1,157 @@
+package launcher_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// full is a workload with every field set.
+func full() launcher.Workload {
+	return launcher.Workload{
+		ID: "s-1.g1", Owner: "alice", Image: "registry/rstudio@sha256:0",
+		Command: []string{"rserver"}, Env: map[string]string{"A": "1"}, Secrets: map[string]string{"token": "hush"},
+		Stdin: []byte("in"), StopSignal: "SIGINT", User: launcher.User{UID: 1, GID: 2, Groups: []uint32{3}},
+		Mounts:    []launcher.Mount{{Source: "/efs/a", Target: "/home/alice"}},
+		Ports:     []launcher.Port{{Name: "http", Number: 8787}},
+		Resources: launcher.Resources{MilliCPU: 1500, MemoryMiB: 4096, GPUs: 1}, InstanceType: "r5.xlarge",
+		Sharing: launcher.Pool, Labels: map[string]string{"l": "1"},
+	}
+}
+
+func ExampleWorkload_Validate() {
+	w := launcher.Workload{ID: "Session 1", Owner: "alice"}
+	fmt.Println(w.Validate())
+	// Output:
+	// launcher: launch Session 1: invalid: id "Session 1": want 1 to 63 of a-z 0-9 . _ - beginning with a letter or digit
+	// image is empty
+}
+
+func TestValidate(t *testing.T) {
+	if err := full().Validate(); err != nil {
+		t.Fatalf("a valid workload: %v", err)
+	}
+	cases := map[string]struct {
+		change func(*launcher.Workload)
+		say    []string
+	}{
+		"ID/Empty":             {func(w *launcher.Workload) { w.ID = "" }, []string{`id ""`}},
+		"ID/TooLong":           {func(w *launcher.Workload) { w.ID = launcher.ID(strings.Repeat("a", 64)) }, []string{"1 to 63"}},
+		"ID/Separator":         {func(w *launcher.Workload) { w.ID = "a/b" }, []string{`id "a/b"`}},
+		"ID/Newline":           {func(w *launcher.Workload) { w.ID = "a\n" }, []string{`id "a\n"`}},
+		"Owner":                {func(w *launcher.Workload) { w.Owner = "" }, []string{"owner is empty"}},
+		"Image":                {func(w *launcher.Workload) { w.Image = "" }, []string{"image is empty"}},
+		"StopSignal":           {func(w *launcher.Workload) { w.StopSignal = "TERM" }, []string{`"TERM"`, "SIGTERM"}},
+		"Env/Name":             {func(w *launcher.Workload) { w.Env = map[string]string{"": "x", "A=B": "y"} }, []string{`variable ""`, `variable "A=B"`}},
+		"Env/NUL":              {func(w *launcher.Workload) { w.Env = map[string]string{"A": "\x00"} }, []string{`variable "A"`}},
+		"Secret/Path":          {func(w *launcher.Workload) { w.Secrets = map[string]string{"../x": "hush"} }, []string{`secret "../x"`}},
+		"Mount/Source":         {func(w *launcher.Workload) { w.Mounts[0].Source = "" }, []string{"source is empty"}},
+		"Mount/Relative":       {func(w *launcher.Workload) { w.Mounts[0].Target = "home" }, []string{`target "home"`}},
+		"Mount/Root":           {func(w *launcher.Workload) { w.Mounts[0].Target = "/" }, []string{`target "/"`}},
+		"Mount/DotDot":         {func(w *launcher.Workload) { w.Mounts[0].Target = "/a/../b" }, []string{`target "/a/../b"`}},
+		"Mount/TrailingSlash":  {func(w *launcher.Workload) { w.Mounts[0].Target = "/a/" }, []string{`target "/a/"`}},
+		"Mount/Twice":          {func(w *launcher.Workload) { w.Mounts = append(w.Mounts, w.Mounts[0]) }, []string{"used twice"}},
+		"Port/Name":            {func(w *launcher.Workload) { w.Ports[0].Name = "HTTP" }, []string{`port name "HTTP"`}},
+		"Port/Number":          {func(w *launcher.Workload) { w.Ports[0].Number = 65536 }, []string{"65536"}},
+		"Port/HostPort":        {func(w *launcher.Workload) { w.Ports[0].HostPort = -1 }, []string{"host port -1"}},
+		"Port/Twice":           {func(w *launcher.Workload) { w.Ports = append(w.Ports, w.Ports[0]) }, []string{"declared twice"}},
+		"Port/HostPortTwice":   {func(w *launcher.Workload) { w.Ports = []launcher.Port{{"a", 1, 80}, {"b", 2, 80}} }, []string{"host port 80 is asked for twice"}},
+		"Resources":            {func(w *launcher.Workload) { w.Resources.MemoryMiB = -1 }, []string{"negative"}},
+		"Sharing":              {func(w *launcher.Workload) { w.Sharing = "some" }, []string{`sharing "some"`}},
+		"EveryProblemIsListed": {func(w *launcher.Workload) { *w = launcher.Workload{StopSignal: "x", Sharing: "y"} }, []string{"id", "owner", "image", "stop signal", "sharing"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := full()
+			c.change(&w)
+			err := w.Validate()
+			if !errors.Is(err, launcher.ErrInvalid) {
+				t.Fatalf("Validate() = %v; want it to be ErrInvalid", err)
+			}
+			for _, word := range c.say {
+				if !strings.Contains(err.Error(), word) {
+					t.Errorf("Validate() = %q; want it to name %q", err, word)
+				}
+			}
+			if strings.Contains(err.Error(), "hush") {
+				t.Errorf("Validate() = %q; it tells a secret", err)
+			}
+		})
+	}
+}
+
+// Every field but the values of Secrets and Stdin must make another digest.
+func TestDigest(t *testing.T) {
+	base := full()
+	if a, b := base.Digest(), full().Digest(); a != b {
+		t.Fatalf("equal workloads have digests %s and %s", a, b)
+	}
+	change := map[string]func(*launcher.Workload){
+		"ID":           func(w *launcher.Workload) { w.ID = "other" },
+		"Owner":        func(w *launcher.Workload) { w.Owner = "bob" },
+		"Image":        func(w *launcher.Workload) { w.Image = "other" },
+		"Command":      func(w *launcher.Workload) { w.Command = []string{"rserver", ""} },
+		"Env":          func(w *launcher.Workload) { w.Env = map[string]string{"A": "2"} },
+		"Secrets":      func(w *launcher.Workload) { w.Secrets = map[string]string{"other": "hush"} },
+		"StopSignal":   func(w *launcher.Workload) { w.StopSignal = "SIGTERM" },
+		"User":         func(w *launcher.Workload) { w.User.Groups = []uint32{4} },
+		"Mounts":       func(w *launcher.Workload) { w.Mounts[0].ReadOnly = true },
+		"Ports":        func(w *launcher.Workload) { w.Ports[0].HostPort = 80 },
+		"Resources":    func(w *launcher.Workload) { w.Resources.GPUs = 0 },
+		"InstanceType": func(w *launcher.Workload) { w.InstanceType = "" },
+		"Sharing":      func(w *launcher.Workload) { w.Sharing = launcher.Exclusive },
+		"Labels":       func(w *launcher.Workload) { w.Labels = nil },
+	}
+	for f := range reflect.TypeFor[launcher.Workload]().Fields() {
+		t.Run(f.Name, func(t *testing.T) {
+			w := full()
+			if f.Name == "Stdin" {
+				w.Stdin = []byte("other")
+				if w.Digest() != base.Digest() {
+					t.Error("the content of Stdin changes the digest")
+				}
+				return
+			}
+			if change[f.Name] == nil {
+				t.Fatal("this test does not know the field")
+			}
+			if change[f.Name](&w); w.Digest() == base.Digest() {
+				t.Error("a change does not change the digest")
+			}
+		})
+	}
+	t.Run("SecretValue", func(t *testing.T) {
+		w := full()
+		w.Secrets["token"] = "other"
+		if w.Digest() != base.Digest() {
+			t.Error("the value of a secret changes the digest")
+		}
+		if w.Secrets["token"] != "other" || string(w.Stdin) != "in" {
+			t.Error("Digest changed the workload")
+		}
+	})
+	t.Run("NilIsEmpty", func(t *testing.T) {
+		a, b := full(), full()
+		a.Env, b.Env = nil, map[string]string{}
+		if a.Digest() != b.Digest() {
+			t.Error("an empty environment and none have different digests")
+		}
+	})
+}
+
+func ExampleResources() {
+	room := launcher.Resources{MilliCPU: 4000, MemoryMiB: 16384}
+	want := launcher.Resources{MilliCPU: 1500, MemoryMiB: 4096, GPUs: 1}
+	fmt.Println(want)
+	fmt.Println(want.Fits(room))
+	want.GPUs = 0
+	fmt.Println(want.Fits(room), room.Minus(want), room.Plus(want).Minus(room) == want)
+	// Output:
+	// 1.5 vCPU, 4 GiB, 1 GPU
+	// false
+	// true 2.5 vCPU, 12 GiB true
+}
