@@ -84,6 +84,12 @@ type Type struct {
 	AsOf time.Time
 }
 
+// UsableMemoryMiB is an estimate of the memory a host of the type leaves to
+// containers: 93%. The rest is the firmware's, the kernel's and the container
+// engine's; Karpenter assumes 7.5% for the first two (its setting
+// vm-memory-overhead-percent).
+func (t Type) UsableMemoryMiB() int64 { return t.MemoryMiB * 93 / 100 }
+
 // An Arch is a processor architecture, by the name EC2 gives it.
 type Arch string
 

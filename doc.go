@@ -1,0 +1,26 @@
+// Package atelier is the map of a library for running interactive sessions and
+// jobs of data scientists on EC2 instances of the caller's own AWS account: the
+// architecture of RStudio on SageMaker, to be assembled in a Go program.
+//
+// A [domain] holds a network, one EFS file system, users, attached container
+// images and policies. Each user has one persistent home that every session of
+// theirs sees. A [session] runs as a container through a [launcher], which the
+// fleet of EC2 instances in [ec2launcher] is one of; it is suspended, and
+// resumed on another instance type with the same files.
+//
+//	domain ──> efs, image, instancetype, domain/store
+//	   ▲
+//	session ──> launcher ◄── ec2launcher, fakelauncher, faultlauncher
+//
+// Start reading with [session.Manager]; a program that shows all of it is
+// examples/quickstart. To test a program that uses the library, use [fake].
+//
+// There is no code in this package.
+//
+// [domain]: https://pkg.go.dev/github.com/atelier-go/atelier/domain
+// [session]: https://pkg.go.dev/github.com/atelier-go/atelier/session
+// [session.Manager]: https://pkg.go.dev/github.com/atelier-go/atelier/session#Manager
+// [launcher]: https://pkg.go.dev/github.com/atelier-go/atelier/launcher
+// [ec2launcher]: https://pkg.go.dev/github.com/atelier-go/atelier/launcher/ec2launcher
+// [fake]: https://pkg.go.dev/github.com/atelier-go/atelier/fake
+package atelier

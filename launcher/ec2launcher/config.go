@@ -1,0 +1,130 @@
+package ec2launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/instancetype"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// Config describes a fleet. Fields without a default are required.
+type Config struct {
+	// Fleet names the fleet: it tags every instance and begins the name of
+	// every record. Two launchers with one name and store are one fleet. 1 to
+	// 20 lower-case letters, digits and hyphens, beginning with a letter.
+	// Required.
+	Fleet string
+	// Store holds what must survive the process. Required.
+	Store store.Store
+	// Subnets are where hosts may be, tried in this order. Required.
+	Subnets []string
+	// SecurityGroups are the groups of the hosts. Required.
+	SecurityGroups []string
+	// Connect opens the way to the container engine of a booted host. It is
+	// called until it succeeds and again when the connection was lost.
+	// Required.
+	Connect func(ctx context.Context, h Host) (HostLauncher, error)
+
+	// AMI is the image hosts boot from. Empty is the current ECS-optimised
+	// Amazon Linux 2023 image for the type's architecture and GPU, by its
+	// public SSM parameter: it ships a container engine and the EFS helper.
+	AMI string
+	// InstanceProfile is the name of the hosts' IAM instance profile. Empty is none.
+	InstanceProfile string
+	// Tags are added to every instance.
+	Tags map[string]string
+	// Catalog knows the instance types. Nil is [instancetype.Embedded].
+	Catalog *instancetype.Catalog
+
+	// Linger is how long a host without work is kept. Zero is 5 minutes;
+	// negative releases it at once.
+	Linger time.Duration
+	// BootDeadline is how long a host may take from its purchase until its
+	// engine answers, before it is replaced. Zero is 10 minutes.
+	BootDeadline time.Duration
+	// FenceAfter is how long a host's engine may be silent before the host is
+	// terminated and its workloads are given up. Zero is 5 minutes.
+	FenceAfter time.Duration
+
+	// Logger is told what the fleet does. Nil discards.
+	Logger *slog.Logger
+}
+
+const (
+	defaultLinger       = 5 * time.Minute
+	defaultBootDeadline = 10 * time.Minute
+	defaultFenceAfter   = 5 * time.Minute
+)
+
+var fleetPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
+
+// validate reports everything wrong with c at once.
+func (c Config) validate() error {
+	var problems []error
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if !fleetPattern.MatchString(c.Fleet) {
+		bad("fleet %q: want 1 to 20 of a-z 0-9 - beginning with a letter", c.Fleet)
+	}
+	if c.Store == nil {
+		bad("store is nil: use store.NewMemory or one that survives a restart")
+	}
+	if c.Connect == nil {
+		bad("connect is nil: without it no host can be spoken to")
+	}
+	if len(c.Subnets) == 0 {
+		bad("no subnets: want at least one for the hosts")
+	}
+	if len(c.SecurityGroups) == 0 {
+		bad("no security groups: want at least the hosts' own")
+	}
+	for _, list := range [][]string{c.Subnets, c.SecurityGroups} {
+		seen := map[string]bool{}
+		for _, id := range list {
+			if id == "" || seen[id] {
+				bad("%q is empty or listed twice", id)
+			}
+			seen[id] = true
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Tags)) {
+		// Limits: "Tag restrictions", Amazon EC2 user guide.
+		if k == "" || len(k) > 128 || len(c.Tags[k]) > 256 || strings.HasPrefix(k, "aws:") || strings.HasPrefix(k, tagPrefix) {
+			bad("tag %q: want a key of 1 to 128 characters that begins with neither aws: nor %s, and a value of at most 256", k, tagPrefix)
+		}
+	}
+	if c.BootDeadline < 0 || c.FenceAfter < 0 {
+		bad("boot deadline %v and fence after %v must not be negative", c.BootDeadline, c.FenceAfter)
+	}
+	if problems == nil {
+		return nil
+	}
+	return fail("new", "", launcher.ErrInvalid, errors.Join(problems...))
+}
+
+func (c Config) withDefaults() Config {
+	if c.Catalog == nil {
+		c.Catalog = instancetype.Embedded()
+	}
+	if c.Linger == 0 {
+		c.Linger = defaultLinger
+	}
+	if c.BootDeadline == 0 {
+		c.BootDeadline = defaultBootDeadline
+	}
+	if c.FenceAfter == 0 {
+		c.FenceAfter = defaultFenceAfter
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}

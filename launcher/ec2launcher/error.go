@@ -1,0 +1,85 @@
+package ec2launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// A verdict is what an EC2 error code means for a purchase.
+type verdict struct {
+	kind launcher.Kind
+	// settled: nothing was bought and the same call will not buy later.
+	// Otherwise the outcome is open and the same call is made again.
+	settled bool
+	// soldOut: the type is not to be had in the zone for a while.
+	soldOut bool
+	// advice is whose turn it is, for people.
+	advice string
+}
+
+// verdicts is the one place that knows EC2's error codes. Sources: "Error codes
+// for the Amazon EC2 API" in the EC2 developer guide, and for the order of
+// things to try "Troubleshoot Amazon EC2 instance launch issues".
+var verdicts = func() map[string]verdict {
+	table := map[string]verdict{}
+	add := func(v verdict, codes ...string) {
+		for _, c := range codes {
+			table[c] = v
+		}
+	}
+	add(verdict{launcher.ErrCapacity, true, true, "AWS has none of this type in the zone now; it is tried again in another zone or in a few minutes"},
+		"InsufficientInstanceCapacity", "InsufficientHostCapacity", "UnfulfillableCapacity", "Unsupported",
+		"ReservationCapacityExceeded", "InsufficientCapacity")
+	add(verdict{launcher.ErrCapacity, true, true, "the subnet has no free addresses; it is tried in another subnet"},
+		"InsufficientFreeAddressesInSubnet")
+	add(verdict{launcher.ErrQuota, true, false, "an administrator has to have the account's EC2 quota raised, or sessions have to end"},
+		"VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "MaxFleetCountExceeded", "PendingVerification")
+	add(verdict{launcher.ErrThrottled, false, false, "EC2 asks for fewer calls; it is repeated by itself"},
+		"RequestLimitExceeded", "Throttling", "ThrottlingException", "EC2ThrottledException")
+	add(verdict{launcher.ErrDenied, true, false, "an administrator has to correct the credentials or their policy"},
+		"UnauthorizedOperation", "AuthFailure", "AccessDenied", "AccessDeniedException", "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+		"OptInRequired", "Blocked", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "SignatureDoesNotMatch")
+	add(verdict{launcher.ErrInvalid, true, false, "an administrator has to correct the launcher's configuration"},
+		"InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidParameterValue", "InvalidParameterCombination",
+		"InvalidParameter", "MissingParameter", "InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed", "InvalidSubnet",
+		"InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidSecurityGroupID.NotFound", "InvalidUserData.Malformed",
+		"InvalidBlockDeviceMapping", "InvalidKeyPair.NotFound", "InvalidRequest", "VPCIdNotSpecified", "IdempotentParameterMismatch",
+		"ParameterNotFound", "InvalidInstanceType", "InvalidInput")
+	return table
+}()
+
+// judge classifies an error of an AWS call. What it does not know is taken for
+// a passing failure whose outcome is open.
+func judge(err error) verdict {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		if v, ok := verdicts[api.ErrorCode()]; ok {
+			return v
+		}
+	}
+	return verdict{launcher.ErrUnavailable, false, false, "it is repeated by itself"}
+}
+
+// explain is the sentence people read about an AWS error: AWS's words, then
+// whose turn it is.
+func explain(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return fmt.Sprintf("%s: %s (%s)", api.ErrorCode(), api.ErrorMessage(), judge(err).advice)
+	}
+	return err.Error()
+}
+
+// fail makes the package's error. Context errors stay what they are, and
+// errors that are a launcher's already are kept.
+func fail(op string, id launcher.ID, kind launcher.Kind, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &launcher.Error{Op: op, ID: id, Kind: kind, Err: err}
+}

@@ -1,0 +1,371 @@
+package ec2launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// describe asks EC2 about the fleet when that is due, beside the loop.
+func (r *reconciler) describe(ctx context.Context, w *world) {
+	every := idleDescribe
+	for _, h := range w.hosts {
+		if h.State == HostBooting && !h.Running || h.State == HostTerminating || !h.UnreachableSince.IsZero() {
+			every = busyDescribe
+		}
+	}
+	if w.now.Sub(r.describedAt) < every {
+		return
+	}
+	r.describedAt = w.now
+	r.task(ctx, "describe", func(ctx context.Context) error {
+		seen, err := r.l.describe(ctx) // before the records: what is bought between is in neither or in the records
+		if err != nil {
+			return err
+		}
+		return r.compare(ctx, seen)
+	})
+}
+
+// compare brings the records of hosts up to what EC2 shows, and takes on
+// instances of the fleet that have no record: what was bought is never lost
+// sight of, and a host that is not needed is released like any other.
+func (r *reconciler) compare(ctx context.Context, seen map[string]ec2types.Instance) error {
+	open := map[string]bool{}
+	for b, err := range r.l.buys.All(ctx) {
+		if err != nil {
+			return err
+		}
+		open[b.Token] = true
+	}
+	known := map[string]bool{}
+	now := time.Now()
+	for h, err := range r.l.hosts.All(ctx) {
+		if err != nil {
+			return err
+		}
+		known[h.ID] = true
+		i, shown := seen[h.ID]
+		if !shown && now.Sub(h.BoughtAt) < consistent {
+			continue // not found is no proof of absence so soon after a purchase
+		}
+		_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
+			if !h.compare(i, shown, now) {
+				return store.ErrUnchanged
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	for id, i := range seen {
+		if known[id] || open[tagOf(i, tagBuy)] || stateOf(i) == ec2types.InstanceStateNameTerminated {
+			continue
+		}
+		r.l.cfg.Logger.Warn("an instance of the fleet had no record and is taken on", "instance", id)
+		if err := r.l.adopt(ctx, i, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare brings a host's record up to what EC2 shows of it and reports
+// whether that is news.
+func (h *Host) compare(i ec2types.Instance, shown bool, now time.Time) bool {
+	if h.State == HostGone {
+		return false
+	}
+	state := ec2types.InstanceStateNameTerminated
+	if shown {
+		state = stateOf(i)
+	}
+	switch state {
+	case ec2types.InstanceStateNameTerminated:
+		h.State, h.GoneAt = HostGone, now
+		if h.Fault == "" && shown && i.StateReason != nil {
+			h.Fault = aws.ToString(i.StateReason.Message)
+		}
+		return true
+	case ec2types.InstanceStateNameShuttingDown, ec2types.InstanceStateNameStopping, ec2types.InstanceStateNameStopped:
+		if h.State != HostTerminating {
+			h.State, h.Fault = HostTerminating, "EC2 or its operating system is ending it"
+			return true
+		}
+	case ec2types.InstanceStateNameRunning:
+		if address := aws.ToString(i.PrivateIpAddress); !h.Running || h.Address != address {
+			h.Running, h.Address = true, address
+			return true
+		}
+	}
+	return false
+}
+
+func stateOf(i ec2types.Instance) ec2types.InstanceStateName {
+	if i.State == nil {
+		return ""
+	}
+	return i.State.Name
+}
+
+// followHosts takes the next step for every host.
+func (r *reconciler) followHosts(ctx context.Context, w *world) error {
+	for _, h := range w.hosts {
+		watch := r.hosts[h.ID]
+		if h.answers() && watch == nil {
+			r.hosts[h.ID] = r.follow(ctx, h)
+		}
+		if !h.answers() && watch != nil {
+			watch.end()
+			delete(r.hosts, h.ID)
+		}
+		if err := r.driveHost(ctx, w, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// driveHost takes the next step for one host.
+func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
+	switch {
+	case h.State == HostGone:
+		if err := r.bury(ctx, w, h); err != nil {
+			return err
+		}
+		if w.now.Sub(h.GoneAt) > hostKept && len(w.on[h.ID]) == 0 {
+			r.task(ctx, "forget host "+h.ID, func(ctx context.Context) error { return r.l.hosts.Delete(ctx, h.ID) })
+		}
+		return nil
+	case h.State == HostTerminating:
+		r.endHost(ctx, h)
+		return r.unplaceAll(ctx, w, h)
+	case h.State == HostDraining:
+		r.task(ctx, "release "+h.ID, func(ctx context.Context) error { return r.release(ctx, h) })
+		return r.unplaceAll(ctx, w, h)
+	case h.State == HostBooting && w.now.Sub(h.BoughtAt) > r.l.cfg.BootDeadline:
+		return r.give(ctx, h, fmt.Sprintf("its engine did not answer within %v of its purchase", r.l.cfg.BootDeadline))
+	case !h.UnreachableSince.IsZero() && w.now.Sub(h.UnreachableSince) > r.l.cfg.FenceAfter:
+		return r.give(ctx, h, fmt.Sprintf("its engine was silent for %v", r.l.cfg.FenceAfter))
+	}
+	r.takeStrays(ctx, w, h)
+	return r.linger(ctx, w, h)
+}
+
+// endHost asks EC2 to end a host, and again while it has not.
+func (r *reconciler) endHost(ctx context.Context, h Host) {
+	r.task(ctx, "terminate "+h.ID, func(ctx context.Context) error {
+		if err := r.l.terminate(ctx, h.ID); err != nil {
+			return err
+		}
+		return sleep(ctx, idleDescribe) // terminating twice is harmless, and once is usually enough
+	})
+}
+
+// linger releases a host that has had no work for long enough.
+func (r *reconciler) linger(ctx context.Context, w *world, h Host) error {
+	if len(w.on[h.ID]) > 0 {
+		return nil
+	}
+	patience := r.l.cfg.Linger
+	if h.exclusive() {
+		patience = 0 // nobody else may use it
+	}
+	_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
+		switch {
+		case h.State != HostReady && h.State != HostBooting:
+			return store.ErrUnchanged
+		case h.EmptySince.IsZero():
+			h.EmptySince = w.now
+		case w.now.Sub(h.EmptySince) < patience:
+			return store.ErrUnchanged
+		}
+		if w.now.Sub(h.EmptySince) >= patience {
+			h.State = HostDraining
+		}
+		return nil
+	})
+	return ignoreNotFound(err)
+}
+
+// release ends a drained host once its engine has shown that nothing runs
+// there, or never answered and so was never given anything.
+func (r *reconciler) release(ctx context.Context, h Host) error {
+	if h.Ready {
+		engine, err := r.l.engines.get(ctx, h)
+		if err != nil {
+			return err
+		}
+		for s, err := range engine.List(ctx, launcher.Filter{}) {
+			if err != nil {
+				return err
+			}
+			if s.Phase != launcher.Exited {
+				_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
+					h.State, h.EmptySince = HostReady, time.Time{}
+					return nil
+				})
+				return ignoreNotFound(err)
+			}
+		}
+	}
+	if err := r.term.Check(ctx); err != nil {
+		return err
+	}
+	return r.give(ctx, h, "")
+}
+
+// give marks a host as one to be ended.
+func (r *reconciler) give(ctx context.Context, h Host, fault string) error {
+	if fault != "" {
+		r.l.cfg.Logger.Warn("a host is given up", "instance", h.ID, "fault", fault)
+	}
+	_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
+		if h.State == HostTerminating || h.State == HostGone {
+			return store.ErrUnchanged
+		}
+		h.State, h.Fault = HostTerminating, fault
+		return nil
+	})
+	r.l.wake()
+	return ignoreNotFound(err)
+}
+
+// bury ends the workloads of a host that is confirmed gone: those it was given
+// are lost, the others find a new host.
+func (r *reconciler) bury(ctx context.Context, w *world, h Host) error {
+	for _, rec := range w.on[h.ID] {
+		err := r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
+			if w.Host != h.ID || w.Status.Phase == launcher.Exited {
+				return false
+			}
+			if !w.Delivered {
+				w.unplace("", "")
+				return true
+			}
+			message := "its host " + h.ID + " is gone"
+			if h.Fault != "" {
+				message += ": " + h.Fault
+			}
+			w.exit(launcher.ErrHostLost, message)
+			return true
+		}))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unplaceAll takes what was placed on a host but never given to it elsewhere.
+func (r *reconciler) unplaceAll(ctx context.Context, w *world, h Host) error {
+	for _, rec := range w.on[h.ID] {
+		err := r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
+			if w.Host != h.ID || w.Delivered || w.Status.Phase == launcher.Exited {
+				return false
+			}
+			w.unplace("", "")
+			return true
+		}))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeStrays deals with what runs on a host without being wanted there: what
+// has a record that is final, or names another host, is stopped; what has none
+// gets one, so that List shows it and whoever owns it can stop it.
+func (r *reconciler) takeStrays(ctx context.Context, w *world, h Host) {
+	watch := r.hosts[h.ID]
+	if watch == nil {
+		return
+	}
+	statuses, synced := watch.all()
+	if !synced {
+		return
+	}
+	for _, s := range statuses {
+		if s.Phase == launcher.Exited || w.wants(h.ID, s.ID) {
+			continue
+		}
+		r.task(ctx, "stray "+string(s.ID), func(ctx context.Context) error { return r.takeStray(ctx, watch, s) })
+	}
+}
+
+func (r *reconciler) takeStray(ctx context.Context, watch *hostWatch, s launcher.Status) error {
+	rec, err := r.l.workloads.Get(ctx, string(s.ID))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		s.Host = watch.id
+		return r.l.workloads.Create(ctx, string(s.ID), workloadRecord{
+			Workload: launcher.Workload{ID: s.ID, Owner: s.Owner, Image: s.Image, Labels: s.Labels, InstanceType: s.InstanceType},
+			Host:     watch.id, Delivered: true, Seen: true, Revision: 1, Status: s,
+		})
+	case err != nil:
+		return err
+	case rec.Host == watch.id && rec.Status.Phase != launcher.Exited:
+		return nil // it was placed meanwhile
+	}
+	engine, err := watch.engine()
+	if err != nil {
+		return err
+	}
+	return engine.Stop(ctx, s.ID, launcher.StopOptions{Signal: "SIGKILL"})
+}
+
+// wants reports whether a workload belongs on a host.
+func (w *world) wants(host string, id launcher.ID) bool {
+	for _, rec := range w.on[host] {
+		if rec.Workload.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// hostAnswers records that a host's engine answers and what room it has.
+func (r *reconciler) hostAnswers(ctx context.Context, id string, room launcher.Resources) error {
+	_, err := r.l.hosts.Update(ctx, id, func(h *Host) error {
+		if h.Ready && h.Room == room && h.UnreachableSince.IsZero() && h.State != HostBooting {
+			return store.ErrUnchanged
+		}
+		h.Ready, h.Room, h.UnreachableSince = true, room, time.Time{}
+		if h.State == HostBooting {
+			h.State = HostReady
+		}
+		return nil
+	})
+	return err
+}
+
+// hostSilent records that the engine of a host that was ready does not answer.
+func (r *reconciler) hostSilent(ctx context.Context, id string, why error) {
+	h, err := r.l.hosts.Update(ctx, id, func(h *Host) error {
+		if !h.Ready || !h.UnreachableSince.IsZero() {
+			return store.ErrUnchanged
+		}
+		h.UnreachableSince = time.Now()
+		return nil
+	})
+	if err == nil && h.Ready {
+		r.l.cfg.Logger.Warn("a host does not answer", "instance", id, "error", why)
+	}
+	r.l.wake()
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,401 @@
+// Package ec2launcher runs workloads on EC2 instances that it buys, fills,
+// watches and gives back.
+//
+// It is a launcher of launchers: for each host it holds a [HostLauncher], which
+// speaks to the container engine there. What it decides it records first, in a
+// [store.Store], so that a program that is killed anywhere goes on where it
+// was: nothing is bought twice and nothing bought is forgotten.
+//
+// Launch and Stop only write what is wanted. [Launcher.Run] brings it about:
+// one process at a time, by a lease, compares what is wanted with what EC2 and
+// the hosts report and takes the next step. Any number of processes may call
+// Run on one fleet; the others stand by and answer reads.
+package ec2launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/instancetype"
+	"github.com/atelier-go/atelier/internal/running"
+	"github.com/atelier-go/atelier/internal/watch"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// A Launcher runs workloads on a fleet of EC2 instances. Make it with
+// [NewFromConfig] or [New] and keep its [Launcher.Run] going. All methods are
+// safe for concurrent use.
+type Launcher struct {
+	ec2    EC2
+	region string
+	cfg    Config
+	amis   amis
+
+	workloads store.Table[workloadRecord]
+	hosts     store.Table[Host]
+	buys      store.Table[buyRecord]
+	fleet     store.Table[fleetRecord]
+
+	gate    running.Gate
+	kick    chan struct{} // one slot: something is to be done
+	engines engines
+
+	hub       watch.Hub[launcher.ID, launcher.Status]
+	published sync.Mutex // orders what is published
+	revisions map[launcher.ID]int64
+}
+
+var _ launcher.Launcher = (*Launcher)(nil)
+
+// NewFromConfig makes a launcher that calls AWS with cfg. See [New].
+func NewFromConfig(cfg aws.Config, c Config) (*Launcher, error) {
+	return New(awsec2.NewFromConfig(cfg), awsssm.NewFromConfig(cfg), cfg.Region, c)
+}
+
+// New makes a launcher over given clients of EC2 and Systems Manager in a
+// region, whose prices it uses. It calls nothing and reports everything wrong
+// with c in one [launcher.ErrInvalid] error.
+func New(ec2 EC2, ssm SSM, region string, c Config) (*Launcher, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	return &Launcher{
+		ec2: ec2, region: region, cfg: c,
+		amis:      amis{ssm: ssm, fixed: c.AMI},
+		workloads: store.NewTable[workloadRecord](c.Store, c.Fleet+".workloads"),
+		hosts:     store.NewTable[Host](c.Store, c.Fleet+".hosts"),
+		buys:      store.NewTable[buyRecord](c.Store, c.Fleet+".buys"),
+		fleet:     store.NewTable[fleetRecord](c.Store, c.Fleet+".fleet"),
+		kick:      make(chan struct{}, 1),
+		engines:   engines{connect: c.Connect},
+		revisions: map[launcher.ID]int64{},
+	}, nil
+}
+
+// Launch records that w is wanted and returns; see [launcher.Launcher]. The
+// workload has to name an InstanceType of the catalog, and its Resources have
+// to fit one: what a host leaves to workloads is [Room].
+func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
+	if err := w.Validate(); err != nil {
+		return launcher.Status{}, err
+	}
+	if err := l.check(w); err != nil {
+		return launcher.Status{}, fail("launch", w.ID, launcher.ErrInvalid, err)
+	}
+	if err := l.awake(ctx, "launch", w.ID); err != nil {
+		return launcher.Status{}, err
+	}
+	rec := workloadRecord{
+		Workload: w, Digest: w.Digest(), Revision: 1,
+		Status: launcher.Status{
+			ID: w.ID, Owner: w.Owner, Labels: w.Labels, Image: w.Image,
+			Phase: launcher.Queued, InstanceType: w.InstanceType, QueuedAt: time.Now(),
+		},
+	}
+	err := l.workloads.Create(ctx, string(w.ID), rec)
+	if errors.Is(err, store.ErrConflict) {
+		known, err := l.workloads.Get(ctx, string(w.ID))
+		if err != nil {
+			return launcher.Status{}, l.storeFailed("launch", w.ID, err)
+		}
+		if known.Digest != rec.Digest {
+			return launcher.Status{}, fail("launch", w.ID, launcher.ErrConflict,
+				errors.New("the ID was launched before with another workload; choose a new ID"))
+		}
+		return known.Status, nil
+	}
+	if err != nil {
+		return launcher.Status{}, l.storeFailed("launch", w.ID, err)
+	}
+	l.publish(rec, false)
+	l.wake()
+	return rec.Status, nil
+}
+
+// check reports why no host of the fleet could ever run w.
+func (l *Launcher) check(w launcher.Workload) error {
+	if w.InstanceType == "" {
+		return errors.New("instance type is empty: an EC2 host has to have one")
+	}
+	t, err := l.cfg.Catalog.Type(w.InstanceType)
+	if err != nil {
+		return err
+	}
+	if t.Name != w.InstanceType {
+		return fmt.Errorf("instance type %q: write it as EC2 does, %q", w.InstanceType, t.Name)
+	}
+	if room := Room(t); !w.Resources.Fits(room) {
+		return fmt.Errorf("it asks for %v, and a %s has room for %v", w.Resources, t.Name, room)
+	}
+	return nil
+}
+
+// Room is what a host of a type leaves to workloads, as an estimate from the
+// type alone: all vCPUs and GPUs, and the usable memory.
+func Room(t instancetype.Type) launcher.Resources {
+	return launcher.Resources{
+		MilliCPU:  int64(t.VCPUs) * 1000,
+		MemoryMiB: t.UsableMemoryMiB(),
+		GPUs:      int64(t.GPUs),
+	}
+}
+
+// Stop records that a workload is to end and returns; see [launcher.Launcher].
+// A workload that no host was asked to run yet has exited when Stop returns.
+func (l *Launcher) Stop(ctx context.Context, id launcher.ID, o launcher.StopOptions) error {
+	if o.Grace < 0 {
+		return fail("stop", id, launcher.ErrInvalid, fmt.Errorf("grace %v is negative", o.Grace))
+	}
+	if err := l.awake(ctx, "stop", id); err != nil {
+		return err
+	}
+	_, err := l.change(ctx, id, func(w *workloadRecord) bool { return w.stop(o) })
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return fail("stop", id, launcher.ErrNotFound, errors.New("no such workload; it was never launched, or was forgotten"))
+	case err != nil:
+		return l.storeFailed("stop", id, err)
+	}
+	l.wake()
+	return nil
+}
+
+// List reads the statuses from the store; see [launcher.Launcher]. It needs no Run.
+func (l *Launcher) List(ctx context.Context, f launcher.Filter) iter.Seq2[launcher.Status, error] {
+	return func(yield func(launcher.Status, error) bool) {
+		silent, err := l.silentHosts(ctx)
+		if err != nil {
+			yield(launcher.Status{}, l.storeFailed("list", "", err))
+			return
+		}
+		for rec, err := range l.selected(ctx, f.IDs) {
+			if err != nil {
+				yield(launcher.Status{}, l.storeFailed("list", "", err))
+				return
+			}
+			if s := rec.status(silent[rec.Host]); f.Match(s) && !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+// selected yields all records or those of the ids, in the order of their IDs.
+func (l *Launcher) selected(ctx context.Context, ids []launcher.ID) iter.Seq2[workloadRecord, error] {
+	if len(ids) == 0 {
+		return l.workloads.All(ctx)
+	}
+	return func(yield func(workloadRecord, error) bool) {
+		for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+			rec, err := l.workloads.Get(ctx, string(id))
+			if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrInvalid) {
+				continue
+			}
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// silentHosts returns the hosts whose engines do not answer.
+func (l *Launcher) silentHosts(ctx context.Context) (map[string]bool, error) {
+	silent := map[string]bool{}
+	for h, err := range l.hosts.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		silent[h.ID] = h.silent()
+	}
+	return silent, nil
+}
+
+// Watch tells of changes as this process learns of them: at once in the
+// process that runs the fleet, within two seconds in the others. See
+// [launcher.Launcher].
+func (l *Launcher) Watch(ctx context.Context, f launcher.Filter) iter.Seq2[launcher.Status, error] {
+	return func(yield func(launcher.Status, error) bool) {
+		if err := l.awake(ctx, "watch", ""); err != nil {
+			yield(launcher.Status{}, err)
+			return
+		}
+		ctx, cancel := l.gate.Bind(ctx)
+		defer cancel()
+		for s, err := range l.hub.Changes(ctx, func(_ launcher.ID, s launcher.Status) bool { return f.Match(s) }) {
+			if errors.Is(err, running.ErrNotRunning) {
+				err = fail("watch", "", launcher.ErrNotRunning, errRun)
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
+// Dial connects to a port of a running workload through its host's engine, from
+// any process; see [launcher.Launcher].
+func (l *Launcher) Dial(ctx context.Context, id launcher.ID, port string) (net.Conn, error) {
+	engine, rec, err := l.engineOf(ctx, "dial", id)
+	if err != nil {
+		return nil, err
+	}
+	if engine == nil || rec.Status.Phase == launcher.Exited {
+		return nil, fail("dial", id, launcher.ErrNotRunning, fmt.Errorf("it is %s", rec.Status.Phase))
+	}
+	return engine.Dial(ctx, id, port)
+}
+
+// Logs reads what a workload wrote from its host, from any process; see
+// [launcher.Launcher]. Logs go with their host, which is released some time
+// after its last workload exited: then it is [launcher.ErrNotFound].
+func (l *Launcher) Logs(ctx context.Context, id launcher.ID, o launcher.LogOptions) (io.ReadCloser, error) {
+	for {
+		engine, rec, err := l.engineOf(ctx, "logs", id)
+		switch {
+		case err != nil:
+			return nil, err
+		case engine != nil && rec.Seen:
+			return engine.Logs(ctx, id, o)
+		case rec.Status.Phase == launcher.Exited && rec.Host != "":
+			return nil, fail("logs", id, launcher.ErrNotFound, errors.New("its host is gone, and the logs with it"))
+		case !o.Follow || rec.Status.Phase == launcher.Exited:
+			return io.NopCloser(eof{}), nil
+		}
+		// Follow the logs of what has not started: wait until it has.
+		if _, err := launcher.Wait(ctx, l, id, func(s launcher.Status) bool {
+			return s.Phase == launcher.Exited || !s.StartedAt.IsZero()
+		}); err != nil {
+			return nil, err
+		}
+	}
+}
+
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
+
+// engineOf returns the engine a workload was given to: nil if it was not given
+// to any, or its host is no more.
+func (l *Launcher) engineOf(ctx context.Context, op string, id launcher.ID) (HostLauncher, workloadRecord, error) {
+	rec, err := l.workloads.Get(ctx, string(id))
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrInvalid) {
+		return nil, rec, fail(op, id, launcher.ErrNotFound, errors.New("no such workload"))
+	}
+	if err != nil {
+		return nil, rec, l.storeFailed(op, id, err)
+	}
+	if !rec.Delivered {
+		return nil, rec, nil
+	}
+	host, err := l.hosts.Get(ctx, rec.Host)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !host.live() {
+		return nil, rec, nil
+	}
+	if err != nil {
+		return nil, rec, l.storeFailed(op, id, err)
+	}
+	engine, err := l.engines.get(ctx, host)
+	if err != nil {
+		return nil, rec, fail(op, id, launcher.ErrUnavailable, fmt.Errorf("host %s does not answer: %w", host.ID, err))
+	}
+	return engine, rec, nil
+}
+
+// Hosts yields the fleet's instances in the order of their ids, also those that
+// ended within the last hour. It reads the store and needs no Run.
+func (l *Launcher) Hosts(ctx context.Context) iter.Seq2[Host, error] {
+	return func(yield func(Host, error) bool) {
+		for h, err := range l.hosts.All(ctx) {
+			if err != nil {
+				yield(Host{}, l.storeFailed("hosts", "", err))
+				return
+			}
+			if !yield(h, nil) {
+				return
+			}
+		}
+	}
+}
+
+// change updates a workload's record and publishes what came of it. The
+// function reports whether it changed anything.
+func (l *Launcher) change(ctx context.Context, id launcher.ID, f func(*workloadRecord) bool) (workloadRecord, error) {
+	changed := false
+	rec, err := l.workloads.Update(ctx, string(id), func(w *workloadRecord) error {
+		if changed = f(w); !changed {
+			return store.ErrUnchanged
+		}
+		w.Revision++
+		return nil
+	})
+	if err == nil && changed {
+		l.publish(rec, false)
+	}
+	return rec, err
+}
+
+// publish tells the watchers of this process of a record, unless they have
+// seen a later one. silent says that its host does not answer.
+func (l *Launcher) publish(rec workloadRecord, silent bool) {
+	l.published.Lock()
+	defer l.published.Unlock()
+	id := rec.Workload.ID
+	if rec.Revision < l.revisions[id] {
+		return
+	}
+	l.revisions[id] = rec.Revision
+	s := rec.status(silent)
+	if known, ok := l.hub.Get(id); !ok || !reflect.DeepEqual(known, s) {
+		l.hub.Set(id, s)
+	}
+}
+
+// unpublish forgets a workload.
+func (l *Launcher) unpublish(id launcher.ID) {
+	l.published.Lock()
+	defer l.published.Unlock()
+	delete(l.revisions, id)
+	l.hub.Delete(id)
+}
+
+// awake returns nil while Run is active in this process.
+func (l *Launcher) awake(ctx context.Context, op string, id launcher.ID) error {
+	err := l.gate.Wait(ctx)
+	if errors.Is(err, running.ErrNotRunning) {
+		return fail(op, id, launcher.ErrNotRunning, errRun)
+	}
+	return err
+}
+
+var errRun = errors.New("the launcher's Run is not active in this process; start it first")
+
+// wake makes the reconciler look again at once.
+func (l *Launcher) wake() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// storeFailed is an error of the store as the caller sees it.
+func (l *Launcher) storeFailed(op string, id launcher.ID, err error) error {
+	kind := launcher.ErrUnavailable
+	if errors.Is(err, store.ErrInvalid) {
+		kind = launcher.ErrInvalid
+	}
+	return fail(op, id, kind, fmt.Errorf("the store failed: %w", err))
+}

@@ -1,0 +1,466 @@
+package ec2launcher
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+const (
+	// busyDescribe and idleDescribe are how often EC2 is asked about the fleet
+	// while a host is on its way in or out, and otherwise.
+	busyDescribe = 2 * time.Second
+	idleDescribe = 15 * time.Second
+	// consistent is after how long EC2's answers are taken to be complete: an
+	// instance it does not show although it was bought longer ago is gone.
+	consistent = 5 * time.Minute
+	// hostKept is how long a host is told of after its end.
+	hostKept = time.Hour
+)
+
+// A reconciler works for the fleet while this process holds the lease. Its
+// loop reads what is recorded, compares it with what EC2 and the hosts report,
+// and takes the next steps; it keeps nothing that it could not find out again.
+type reconciler struct {
+	l     *Launcher
+	term  store.Term
+	tasks *tasks
+	fleet *fleet
+	hosts map[string]*hostWatch
+
+	describedAt time.Time
+}
+
+// world is what one pass of the loop sees of the store.
+type world struct {
+	now       time.Time
+	workloads []workloadRecord
+	hosts     []Host
+	buys      []buyRecord
+	on        map[string][]workloadRecord // not exited, by host
+}
+
+// reconcile is the work of the lease's holder.
+func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
+	r := &reconciler{
+		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{},
+		fleet: &fleet{l: l, soldOut: map[pool]time.Time{}, held: map[string]refusal{}},
+	}
+	defer r.tasks.wg.Wait()
+	every := time.NewTicker(tick)
+	defer every.Stop()
+	for {
+		if err := r.pass(ctx); err != nil && ctx.Err() == nil {
+			l.cfg.Logger.Warn("a pass over the fleet failed and is repeated", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.kick:
+		case <-every.C:
+		}
+	}
+}
+
+// pass takes every step that can be taken now. Steps that call AWS or a host
+// are tasks beside the loop.
+func (r *reconciler) pass(ctx context.Context) error {
+	if err := r.term.Check(ctx); err != nil {
+		return err
+	}
+	w, err := r.read(ctx)
+	if err != nil {
+		return err
+	}
+	r.describe(ctx, w)
+	for _, b := range w.buys {
+		if !w.now.Before(b.NotBefore) {
+			r.task(ctx, "buy "+b.Token, func(ctx context.Context) error { return r.fleet.buy(ctx, b) })
+		}
+	}
+	if err := r.placeQueue(ctx, w); err != nil {
+		return err
+	}
+	if err := r.followHosts(ctx, w); err != nil {
+		return err
+	}
+	for i := range w.workloads {
+		if err := r.drive(ctx, w, &w.workloads[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// task runs a step beside the loop, if none with its key is under way. A step
+// that fails is taken again by a later pass.
+func (r *reconciler) task(ctx context.Context, key string, step func(context.Context) error) {
+	r.tasks.do(ctx, key, func(ctx context.Context) {
+		if err := step(ctx); err != nil && ctx.Err() == nil {
+			r.l.cfg.Logger.Warn("a step failed and is taken again", "step", key, "error", err)
+			_ = sleep(ctx, tick) // do not spin on what fails at once
+		}
+	})
+}
+
+// read takes stock of the store.
+func (r *reconciler) read(ctx context.Context) (*world, error) {
+	w := &world{on: map[string][]workloadRecord{}}
+	for b, err := range r.l.buys.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		w.buys = append(w.buys, b)
+	}
+	for h, err := range r.l.hosts.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		w.hosts = append(w.hosts, h)
+	}
+	for rec, err := range r.l.workloads.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		w.workloads = append(w.workloads, rec)
+		if rec.Host != "" && rec.Status.Phase != launcher.Exited {
+			w.on[rec.Host] = append(w.on[rec.Host], rec)
+		}
+	}
+	w.now = time.Now()
+	return w, nil
+}
+
+// placeQueue gives waiting workloads a host, or orders hosts for them.
+func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
+	var queue []launcher.Workload
+	index := map[launcher.ID]*workloadRecord{}
+	waiting := slices.Clone(w.workloads)
+	slices.SortStableFunc(waiting, func(a, b workloadRecord) int {
+		return cmp.Or(a.Status.QueuedAt.Compare(b.Status.QueuedAt), strings.Compare(string(a.Workload.ID), string(b.Workload.ID)))
+	})
+	for _, rec := range waiting {
+		if rec.Host == "" && rec.Status.Phase != launcher.Exited {
+			queue = append(queue, rec.Workload)
+		}
+	}
+	if len(queue) == 0 {
+		return nil
+	}
+	for i := range w.workloads {
+		index[w.workloads[i].Workload.ID] = &w.workloads[i]
+	}
+	bought := map[string]int{}
+	for _, b := range w.buys {
+		bought[b.InstanceType] += b.Count
+	}
+	p := place(queue, r.slots(w), bought, r.roomOf)
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for id, host := range p.assign {
+		w.on[host] = append(w.on[host], *index[id]) // it is not empty any more
+		g.Go(func() error { return r.assign(gctx, index[id], host) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	reasons := map[string]*refusal{}
+	for _, n := range p.buy {
+		reasons[n.instanceType] = r.order(ctx, n, w.now)
+	}
+	for id := range p.coming {
+		if err := r.explainWait(ctx, index[id], reasons); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// order orders hosts, or says why not now. It is the loop's own step, so that
+// no pass can order what another has.
+func (r *reconciler) order(ctx context.Context, n need, now time.Time) *refusal {
+	t, err := r.l.cfg.Catalog.Type(n.instanceType)
+	if err != nil {
+		return &refusal{kind: launcher.ErrInvalid, message: err.Error()}
+	}
+	where, why := r.fleet.choose(n.instanceType, now)
+	if why != nil {
+		return why
+	}
+	ami, ok := r.l.amis.known(t)
+	if where.id == "" || !ok {
+		r.task(ctx, "prepare "+n.instanceType, func(ctx context.Context) error { return r.prepare(ctx, n.instanceType) })
+		return nil
+	}
+	b, err := r.fleet.order(ctx, n, where, ami)
+	if err != nil {
+		r.l.cfg.Logger.Warn("a purchase could not be recorded", "type", n.instanceType, "error", err)
+		return &refusal{kind: launcher.ErrUnavailable, message: "the purchase of a host could not be recorded; it is tried again"}
+	}
+	r.task(ctx, "buy "+b.Token, func(ctx context.Context) error { return r.fleet.buy(ctx, b) })
+	return nil
+}
+
+// prepare asks AWS what has to be known before a host can be ordered.
+func (r *reconciler) prepare(ctx context.Context, instanceType string) error {
+	err := r.fleet.learn(ctx)
+	if err == nil {
+		err = r.l.amis.learn(ctx, r.l.cfg.Catalog, instanceType)
+	}
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	v := judge(err)
+	r.fleet.refused(buyRecord{InstanceType: instanceType}, v, err, time.Now())
+	if v.kind == launcher.ErrDenied || v.kind == launcher.ErrInvalid {
+		return r.l.giveUp(ctx, instanceType, v.kind, explain(err))
+	}
+	return err
+}
+
+// explainWait records whether a workload waits for a host that is on its way,
+// or why none is.
+func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, reasons map[string]*refusal) error {
+	phase, reason, message := launcher.Provisioning, launcher.Kind(""), ""
+	if why := reasons[rec.Workload.InstanceType]; why != nil {
+		phase, reason, message = launcher.Queued, why.kind, why.message
+	}
+	return r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
+		s := &w.Status
+		if w.Host != "" || s.Phase == launcher.Exited || s.Reason == reason && s.Message == message && s.Phase == phase {
+			return false
+		}
+		s.Phase, s.Reason, s.Message = phase, reason, message
+		return true
+	}))
+}
+
+// assign puts a workload on a host: first the host is marked as its owner's,
+// in one step with the check that it still takes work.
+func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host string) error {
+	key := sharingKey(rec.Workload)
+	_, err := r.l.hosts.Update(ctx, host, func(h *Host) error {
+		if !h.takes(key) {
+			return errNotTaken
+		}
+		if h.Sharing == key && h.EmptySince.IsZero() {
+			return store.ErrUnchanged
+		}
+		h.Sharing, h.EmptySince = key, time.Time{}
+		return nil
+	})
+	if errors.Is(err, errNotTaken) || errors.Is(err, store.ErrNotFound) {
+		return nil // the next pass finds another
+	}
+	if err != nil {
+		return err
+	}
+	return r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
+		if w.Host != "" || w.Status.Phase == launcher.Exited {
+			return false
+		}
+		w.Host = host
+		w.Status.Phase, w.Status.Reason, w.Status.Message, w.Status.Host = launcher.Provisioning, "", "", host
+		return true
+	}))
+}
+
+var errNotTaken = errors.New("the host takes no more work")
+
+// drive takes the next step for one workload.
+func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) error {
+	id := rec.Workload.ID
+	if rec.Status.Phase == launcher.Exited {
+		r.forget(ctx, w, rec)
+		return nil
+	}
+	watch := r.hosts[rec.Host]
+	if watch == nil {
+		return nil
+	}
+	said, synced, known := watch.said(id)
+	switch {
+	case !synced:
+	case known && said.Phase == launcher.Exited:
+		return r.observe(ctx, watch.id, said)
+	case !known && rec.Seen:
+		return r.changed(r.l.change(ctx, id, func(w *workloadRecord) bool {
+			if w.Status.Phase == launcher.Exited {
+				return false
+			}
+			w.exit(launcher.ErrHostLost, "its host no longer knows it")
+			return true
+		}))
+	case rec.Stop != nil && known:
+		if watch.stopSent(id, rec.Stop.Kill) {
+			break
+		}
+		r.task(ctx, "stop "+string(id), func(ctx context.Context) error { return r.stop(ctx, watch, *rec) })
+	case !known:
+		// Also when it is to stop: whether an earlier try to deliver it still
+		// arrives cannot be known, and what runs can be stopped.
+		r.task(ctx, "launch "+string(id), func(ctx context.Context) error { return r.deliver(ctx, watch, *rec) })
+	}
+	return nil
+}
+
+// deliver asks the host to run a workload. That it is about to is recorded
+// first: from then on no other host will be asked.
+func (r *reconciler) deliver(ctx context.Context, watch *hostWatch, rec workloadRecord) error {
+	id := rec.Workload.ID
+	if !rec.Delivered {
+		now, err := r.l.change(ctx, id, func(w *workloadRecord) bool {
+			if w.Host != watch.id || w.Delivered || w.Status.Phase == launcher.Exited {
+				return false
+			}
+			w.Delivered = true
+			w.Status.Phase = launcher.Starting
+			return true
+		})
+		if err = r.changed(now, err); err != nil || !now.Delivered || now.Host != watch.id || now.Status.Phase == launcher.Exited {
+			return err
+		}
+	}
+	if err := r.term.Check(ctx); err != nil {
+		return err
+	}
+	engine, err := watch.engine()
+	if err != nil {
+		return err
+	}
+	said, err := engine.Launch(ctx, rec.Workload)
+	if err != nil {
+		return r.notDelivered(ctx, watch, id, err)
+	}
+	watch.hear(said)
+	return r.observe(ctx, watch.id, said)
+}
+
+// observe records what a host said of a workload.
+func (r *reconciler) observe(ctx context.Context, host string, s launcher.Status) error {
+	return r.changed(r.l.change(ctx, s.ID, func(w *workloadRecord) bool { return w.observe(host, s) }))
+}
+
+// notDelivered deals with a host that refused a workload. A clear refusal means
+// that nothing runs; anything else is open and is tried again.
+func (r *reconciler) notDelivered(ctx context.Context, watch *hostWatch, id launcher.ID, err error) error {
+	var e *launcher.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Kind {
+	case launcher.ErrUnavailable, launcher.ErrThrottled, launcher.ErrNotRunning:
+		return err
+	}
+	return r.changed(r.l.change(ctx, id, func(w *workloadRecord) bool {
+		if w.Host != watch.id || w.Seen || w.Status.Phase == launcher.Exited {
+			return false
+		}
+		if e.Kind == launcher.ErrCapacity { // the host is smaller than it was taken for
+			watch.refused()
+			w.unplace(e.Kind, "the host had no room for it after all; another is looked for")
+			return true
+		}
+		w.exit(e.Kind, e.Error())
+		return true
+	}))
+}
+
+// stop passes on that a workload is to end, with what is left of its grace.
+func (r *reconciler) stop(ctx context.Context, watch *hostWatch, rec workloadRecord) error {
+	o := launcher.StopOptions{Signal: rec.Stop.Signal, Grace: time.Until(rec.Stop.Kill)}
+	if o.Grace <= 0 {
+		o = launcher.StopOptions{Signal: "SIGKILL"}
+	}
+	engine, err := watch.engine()
+	if err != nil {
+		return err
+	}
+	err = engine.Stop(ctx, rec.Workload.ID, o)
+	if err == nil || errors.Is(err, launcher.ErrNotFound) {
+		watch.sentStop(rec.Workload.ID, rec.Stop.Kill)
+		return nil
+	}
+	return err
+}
+
+// forget lets go of an exited workload: of its container when the exit is
+// recorded and nobody needs its logs, of its record then too.
+func (r *reconciler) forget(ctx context.Context, w *world, rec *workloadRecord) {
+	if !rec.Forget && w.now.Sub(rec.Status.ExitedAt) < launcher.Retention {
+		return
+	}
+	id, watch, known := rec.Workload.ID, r.hosts[rec.Host], false
+	if watch != nil {
+		var synced bool
+		if _, synced, known = watch.said(id); !synced {
+			return
+		}
+	}
+	r.task(ctx, "forget "+string(id), func(ctx context.Context) error {
+		if known {
+			engine, err := watch.engine()
+			if err != nil {
+				return err
+			}
+			err = engine.Stop(ctx, id, launcher.StopOptions{Forget: true})
+			if err != nil && !errors.Is(err, launcher.ErrNotFound) {
+				return err
+			}
+			watch.unhear(id)
+		}
+		if err := r.l.workloads.Delete(ctx, string(id)); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		r.l.unpublish(id)
+		return nil
+	})
+}
+
+// changed takes a record that was deleted meanwhile for an ordinary outcome.
+func (r *reconciler) changed(_ workloadRecord, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// roomOf is the room of a new host of a type.
+func (r *reconciler) roomOf(instanceType string) launcher.Resources {
+	t, err := r.l.cfg.Catalog.Type(instanceType)
+	if err != nil { // Launch has checked it; a catalog may have shrunk since
+		return launcher.Resources{}
+	}
+	return Room(t)
+}
+
+// slots are the fleet's hosts as placement sees them, the oldest first: they
+// fill up, and the younger ones become empty and are released.
+func (r *reconciler) slots(w *world) []slot {
+	var all []slot
+	hosts := slices.Clone(w.hosts)
+	slices.SortStableFunc(hosts, func(a, b Host) int {
+		return cmp.Or(a.BoughtAt.Compare(b.BoughtAt), strings.Compare(a.ID, b.ID))
+	})
+	for _, h := range hosts {
+		if !h.takes(h.Sharing) || h.silent() || r.hosts[h.ID].full(w.now) {
+			continue
+		}
+		s := slot{id: h.ID, instanceType: h.InstanceType, room: h.Room, free: h.Room, ports: map[int]bool{}, mounts: map[string]bool{}}
+		for _, rec := range w.on[h.ID] {
+			s.take(rec.Workload)
+		}
+		s.key = h.Sharing
+		all = append(all, s)
+	}
+	return all
+}

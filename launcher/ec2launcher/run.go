@@ -1,0 +1,191 @@
+package ec2launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+const (
+	// tick is how often the reconciler looks at what only time changes.
+	tick = time.Second
+	// mirrorEvery is how often a process reads what others have written.
+	mirrorEvery = 2 * time.Second
+	// leaseTTL bounds how long a fleet stands still when the process that ran
+	// it dies without a word.
+	leaseTTL = 15 * time.Second
+	// parallel is how many steps are taken at one time.
+	parallel = 64
+)
+
+// Run works for the fleet until ctx ends, which is its ordinary end: it then
+// returns nil, and every goroutine it started has ended. Hosts and workloads
+// go on. Run may be called by many processes; one of them does the work, and
+// another takes over within 15 seconds if it dies. A second Run of one
+// Launcher at the same time is an error.
+func (l *Launcher) Run(ctx context.Context) error {
+	if err := l.prime(ctx); err != nil {
+		return nil // ctx has ended
+	}
+	leave, err := l.gate.Enter()
+	if err != nil {
+		return fail("run", "", launcher.ErrConflict, err)
+	}
+	defer leave()
+	lease := store.Lease{Name: l.cfg.Fleet, Holder: l.holder(), TTL: leaseTTL}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.mirror(ctx) })
+	g.Go(func() error {
+		return again(ctx, func() error {
+			return lease.Hold(ctx, l.cfg.Store, l.reconcile)
+		}, func(err error) { l.cfg.Logger.Warn("the fleet's lease was lost", "error", err) })
+	})
+	if err := g.Wait(); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// holder names this process in the lease, for people who read the store.
+func (l *Launcher) holder() string {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unknown host"
+	}
+	return fmt.Sprintf("%s/%d/%p", name, os.Getpid(), l)
+}
+
+// prime reads the store once, so that the first Watch begins with all there is.
+func (l *Launcher) prime(ctx context.Context) error {
+	return again(ctx, func() error {
+		if err := l.refresh(ctx); err != nil {
+			return err
+		}
+		return errDone
+	}, func(err error) { l.cfg.Logger.Warn("the store does not answer", "error", err) })
+}
+
+// mirror tells this process's watchers what other processes have written.
+func (l *Launcher) mirror(ctx context.Context) error {
+	every := time.NewTicker(mirrorEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-every.C:
+		}
+		if err := l.refresh(ctx); err != nil && ctx.Err() == nil {
+			l.cfg.Logger.Warn("the store does not answer", "error", err)
+		}
+	}
+}
+
+// refresh publishes every record of the store.
+func (l *Launcher) refresh(ctx context.Context) error {
+	silent, err := l.silentHosts(ctx)
+	if err != nil {
+		return err
+	}
+	known := map[launcher.ID]bool{}
+	for _, s := range l.hub.All() {
+		known[s.ID] = true
+	}
+	for rec, err := range l.workloads.All(ctx) {
+		if err != nil {
+			return err
+		}
+		delete(known, rec.Workload.ID)
+		l.publish(rec, silent[rec.Host])
+	}
+	for id := range known {
+		if _, err := l.workloads.Get(ctx, string(id)); errors.Is(err, store.ErrNotFound) {
+			l.unpublish(id)
+		}
+	}
+	return nil
+}
+
+var errDone = errors.New("done")
+
+// again repeats f with growing pauses until it returns errDone or ctx ends,
+// whose error it returns. The pauses have no jitter, so that a run replays.
+func again(ctx context.Context, f func() error, failed func(error)) error {
+	pause := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(time.Second), backoff.WithMaxInterval(30*time.Second),
+		backoff.WithMaxElapsedTime(0), backoff.WithRandomizationFactor(0))
+	for {
+		begun := time.Now()
+		err := f()
+		switch {
+		case errors.Is(err, errDone):
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			failed(err)
+		}
+		if time.Since(begun) > time.Minute {
+			pause.Reset()
+		}
+		if err := sleep(ctx, pause.NextBackOff()); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// tasks run steps beside the reconciler's loop: at most one for each key, and
+// no more than a limit at one time.
+type tasks struct {
+	wg    sync.WaitGroup
+	slots chan struct{}
+	mu    sync.Mutex
+	busy  map[string]bool
+	after func() // called when a step has ended
+}
+
+func newTasks(after func()) *tasks {
+	return &tasks{slots: make(chan struct{}, parallel), busy: map[string]bool{}, after: after}
+}
+
+// do starts a step unless one with its key is under way.
+func (t *tasks) do(ctx context.Context, key string, step func(context.Context)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy[key] {
+		return
+	}
+	t.busy[key] = true
+	t.wg.Go(func() {
+		select {
+		case t.slots <- struct{}{}:
+			step(ctx)
+			<-t.slots
+		case <-ctx.Done():
+		}
+		t.mu.Lock()
+		delete(t.busy, key)
+		t.mu.Unlock()
+		t.after()
+	})
+}

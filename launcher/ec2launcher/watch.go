@@ -1,0 +1,194 @@
+package ec2launcher
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/atelier-go/atelier/launcher"
+)
+
+const (
+	// probeEvery is how often the engine of a host that does not answer is tried.
+	probeEvery = time.Second
+	// fullFor is how long a host that refused a workload for want of room is
+	// left out of placement.
+	fullFor = 30 * time.Second
+)
+
+// A hostWatch follows one host: it connects to its engine, reports it ready,
+// and keeps what it says of its workloads. It lives as long as the reconciler
+// needs it.
+type hostWatch struct {
+	id   string
+	r    *reconciler
+	end  context.CancelFunc
+	done chan struct{}
+
+	mu        sync.Mutex
+	open      HostLauncher
+	synced    bool
+	statuses  map[launcher.ID]launcher.Status
+	stops     map[launcher.ID]time.Time // the kill time last passed on
+	fullUntil time.Time
+}
+
+// follow starts watching a host.
+func (r *reconciler) follow(ctx context.Context, h Host) *hostWatch {
+	ctx, end := context.WithCancel(ctx)
+	w := &hostWatch{
+		id: h.ID, r: r, end: end, done: make(chan struct{}),
+		statuses: map[launcher.ID]launcher.Status{}, stops: map[launcher.ID]time.Time{},
+	}
+	r.tasks.wg.Go(func() {
+		defer close(w.done)
+		defer r.l.engines.drop(h.ID)
+		for ctx.Err() == nil {
+			err := w.session(ctx, h)
+			r.l.engines.drop(h.ID)
+			if ctx.Err() != nil {
+				return
+			}
+			w.lost(ctx, err)
+			if sleep(ctx, probeEvery) != nil {
+				return
+			}
+		}
+	})
+	return w
+}
+
+// session is one connection to the engine, until it breaks.
+func (w *hostWatch) session(ctx context.Context, h Host) error {
+	engine, err := w.r.l.engines.get(ctx, h)
+	if err != nil {
+		return err
+	}
+	room, err := engine.Room(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.r.hostAnswers(ctx, w.id, room); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	w.open = engine
+	w.mu.Unlock()
+	snapshot := map[launcher.ID]launcher.Status{}
+	for s, err := range engine.Watch(ctx, launcher.Filter{}) {
+		switch {
+		case err != nil:
+			return err
+		case s.Synced():
+			w.sync(snapshot)
+			snapshot = nil
+			w.r.l.wake()
+			continue
+		case snapshot != nil:
+			snapshot[s.ID] = s
+		default:
+			w.hear(s)
+		}
+		if err := w.r.observe(ctx, w.id, s); err != nil {
+			return err
+		}
+		w.r.l.wake()
+	}
+	return launcher.ErrUnavailable
+}
+
+// sync takes a complete account of what is on the host for what is known.
+func (w *hostWatch) sync(snapshot map[launcher.ID]launcher.Status) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.statuses, w.synced = snapshot, true
+}
+
+// lost notes that the engine does not answer.
+func (w *hostWatch) lost(ctx context.Context, err error) {
+	w.mu.Lock()
+	w.open, w.synced = nil, false
+	clear(w.stops)
+	w.mu.Unlock()
+	w.r.hostSilent(ctx, w.id, err)
+}
+
+// engine returns the way to the host while it answers.
+func (w *hostWatch) engine() (HostLauncher, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.open == nil {
+		return nil, fmt.Errorf("host %s: %w", w.id, launcher.ErrUnavailable)
+	}
+	return w.open, nil
+}
+
+// said returns what the host last said of a workload; synced is false while
+// it has not given a complete account.
+func (w *hostWatch) said(id launcher.ID) (s launcher.Status, synced, known bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s, known = w.statuses[id]
+	return s, w.synced, known
+}
+
+// all returns what the host last said of every workload, in the order of IDs.
+func (w *hostWatch) all() (statuses []launcher.Status, synced bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(w.statuses)) {
+		statuses = append(statuses, w.statuses[id])
+	}
+	return statuses, w.synced
+}
+
+// hear keeps what the host says of a workload, unless it knows of its exit.
+func (w *hostWatch) hear(s launcher.Status) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.statuses[s.ID].Phase != launcher.Exited {
+		w.statuses[s.ID] = s
+	}
+}
+
+// unhear forgets a workload the host was told to forget.
+func (w *hostWatch) unhear(id launcher.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.statuses, id)
+	delete(w.stops, id)
+}
+
+// stopSent reports whether the host was told to kill a workload by then.
+func (w *hostWatch) stopSent(id launcher.ID, kill time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stops[id].Equal(kill)
+}
+
+func (w *hostWatch) sentStop(id launcher.ID, kill time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stops[id] = kill
+}
+
+// refused notes that the host had no room although it should have.
+func (w *hostWatch) refused() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fullUntil = time.Now().Add(fullFor)
+}
+
+// full reports whether the host refused work lately. A host that is not
+// watched yet has not.
+func (w *hostWatch) full(now time.Time) bool {
+	if w == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return now.Before(w.fullUntil)
+}
