@@ -123,6 +123,8 @@ func New(cfg Config) (*Cloud, error) {
 
 // Config returns what a program in this account would get from the SDK's
 // config.LoadDefaultConfig: a region, credentials and the way to the services.
+// Its HTTP client reaches the image registries, see [Cloud.Registry], and
+// nothing else.
 // Configs handed out before a [Cloud.Crash] fail every call after it.
 func (c *Cloud) Config() aws.Config {
 	c.mu.Lock()
@@ -132,7 +134,7 @@ func (c *Cloud) Config() aws.Config {
 		Region: c.region,
 		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(
 			staticCredentials)),
-		HTTPClient: refusingClient{},
+		HTTPClient: &http.Client{Transport: registryTransport{process}},
 		APIOptions: []func(*middleware.Stack) error{process.install},
 		RetryMode:  aws.RetryModeStandard,
 		AppID:      "atelier",
@@ -192,11 +194,3 @@ var ErrCrashed = errors.New("fakeaws: the program has crashed")
 
 // ErrClosed is what a call fails with after [Cloud.Close].
 var ErrClosed = errors.New("fakeaws: the cloud is closed")
-
-// refusingClient makes sure that no call leaves the process, also if a client
-// is used in a way the model's middleware does not see.
-type refusingClient struct{}
-
-func (refusingClient) Do(r *http.Request) (*http.Response, error) {
-	return nil, fmt.Errorf("fakeaws: refused to send a request to %s", r.URL.Host)
-}
