@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
 )
@@ -55,5 +56,25 @@ func ExampleNewTable() {
 	fmt.Println(users.Create(ctx, "alice", user{}))
 	// Output:
 	// {alice 10000} <nil>
-	// record was changed by another: "alice" in research/users
+	// record was made or changed by another: "alice" in research/users
+}
+
+func ExampleLease_Hold() {
+	s := store.NewMemory()
+	lease := store.Lease{Name: "research/sweep", Holder: "portal-1", TTL: 15 * time.Second}
+	for range 2 {
+		err := lease.Hold(context.Background(), s, func(ctx context.Context, term store.Term) error {
+			if err := term.Check(ctx); err != nil { // right before a side effect
+				return err
+			}
+			fmt.Println("sweeping, epoch", term.Epoch())
+			return nil
+		})
+		if err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// sweeping, epoch 1
+	// sweeping, epoch 2
 }

@@ -32,10 +32,10 @@ var (
 	ErrNotFound = errors.New("record not found")
 	// ErrConflict: the record is not at the version the caller expected.
 	// Read it again and decide anew.
-	ErrConflict = errors.New("record was changed by another")
+	ErrConflict = errors.New("record was made or changed by another")
 	// ErrInvalid: a key, value or lease that no store accepts. The error
 	// names everything that is wrong with it.
-	ErrInvalid = errors.New("invalid record")
+	ErrInvalid = errors.New("invalid")
 )
 
 // A Record is one document.
