@@ -31,9 +31,10 @@ type Config struct {
 // registry by the OCI distribution protocol. Registries on the loopback
 // interface are spoken to without TLS.
 //
-// What fails for a moment (HTTP 5xx and 429, broken connections) is tried up
-// to five times, ECR as the AWS configuration says, before it is
-// [ErrThrottled] or [ErrUnavailable]. Bound the time with the context.
+// What fails for a moment (HTTP 5xx and 429, broken connections) is tried again
+// up to five times within seven seconds, calls of ECR as the AWS configuration
+// says, before it is [ErrThrottled] or [ErrUnavailable]. A request may take as
+// long as the context lets it.
 type Client struct {
 	ecr         API // nil: ECR is a registry like others
 	http        *http.Client

@@ -80,8 +80,8 @@ func (r *ecrRepository) manifest(ctx context.Context, ref Reference) (document, 
 	return documents[0], nil
 }
 
-// manifests asks for all in one call, which takes up to 100; an index has at
-// most as many as there are platforms of hosts.
+// manifests asks for all in one call, which takes up to 100: more than there
+// are platforms of hosts.
 func (r *ecrRepository) manifests(ctx context.Context, ref Reference, digests []digest.Digest) ([]document, error) {
 	ids := make([]types.ImageIdentifier, len(digests))
 	for n, d := range digests {

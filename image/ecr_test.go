@@ -51,12 +51,16 @@ func TestRouting(t *testing.T) {
 			got = r.URL.Host
 			if r.Method == http.MethodPost {
 				var in struct {
-					RegistryID string `json:"registryId"`
+					RegistryID         string   `json:"registryId"`
+					AcceptedMediaTypes []string `json:"acceptedMediaTypes"`
 				}
 				if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 					t.Error(err)
 				}
 				got += " " + in.RegistryID
+				if len(in.AcceptedMediaTypes) != 4 {
+					t.Errorf("accepts %q, want OCI's and Docker's manifests and indexes", in.AcceptedMediaTypes)
+				}
 			}
 			return awsJSON(r, http.StatusNotFound, `{}`), nil
 		}), image.Config{})
@@ -144,34 +148,61 @@ func TestECRErrors(t *testing.T) {
 	}
 }
 
-// TestECRTampering proves that what ECR's storage holds is checked, and that
-// its signed address is in no error.
+// TestECRTampering proves that what ECR and its storage answer is checked, and
+// that a signed address is in no error.
 func TestECRTampering(t *testing.T) {
 	config, manifest := single(t, "linux", "amd64", 1)
-	for name, storage := range map[string]func(*http.Request) (*http.Response, error){
-		"good": func(r *http.Request) (*http.Response, error) { return answer(r, 200, string(config.body)), nil },
-		"changed": func(r *http.Request) (*http.Response, error) {
+	_, other := single(t, "linux", "amd64", 2)
+	child := manifest.descriptor()
+	child.Platform = &ocispec.Platform{OS: "linux", Architecture: "amd64"}
+	index := document(t, ocispec.MediaTypeImageIndex, ocispec.Index{Manifests: []ocispec.Descriptor{child}})
+	type held struct {
+		claimed blob // whose digest ECR claims
+		blob
+	}
+	intact := func(r *http.Request) (*http.Response, error) { return answer(r, 200, string(config.body)), nil }
+	for name, c := range map[string]struct {
+		reference string
+		batches   []held
+		storage   roundTrip
+		good      bool
+	}{
+		"good":                                  {reference: ":1", batches: []held{{manifest, manifest}}, storage: intact, good: true},
+		"good by digest":                        {reference: "@" + child.Digest.String(), batches: []held{{manifest, manifest}}, storage: intact, good: true},
+		"good index":                            {reference: ":1", batches: []held{{index, index}, {manifest, manifest}}, good: true},
+		"another manifest than its digest says": {reference: ":1", batches: []held{{other, manifest}}, storage: intact},
+		"another manifest than asked":           {reference: "@" + digestA, batches: []held{{manifest, manifest}}, storage: intact},
+		"another child than its digest says":    {reference: ":1", batches: []held{{index, index}, {manifest, other}}},
+		"another child than asked":              {reference: ":1", batches: []held{{index, index}, {other, other}}},
+		"another configuration": {reference: ":1", batches: []held{{manifest, manifest}}, storage: func(r *http.Request) (*http.Response, error) {
 			return answer(r, 200, strings.ReplaceAll(string(config.body), "amd64", "arm64")), nil
-		},
-		"denied": func(r *http.Request) (*http.Response, error) { return answer(r, 403, "<Error/>"), nil },
-		"broken": func(*http.Request) (*http.Response, error) { return nil, io.ErrClosedPipe },
+		}},
+		"configuration denied": {reference: ":1", batches: []held{{manifest, manifest}}, storage: func(r *http.Request) (*http.Response, error) {
+			return answer(r, 403, "<Error/>"), nil
+		}},
+		"configuration out of reach": {reference: ":1", batches: []held{{manifest, manifest}}, storage: func(*http.Request) (*http.Response, error) {
+			return nil, io.ErrClosedPipe
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			batches := c.batches
 			client := image.NewFromConfig(ecrWire(func(r *http.Request) (*http.Response, error) {
 				if r.URL.Host == "storage.test" {
-					return storage(r)
+					return c.storage(r)
 				}
 				if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".GetDownloadUrlForLayer") {
 					return awsJSON(r, 200, `{"downloadUrl":"https://storage.test/x?Signature=sesame"}`), nil
 				}
-				text, _ := json.Marshal(map[string]any{"images": []any{map[string]any{
-					"imageId":       map[string]string{"imageDigest": manifest.descriptor().Digest.String()},
-					"imageManifest": string(manifest.body), "imageManifestMediaType": manifest.mediaType,
+				h := batches[0]
+				batches = batches[1:]
+				text, err := json.Marshal(map[string]any{"images": []any{map[string]any{
+					"imageId":       map[string]string{"imageDigest": h.claimed.descriptor().Digest.String()},
+					"imageManifest": string(h.body), "imageManifestMediaType": h.mediaType,
 				}}})
-				return awsJSON(r, 200, string(text)), nil
+				return awsJSON(r, 200, string(text)), err
 			}), image.Config{})
-			got, err := resolve(t, client, ecrRegistry+"/ide:1")
-			if (err == nil) != (name == "good") {
+			got, err := resolve(t, client, ecrRegistry+"/ide"+c.reference)
+			if (err == nil) != c.good {
 				t.Errorf("Resolve = %v, %v", got, err)
 			}
 			if err != nil && strings.Contains(err.Error(), "sesame") {

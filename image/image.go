@@ -36,8 +36,8 @@ type Image struct {
 	Platforms []Platform
 	// Size is what an EC2 host has to download, in bytes: the compressed
 	// layers and the configuration, of the larger of linux/amd64 and
-	// linux/arm64 if it has both, zero if it has neither. On disk an image
-	// takes two to three times as much.
+	// linux/arm64 if it has both, zero if it has neither. An engine that
+	// unpacks it needs more room on its disk.
 	Size int64
 }
 

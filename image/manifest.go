@@ -30,6 +30,10 @@ func mediaTypes() []string {
 // the least that the OCI distribution specification has registries accept.
 const maxDocument = 4 << 20
 
+// maxLayer bounds the size a layer may claim, 1 TiB, so that no sum of those
+// that fit in a manifest overflows.
+const maxLayer = 1 << 40
+
 // A document is a manifest or an index as the registry holds it.
 type document struct {
 	mediaType string
@@ -71,13 +75,12 @@ func describe(ctx context.Context, s source, ref Reference) (Image, error) {
 	slices.SortFunc(image.Platforms, func(a, b Platform) int {
 		return cmp.Or(cmp.Compare(a.OS, b.OS), cmp.Compare(a.Architecture, b.Architecture))
 	})
-	image.Platforms = slices.Compact(image.Platforms)
 	return image, nil
 }
 
 // addIndex adds the platforms of an index and the size of the largest image a
-// host can run. Only those manifests are fetched: some registries count each
-// against a pull limit.
+// host can run. Only those manifests are fetched, the first of each platform:
+// some registries count each against a pull limit.
 func (i *Image) addIndex(ctx context.Context, s source, top document) error {
 	var index ocispec.Index
 	if err := json.Unmarshal(top.body, &index); err != nil {
@@ -92,8 +95,11 @@ func (i *Image) addIndex(ctx context.Context, s source, top document) error {
 		if p.OS == "unknown" || p.Architecture == "unknown" {
 			continue // BuildKit's attestations
 		}
+		if slices.Contains(i.Platforms, p) {
+			continue // another variant, such as linux/arm/v6 beside v7
+		}
 		i.Platforms = append(i.Platforms, p)
-		if p.onHosts() && !slices.Contains(runnable, d.Digest) {
+		if p.onHosts() {
 			runnable = append(runnable, d.Digest)
 		}
 	}
@@ -126,9 +132,6 @@ func (i *Image) addManifest(ctx context.Context, s source, top document) error {
 	m, err := top.manifest()
 	if err != nil {
 		return err
-	}
-	if m.Config.Size > maxDocument {
-		return invalid("its configuration has %d bytes: want at most %d", m.Config.Size, maxDocument)
 	}
 	body, err := s.config(ctx, i.Reference, m.Config)
 	if err != nil {
@@ -176,10 +179,13 @@ func (d document) manifest() (ocispec.Manifest, error) {
 	if err := m.Config.Digest.Validate(); err != nil {
 		return m, invalid("its manifest is malformed: configuration: %w", err)
 	}
-	for _, layer := range append(m.Layers, m.Config) {
-		if layer.Size < 0 {
+	for _, layer := range m.Layers {
+		if layer.Size < 0 || layer.Size > maxLayer {
 			return m, invalid("its manifest is malformed: a layer of %d bytes", layer.Size)
 		}
+	}
+	if m.Config.Size < 0 || m.Config.Size > maxDocument {
+		return m, invalid("its manifest is malformed: a configuration of %d bytes: want at most %d", m.Config.Size, maxDocument)
 	}
 	return m, nil
 }

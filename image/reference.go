@@ -60,7 +60,7 @@ func parse(s string) (Reference, error) {
 	case s == "":
 		return Reference{}, errors.New(`it is empty: want a name such as "rocker/rstudio:4.5"`)
 	case identifierPattern.MatchString(s):
-		return Reference{}, errors.New("it is an image's id: want a repository before it, name@sha256:id")
+		return Reference{}, errors.New("it is the id of an image: want a repository and a digest, name@sha256:digest")
 	}
 	name, digest, hasDigest := strings.Cut(s, "@")
 	var tag string

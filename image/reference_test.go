@@ -59,6 +59,7 @@ func TestParseRefuses(t *testing.T) {
 		"ubuntu@md5:" + strings.Repeat("a", 32): {"digest"},
 		"ubuntu@sha256:" + strings.Repeat("A", 64): {"digest"},
 		"ubuntu@" + digestA + "@" + digestA:        {"digest"},
+		"\u212A.com/ide":                           {"registry \"\u212A.com\""}, // the Kelvin sign, whose lower case is k
 		"/ubuntu":                                  {`repository "/ubuntu"`},
 		"a//b":                                     {"repository"},
 		"a/../b":                                   {"repository"},
@@ -99,7 +100,7 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"ubuntu", "rocker/rstudio:4.5", "localhost:5000/a@" + digestA, "[::1]:5000/ide", "index.docker.io/x", "docker.io/library/x",
 		"A.b/c", "A/b", "a/B", "a:b:c", "a@b@c", "::/", "@", "a_b.c__d--e/f:g", "x:y/z", strings.Repeat("a", 64), "[::]/a",
-		"docker.io/x/y:z@" + digestA, "localhost", "LOCALHOST/x", "a.-b/c", "a..b/c", "0/0:0", "İ/x", "index.docker.io:443/x",
+		"docker.io/x/y:z@" + digestA, "localhost", "LOCALHOST/x", "a.-b/c", "a..b/c", "0/0:0", "İ/x", "\u212A.com/x", "index.docker.io:443/x",
 	} {
 		f.Add(s)
 	}

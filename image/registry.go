@@ -31,10 +31,7 @@ func newOCIRepository(client *http.Client, credentials func(context.Context, str
 	repository := registry.Reference{Registry: ref.Registry, Repository: ref.Repository}
 	authorised := &auth.Client{Client: client, Cache: auth.NewCache(), ClientID: "atelier"}
 	if credentials != nil {
-		authorised.Credential = func(ctx context.Context, host string) (auth.Credential, error) {
-			if host != repository.Host() {
-				return auth.EmptyCredential, nil
-			}
+		authorised.Credential = func(ctx context.Context, _ string) (auth.Credential, error) {
 			username, password, err := credentials(ctx, ref.Registry)
 			if err != nil {
 				return auth.EmptyCredential, &failure{ErrDenied, fmt.Errorf("credentials for %s: %w", ref.Registry, err)}

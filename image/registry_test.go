@@ -146,8 +146,11 @@ func TestResolve(t *testing.T) {
 	for _, b := range []blob{amd, arm, win, attestation, chart} {
 		put(t, transport, "a/ide", b.descriptor().Digest.String(), b)
 	}
+	huge := document(t, ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Config: amdConfig.descriptor(), Layers: []ocispec.Descriptor{{Size: 1 << 62}, {Size: 1 << 62}},
+	})
 	for name, b := range map[string]blob{
-		"index": index, "list": list, "amd": amd, "docker": dockerAMD, "win": win, "chart": chart, "empty": empty,
+		"huge": huge, "index": index, "list": list, "amd": amd, "docker": dockerAMD, "win": win, "chart": chart, "empty": empty,
 		"broken": {ocispec.MediaTypeImageManifest, []byte(`{"config":1}`)},
 		"text":   {"text/plain", []byte(`hello`)},
 	} {
@@ -195,6 +198,7 @@ func TestResolve(t *testing.T) {
 		"registry.test/a/ide:chart":      {image.ErrInvalid, "helm"},
 		"registry.test/a/ide:empty":      {image.ErrInvalid, "no container image"},
 		"registry.test/a/ide:broken":     {image.ErrInvalid, "malformed"},
+		"registry.test/a/ide:huge":       {image.ErrInvalid, "malformed"},
 		"registry.test/a/ide:text":       {image.ErrInvalid, "text/plain"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -467,4 +471,30 @@ func TestLoopbackNeedsNoTLS(t *testing.T) {
 			t.Errorf("%s is asked over %q, want %s", name, got, scheme)
 		}
 	}
+}
+
+// FuzzResolve holds that no answer of a registry, whatever it claims, makes
+// Resolve panic or return what makes no sense.
+func FuzzResolve(f *testing.F) {
+	f.Add(ocispec.MediaTypeImageManifest, []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[{"size":9223372036854775807},{"size":1}]}`), []byte(`{}`))
+	f.Add(ocispec.MediaTypeImageManifest, []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:`+strings.Repeat("0", 64)+`","size":-1}}`), []byte(`{"os":"linux","architecture":"amd64"}`))
+	f.Add(ocispec.MediaTypeImageIndex, []byte(`{"manifests":[{"platform":{"os":"linux","architecture":"amd64"}},{"mediaType":"application/vnd.oci.image.manifest.v1+json","platform":{"os":"linux","architecture":"amd64"},"digest":"../../x"}]}`), []byte(`null`))
+	f.Add("text/plain; x", []byte(`[]`), []byte(``))
+	f.Fuzz(func(t *testing.T, mediaType string, manifest, config []byte) {
+		client := image.New(nil, image.Config{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if strings.Contains(r.URL.Path, "/blobs/") {
+				return answer(r, http.StatusOK, string(config)), nil
+			}
+			a := answer(r, http.StatusOK, string(manifest))
+			a.Header.Set("Content-Type", mediaType)
+			return a, nil
+		})})
+		i, err := client.Resolve(t.Context(), image.Reference{Registry: "registry.test", Repository: "a", Tag: "b"})
+		if _, ok := errors.AsType[*image.Error](err); err != nil && !ok {
+			t.Fatalf("%v: want an *image.Error", err)
+		}
+		if err == nil && (i.Reference.Digest != digest.FromBytes(manifest).String() || len(i.Platforms) == 0 || i.Size < 0) {
+			t.Fatalf("Resolve = %+v", i)
+		}
+	})
 }
