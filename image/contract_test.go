@@ -325,6 +325,10 @@ func TestPermissions(t *testing.T) {
 	if _, err := resolve(t, client, "210987654321.dkr.ecr.us-east-1.amazonaws.com/ide:1"); !errors.Is(err, image.ErrDenied) {
 		t.Errorf("another account's: %v, want ErrDenied", err)
 	}
+	push(t, cloud, ecrRegistry+"/ide:1", fakeaws.Image{})
+	if _, err := resolve(t, client, "123456789012.dkr.ecr.eu-west-1.amazonaws.com/ide:1"); !errors.Is(err, image.ErrNoRepository) {
+		t.Errorf("another region's: %v, want ErrNoRepository", err)
+	}
 	for _, call := range cloud.Calls() {
 		if call.Action != "ecr:BatchGetImage" {
 			t.Errorf("unexpected call %+v", call)

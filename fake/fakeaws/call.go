@@ -41,6 +41,8 @@ type occurrence struct{ action, subject string }
 // call is what a handler knows of the attempt it answers, beside the input.
 type call struct {
 	Call
+	// region is the region the call went to, which need not be the cloud's.
+	region string
 	// id is unique to this occurrence and the same in every run: the seed of
 	// the identifiers the handler makes.
 	id uint64
@@ -109,6 +111,7 @@ func (p *process) answer(ctx context.Context, input any) (output any, requestID 
 		return nil, "", ErrClosed
 	}
 	at := c.arrive(action, subject(input))
+	at.region = awsmiddleware.GetRegion(ctx)
 	requestID = requestIDOf(at.id)
 	defer func() { err = seal(err, requestID) }()
 	entry := len(c.journal)

@@ -18,7 +18,8 @@ var ecrHostPattern = regexp.MustCompile(`^[0-9]{12}\.dkr(\.ecr|-ecr)(-fips)?\.`)
 // isECRHost reports whether a host is a private registry of Amazon ECR.
 func isECRHost(host string) bool { return ecrHostPattern.MatchString(host) }
 
-// ecrRegistry is the account's registry.
+// ecrRegistry is the account's registry in the cloud's region, the only one it
+// holds images in.
 func (c *Cloud) ecrRegistry() string {
 	return c.account + ".dkr.ecr." + c.region + ".amazonaws.com"
 }
@@ -35,7 +36,7 @@ func (c *Cloud) ecrRepository(at call, registryID, name *string) (*repository, e
 		return nil, denied(at.Action, c.account)
 	}
 	r := c.images.repositories[c.ecrRegistry()+"/"+aws.ToString(name)]
-	if r == nil {
+	if r == nil || at.region != c.region {
 		return nil, refuseAs(http.StatusBadRequest, &types.RepositoryNotFoundException{Message: aws.String(fmt.Sprintf(
 			"The repository with name '%s' does not exist in the registry with id '%s'", aws.ToString(name), c.account))})
 	}
@@ -64,7 +65,7 @@ func (c *Cloud) batchGetImage(at call, in *awsecr.BatchGetImageInput) (*awsecr.B
 		m := r.manifests[d]
 		if len(in.AcceptedMediaTypes) > 0 && !slices.Contains(in.AcceptedMediaTypes, m.mediaType) {
 			out.Failures = append(out.Failures, types.ImageFailure{
-				FailureCode: types.ImageFailureCodeImageNotFound, ImageId: &id,
+				FailureCode: types.ImageFailureCodeImageNotFound, ImageId: &id, // an assumption
 				FailureReason: aws.String("Requested image has a media type that is not accepted"),
 			})
 			continue
