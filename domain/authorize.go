@@ -1,0 +1,260 @@
+package domain
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/instancetype"
+)
+
+// An Ask is what a user wants to start or resume.
+type Ask struct {
+	// User is who asks. Required.
+	User string
+	// Image is the name of an attached image. Empty is the default image or,
+	// with Resume, the image of the earlier grant.
+	Image string
+	// InstanceType is the EC2 or SageMaker name of an instance type. Empty is
+	// the cheapest allowed type that has room for Size and runs the image;
+	// bare metal must be named.
+	InstanceType string
+	// Size is the room needed. Zero is all of a named type.
+	Size Size
+	// Resume is the grant the session ran by before, or nil. It keeps its
+	// image digest and home; if neither InstanceType nor Size is given, its
+	// type and size too. What is allowed is decided anew.
+	Resume *Grant
+}
+
+// A Grant is permission to run one session, with everything needed to do it.
+// It survives a round trip through JSON.
+type Grant struct {
+	// Domain is the name of the domain.
+	Domain string
+	// User is who may run it, with uid and home.
+	User User
+	// Image is what runs, by digest.
+	Image Image
+	// Type is the instance type its host has.
+	Type instancetype.Type
+	// Size is the room it gets. Zero is all of a host.
+	Size Size
+	// PricePerHour is what a host of the type costs, if PriceKnown. Sessions
+	// on one host share it.
+	PricePerHour instancetype.Price
+	// PriceKnown is whether the price in the domain's region is known.
+	PriceKnown bool
+	// Sharing says whose sessions may run on the same host. It is never empty.
+	Sharing Sharing
+	// Group is the group whose policy allowed it; empty if none of the user's
+	// groups has a policy.
+	Group string
+}
+
+// Authorize decides whether a user may start or resume a session, and on what.
+// It is the only place where policy is applied. It changes nothing and asks
+// nobody but the store.
+//
+// A refusal is one error that lists every reason, each with its kind: an
+// unknown user or image is [ErrNotFound], a user who was offboarded
+// [ErrNotAllowed], an unknown instance type, one the image does not run on or
+// too small for the size [ErrInvalid], what a policy forbids [ErrNotAllowed]
+// with the policy's owner and rule.
+func (d *Domain) Authorize(ctx context.Context, ask Ask) (Grant, error) {
+	const op = "authorize"
+	name := d.name + "/" + printable(ask.User)
+	rec, err := d.load(ctx, op)
+	if err != nil {
+		return Grant{}, err
+	}
+	f := facts{domain: rec, market: market{d.client.catalog, rec.Region}}
+	if checkName("user", ask.User) == nil {
+		u, err := d.users.Get(ctx, ask.User)
+		switch {
+		case err == nil:
+			f.user = &u
+		case !errors.Is(err, store.ErrNotFound):
+			return Grant{}, fail(ctx, op, name, err)
+		}
+	}
+	grant, wrong := decide(f, ask)
+	if err := wrong.err(op, name); err != nil {
+		return Grant{}, err
+	}
+	return grant, nil
+}
+
+// facts are all that a decision depends on, beside the ask.
+type facts struct {
+	domain record
+	user   *User // nil if unknown
+	market market
+}
+
+// decide is Authorize without its reading: a pure function.
+func decide(f facts, ask Ask) (Grant, problems) {
+	var wrong problems
+	if ask.Resume != nil && ask.InstanceType == "" && ask.Size == (Size{}) {
+		ask.InstanceType, ask.Size = ask.Resume.Type.Name, ask.Resume.Size
+	}
+	grant := Grant{Domain: f.domain.Name, Size: ask.Size}
+	wrong.add("domain", ErrState, f.domain.open())
+	grant.User = f.checkUser(ask, &wrong)
+	img := f.checkImage(ask, &wrong)
+	rules := f.rules()
+	grant.Sharing = rules.sharing()
+
+	sized := checkSize(ask, &wrong)
+	switch t, err := f.market.catalog.Type(ask.InstanceType); {
+	case ask.InstanceType == "" && !sized: // nothing to look for
+		rules.check(f.market, img.name, "", &wrong)
+	case ask.InstanceType == "":
+		t, grant.Group = f.choose(rules, img, ask.Size, &wrong)
+		grant.Type = t
+	case err != nil:
+		wrong.add("type", ErrInvalid, err)
+		rules.check(f.market, img.name, "", &wrong)
+	default:
+		grant.Type = t
+		wrong.add("architecture", ErrInvalid, img.runsOn(t))
+		if sized {
+			wrong.add("size", ErrInvalid, roomOn(t, ask.Size))
+		}
+		grant.Group = rules.check(f.market, img.name, t.Name, &wrong)
+	}
+	if len(wrong) > 0 {
+		return Grant{}, wrong
+	}
+	grant.Image = *img.found
+	grant.PricePerHour, grant.PriceKnown = f.market.catalog.Price(grant.Type.Name, f.market.region)
+	return grant, nil
+}
+
+// checkUser finds who asks.
+func (f facts) checkUser(ask Ask, wrong *problems) User {
+	if err := checkName("user", ask.User); err != nil {
+		wrong.add("user", ErrInvalid, err)
+		return User{}
+	}
+	if f.user == nil {
+		wrong.add("user", ErrNotFound, fmt.Errorf("user %s: is not a user of the domain; onboard them first", ask.User))
+		return User{}
+	}
+	u := *f.user
+	switch {
+	case !u.Offboarded.IsZero():
+		wrong.add("user", ErrNotAllowed, fmt.Errorf("user %s: was offboarded; their home is kept, onboard them again", u.Name))
+	case u.Onboarded.IsZero():
+		wrong.add("user", ErrState, fmt.Errorf("user %s: onboarding has not ended; call Onboard again to continue it", u.Name))
+	}
+	if r := ask.Resume; r != nil {
+		switch before := r.User; {
+		case r.Domain != f.domain.Name || before.Name != u.Name:
+			wrong.add("resume", ErrInvalid, fmt.Errorf("resume: the earlier grant is for %s/%s, not for %s/%s",
+				printable(r.Domain), printable(before.Name), f.domain.Name, u.Name))
+		case !u.Onboarded.IsZero() && !sameHome(before, u):
+			wrong.add("resume", ErrState, fmt.Errorf("resume: the session's home was %s on %s; the user's is %s on %s: start a new session",
+				before.Home.Path, before.Home.FileSystem, u.Home.Path, u.Home.FileSystem))
+		}
+	}
+	return u
+}
+
+// sameHome reports whether two records of a user mean one directory. The
+// access point that leads to it may have been made anew.
+func sameHome(a, b User) bool {
+	return a.UID == b.UID && a.Home.FileSystem == b.Home.FileSystem && a.Home.Path == b.Home.Path
+}
+
+// wanted is the image of an ask.
+type wanted struct {
+	name  string // empty if it cannot be said
+	found *Image // nil unless attached
+}
+
+func (w wanted) runsOn(t instancetype.Type) error {
+	if w.found == nil {
+		return nil
+	}
+	if err := w.found.CheckArchitecture(string(t.Arch)); err != nil {
+		return fmt.Errorf("image %s does not run on %s: %w", w.name, t.Name, err)
+	}
+	return nil
+}
+
+// checkImage finds what is to run. A resumed session keeps its digest, if its
+// image is still attached by whatever digest.
+func (f facts) checkImage(ask Ask, wrong *problems) wanted {
+	w := wanted{name: ask.Image}
+	if r := ask.Resume; r != nil {
+		if w.name != "" && w.name != r.Image.Name {
+			wrong.add("resume", ErrInvalid, fmt.Errorf("resume: the session has image %s and keeps it; start a new one for image %.40q", r.Image.Name, w.name))
+		}
+		w.name = r.Image.Name
+	}
+	if w.name == "" {
+		w.name = f.domain.DefaultImage
+	}
+	if w.name == "" {
+		wrong.add("image", ErrState, errors.New("image: none is named and the domain has no default image; attach one"))
+		return w
+	}
+	attached := f.domain.image(w.name)
+	if attached.Name == "" {
+		wrong.add("image", ErrNotFound, fmt.Errorf("image %.40q: is not attached to the domain; attached: %s", w.name, f.domain.attached()))
+		return w
+	}
+	if r := ask.Resume; r != nil {
+		isDefault := attached.Default
+		attached = r.Image
+		attached.Default = isDefault
+	}
+	w.found = &attached
+	return w
+}
+
+// choose finds the cheapest type that has room, runs the image and is allowed.
+func (f facts) choose(rules rules, img wanted, s Size, wrong *problems) (instancetype.Type, string) {
+	need := instancetype.Requirements{
+		MinVCPUs:     int(min(s.MilliCPU/1000+min(s.MilliCPU%1000, 1), 1<<30)),
+		MinMemoryMiB: s.MemoryMiB,
+		MinGPUs:      int(min(s.GPUs, 1<<30)),
+	}
+	will := func(t instancetype.Type) bool { return img.runsOn(t) == nil && roomOn(t, s) == nil }
+
+	image := img.name
+	var refused problems
+	if rules.check(f.market, image, "", &refused); len(refused) > 0 {
+		*wrong = append(*wrong, refused...)
+		image = "" // it is refused on every type; look for what else is
+	}
+	within := need
+	within.Allowed, within.MaxPerHour = rules.domain.Types, rules.domain.MaxPricePerHour
+	var nearest string // the cheapest that only policies are against, best one of the domain's
+	for _, o := range f.market.catalog.Offers(f.market.region, within) {
+		if !will(o.Type) {
+			continue
+		}
+		var refused problems
+		group := rules.check(f.market, image, o.Type.Name, &refused)
+		if len(refused) == 0 {
+			return o.Type, group
+		}
+		nearest = cmp.Or(nearest, o.Type.Name)
+	}
+	for _, o := range f.market.catalog.Offers(f.market.region, need) {
+		if nearest == "" && will(o.Type) {
+			nearest = o.Type.Name
+		}
+	}
+	if nearest != "" {
+		wrong.add("type", ErrNotAllowed, fmt.Errorf("no allowed instance type that runs the image has room for %v; the nearest to that, %s, is refused", s, nearest))
+		rules.check(f.market, image, nearest, wrong)
+		return instancetype.Type{}, ""
+	}
+	wrong.add("size", ErrInvalid, fmt.Errorf("size %v: no instance type that runs the image has as much", s))
+	return instancetype.Type{}, ""
+}

@@ -1,0 +1,117 @@
+package domain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/atelier-go/atelier/domain/store"
+)
+
+// Delete deletes a domain: mount targets, security groups, policies and
+// attached images. The file system with every home and access point is kept,
+// and so are the records of users and uids, for a domain created again under
+// the name.
+//
+// It is [ErrState] while users are onboarded, or while something that runs
+// holds a security group; offboard them, end that, and call again. It can be
+// called again after any failure and continues; a domain that is not there, or
+// no more, is [ErrNotFound].
+func (c *Client) Delete(ctx context.Context, name string) error {
+	const op = "delete"
+	if err := checkName("domain", name); err != nil {
+		return &Error{Op: op, Name: printable(name), Kind: ErrInvalid, Err: err}
+	}
+	d := c.domain(name)
+	if err := d.close(ctx); err != nil {
+		return fail(ctx, op, name, err)
+	}
+	for _, step := range []func(context.Context, record) error{
+		d.removeMountTargets, d.removeFileSystemGroup, d.removeHostGroup,
+	} {
+		r, err := c.domains.Get(ctx, name)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return nil // another call has finished
+		case err != nil:
+			return fail(ctx, op, name, err)
+		case r.Closing != closingRemoving:
+			return &Error{Op: op, Name: name, Kind: ErrConflict, Err: errors.New("it was deleted and created again meanwhile")}
+		}
+		if err := step(ctx, r); err != nil {
+			return fail(ctx, op, name, err)
+		}
+	}
+	err := c.domains.DeleteIf(ctx, name, func(r record) error {
+		if r.Closing != closingRemoving {
+			return &Error{Op: op, Name: name, Kind: ErrConflict, Err: errors.New("it was deleted and created again meanwhile")}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return fail(ctx, op, name, err)
+	}
+	c.log.InfoContext(ctx, "domain deleted", "domain", name)
+	return nil
+}
+
+// close brings the domain to the point where it has no users and gets none.
+//
+// It closes the domain first and looks for users after; Onboard writes the
+// user first and looks whether the domain is closed after. So they cannot miss
+// each other. Each call closes under a number of its own, so that one that
+// opens the domain again does not undo another's closing.
+func (d *Domain) close(ctx context.Context) error {
+	r, err := d.client.domains.Update(ctx, d.name, func(r *record) error {
+		if r.Closing == closingRemoving {
+			return store.ErrUnchanged
+		}
+		r.Closing = closingClaimed
+		r.Claim++
+		return nil
+	})
+	if err != nil || r.Closing == closingRemoving {
+		return d.missing(err)
+	}
+	users, err := d.members(ctx)
+	if err != nil {
+		return err
+	}
+	next := closingRemoving
+	if len(users) > 0 {
+		next = ""
+	}
+	_, err = d.client.domains.Update(ctx, d.name, func(now *record) error {
+		if now.Claim != r.Claim {
+			if len(users) > 0 {
+				return store.ErrUnchanged
+			}
+			return &Error{Op: "delete", Name: d.name, Kind: ErrConflict, Err: errors.New("another call deletes it too; call again")}
+		}
+		now.Closing = next
+		return nil
+	})
+	if err == nil && len(users) > 0 {
+		err = &Error{Op: "delete", Name: d.name, Kind: ErrState, Err: fmt.Errorf(
+			"%d users are onboarded, offboard them first: %s", len(users), enumerate(users, 10))}
+	}
+	return err
+}
+
+// removeMountTargets frees the network interfaces of the file system, which
+// would keep the subnets from being deleted.
+func (d *Domain) removeMountTargets(ctx context.Context, r record) error {
+	if r.FileSystem == "" {
+		return nil
+	}
+	d.client.report(Progress{Domain: d.name, Step: "mount targets", State: "deleting"})
+	return d.client.efsFor(d.name, "", "mount targets").DeleteMountTargets(ctx, r.FileSystem)
+}
+
+func (d *Domain) removeFileSystemGroup(ctx context.Context, r record) error {
+	return d.client.removeGroup(ctx, r, fileSystemGroup(d.name, ""))
+}
+
+func (d *Domain) removeHostGroup(ctx context.Context, r record) error {
+	return d.client.removeGroup(ctx, r, hostGroup(d.name))
+}

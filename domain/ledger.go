@@ -1,0 +1,188 @@
+package domain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/efs"
+)
+
+const (
+	// firstUID is the first uid given, the one SageMaker's documentation shows
+	// for the first user profile of a domain. It is above the 65,536 that
+	// images and their distributions give to accounts of their own.
+	firstUID = 200001
+	// lastUID is the last. Linux has two more bits' worth, but tools that take
+	// a uid for a signed number do not.
+	lastUID = 1<<31 - 2
+)
+
+// A ledger is the account of the uids of a domain. It outlives the domain: one
+// created again under the name goes on where the earlier one stopped.
+//
+// A uid is taken by raising Next, by compare-and-swap, before it is written
+// into the user's record. A crash between the two loses a number, which is
+// cheap, and never gives one twice. Users' records are never deleted, so that
+// whoever comes back finds their own.
+type ledger struct {
+	Domain string
+	// Next is the lowest uid that was never given.
+	Next uint32
+	// FileSystem is the one whose access points were taken into account.
+	FileSystem string
+}
+
+// ensureUID returns the user with a uid, and records it.
+func (d *Domain) ensureUID(ctx context.Context, r record, u User) (User, error) {
+	if u.UID != 0 {
+		return u, nil
+	}
+	if err := d.openLedger(ctx, r); err != nil {
+		return User{}, err
+	}
+	u, err := d.users.Get(ctx, u.Name)
+	if err != nil || u.UID != 0 { // as the file system remembers
+		return u, err
+	}
+	var uid uint32
+	_, err = d.client.ledgers.Update(ctx, d.name, func(l *ledger) error {
+		if l.Next > lastUID {
+			return &Error{Op: "onboard", Name: d.name, Kind: ErrQuota, Err: errors.New("every uid has been given")}
+		}
+		uid = l.Next
+		l.Next++
+		return nil
+	})
+	if err != nil {
+		return User{}, err
+	}
+	return d.users.Update(ctx, u.Name, func(u *User) error {
+		if u.UID != 0 { // another call was faster; this uid is nobody's
+			return store.ErrUnchanged
+		}
+		u.UID, u.GID = uid, uid
+		return nil
+	})
+}
+
+// openLedger makes sure that there is a ledger and that it knows of the homes
+// on the file system: those of an earlier domain of the name, or of this one
+// if its records were lost.
+func (d *Domain) openLedger(ctx context.Context, r record) error {
+	l, err := d.client.ledgers.Get(ctx, d.name)
+	if err == nil && l.FileSystem == r.FileSystem || err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	_, err = d.takeStock(ctx, r)
+	return err
+}
+
+// takeStock raises the ledger above every uid that the records and the file
+// system show, and returns whose homes are on the file system. Users who have
+// one and no record get one, as offboarded, with their uid.
+func (d *Domain) takeStock(ctx context.Context, r record) (owners map[uint32]string, err error) {
+	d.client.report(Progress{Domain: d.name, Step: "uid", Resource: r.FileSystem, State: "taking stock"})
+	next := uint32(firstUID)
+	given := func(uid uint32) {
+		if uid >= next && uid <= lastUID {
+			next = uid + 1
+		}
+	}
+	for u, err := range d.users.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		given(u.UID)
+	}
+	owners = map[uint32]string{}
+	for p, err := range d.client.efsFor(d.name, "", "uid").AccessPoints(ctx, r.FileSystem) {
+		if err != nil {
+			return nil, err
+		}
+		if !p.Forced {
+			continue
+		}
+		given(p.UID)
+		owners[p.UID] = p.User
+		if p.Tags[tagDomain] != d.name || checkName("user", p.User) != nil || p.UID == 0 || p.Path != fmt.Sprintf("/%d", p.UID) {
+			continue
+		}
+		home := efs.Home{FileSystem: p.FileSystem, AccessPoint: p.ID, Path: p.Path, UID: p.UID, GID: p.GID}
+		if err := d.remember(ctx, p.User, home); err != nil {
+			return nil, err
+		}
+	}
+	err = d.client.ledgers.Create(ctx, d.name, ledger{Domain: d.name, Next: next, FileSystem: r.FileSystem})
+	if !errors.Is(err, store.ErrConflict) {
+		return owners, err
+	}
+	_, err = d.client.ledgers.Update(ctx, d.name, func(l *ledger) error {
+		l.Next = max(l.Next, next)
+		l.FileSystem = r.FileSystem
+		return nil
+	})
+	return owners, err
+}
+
+// remember records a user whose home is on the file system. A uid that the
+// record has already stays.
+func (d *Domain) remember(ctx context.Context, user string, home efs.Home) error {
+	err := d.users.Create(ctx, user, User{
+		Name: user, UID: home.UID, GID: home.GID, Home: home, Offboarded: time.Now(),
+	})
+	if !errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	_, err = d.users.Update(ctx, user, func(u *User) error {
+		if u.UID != 0 {
+			return store.ErrUnchanged
+		}
+		u.UID, u.GID, u.Home = home.UID, home.GID, home
+		return nil
+	})
+	return err
+}
+
+// ensureHome gives the user a uid and the home that belongs to it.
+//
+// EFS has the last word: it keeps one access point for a uid. If that is
+// another user's, records were lost or the file system is shared with a domain
+// of the same name in another store; then stock is taken and the user, who has
+// never had a home under this uid, gets another.
+func (d *Domain) ensureHome(ctx context.Context, r record, u User) (home efs.Home, err error) {
+	const attempts = 3
+	for range attempts {
+		if u, err = d.ensureUID(ctx, r, u); err != nil {
+			return efs.Home{}, err
+		}
+		d.client.report(Progress{Domain: d.name, User: u.Name, Step: "home", Resource: fmt.Sprintf("/%d", u.UID)})
+		home, err = d.client.efsFor(d.name, u.Name, "home").EnsureHome(ctx, efs.HomeSpec{
+			FileSystem: r.FileSystem, User: u.Name, UID: u.UID, GID: u.GID, Tags: r.tags(),
+		})
+		if !errors.Is(err, efs.ErrConflict) || u.Home != (efs.Home{}) {
+			return home, err
+		}
+		owners, stockErr := d.takeStock(ctx, r)
+		if stockErr != nil {
+			return efs.Home{}, errors.Join(err, stockErr)
+		}
+		taken := u.UID
+		if owner, ok := owners[taken]; !ok || owner == u.Name {
+			return efs.Home{}, err
+		}
+		u, stockErr = d.users.Update(ctx, u.Name, func(u *User) error {
+			if u.UID != taken || u.Home != (efs.Home{}) {
+				return store.ErrUnchanged
+			}
+			u.UID, u.GID = 0, 0
+			return nil
+		})
+		if stockErr != nil {
+			return efs.Home{}, errors.Join(err, stockErr)
+		}
+	}
+	return efs.Home{}, err
+}

@@ -1,0 +1,253 @@
+package domain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/atelier-go/atelier/instancetype"
+)
+
+// A Policy says what sessions may use. The zero value allows everything.
+//
+// A domain has one policy, and each group of its users may have one. An ask
+// must be allowed by the domain's policy and, if any of the user's groups has
+// a policy, as a whole by at least one of those. So a group's policy selects
+// from what the domain allows and never adds to it; a user of several groups
+// may use what any one of them allows; and a group without a policy says
+// nothing.
+type Policy struct {
+	// Types are the instance types allowed, by name or by pattern with
+	// asterisks: "r5.4xlarge", "t3.*", "ml.m5.*". Empty allows all.
+	Types []string `json:",omitempty"`
+	// Images are the names of the images allowed. They need not be attached
+	// yet. Empty allows all.
+	Images []string `json:",omitempty"`
+	// MaxPricePerHour is the most a type may cost, on demand, in the domain's
+	// region. A type whose price is unknown is then refused. Zero is no limit.
+	MaxPricePerHour instancetype.Money `json:",omitempty"`
+	// Sharing says whose sessions may run on one host. Empty is
+	// [PerUser] for a domain and, for a group, what the domain says. Of all
+	// that apply to a user the strictest holds.
+	Sharing Sharing `json:",omitempty"`
+}
+
+// Sharing says whose sessions may run on one host.
+type Sharing string
+
+const (
+	// PerUser lets sessions of one user share a host.
+	PerUser Sharing = "user"
+	// Exclusive gives every session a host of its own.
+	Exclusive Sharing = "exclusive"
+	// Pool lets sessions of all users share a host.
+	Pool Sharing = "pool"
+)
+
+// stricter returns the one of s and t that lets fewer share; empty lets all.
+func (s Sharing) stricter(t Sharing) Sharing {
+	order := []Sharing{"", Pool, PerUser, Exclusive}
+	if slices.Index(order, t) > slices.Index(order, s) {
+		return t
+	}
+	return s
+}
+
+// problems reports everything that makes no sense in p.
+func (p Policy) problems(catalog *instancetype.Catalog) []error {
+	var found []error
+	bad := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
+	for _, pattern := range p.Types {
+		if err := checkPattern(pattern, catalog); err != nil {
+			bad("policy: %w", err)
+		}
+	}
+	for _, pattern := range repeated(p.Types) {
+		bad("policy: instance type %.40q is listed twice", pattern)
+	}
+	for _, name := range p.Images {
+		if err := checkName("image", name); err != nil {
+			bad("policy: %w", err)
+		}
+	}
+	for _, name := range repeated(p.Images) {
+		bad("policy: image %.40q is listed twice", name)
+	}
+	if p.MaxPricePerHour < 0 {
+		bad("policy: highest price %v an hour may not be negative", p.MaxPricePerHour)
+	}
+	if !slices.Contains([]Sharing{"", PerUser, Exclusive, Pool}, p.Sharing) {
+		bad("policy: sharing %.40q: want %q, %q, %q or empty", p.Sharing, Exclusive, PerUser, Pool)
+	}
+	return found
+}
+
+// checkPattern reports why a name or pattern would never match, which is
+// rather a slip of the pen than a wish to forbid everything.
+func checkPattern(pattern string, catalog *instancetype.Catalog) error {
+	only := instancetype.Requirements{Allowed: []string{pattern}, BareMetal: true}
+	if err := only.Validate(); err != nil {
+		return fmt.Errorf(`instance type %.40q: want a name such as "t3.medium" or a pattern such as "t3.*"`, pattern)
+	}
+	if !strings.Contains(pattern, "*") {
+		_, err := catalog.Type(pattern)
+		return err
+	}
+	if len(catalog.Offers("", only)) == 0 {
+		return fmt.Errorf("instance types %.40q match none that is known", pattern)
+	}
+	return nil
+}
+
+// normal returns a copy that is equal for equal meaning.
+func (p Policy) normal() Policy {
+	p.Types, p.Images = slices.Clone(p.Types), slices.Clone(p.Images)
+	slices.Sort(p.Types)
+	slices.Sort(p.Images)
+	return p
+}
+
+func (p Policy) equal(q Policy) bool {
+	return slices.Equal(p.Types, q.Types) && slices.Equal(p.Images, q.Images) &&
+		p.MaxPricePerHour == q.MaxPricePerHour && p.Sharing == q.Sharing
+}
+
+// refusals says what p has against an image on an instance type, a phrase
+// each; none is consent. An empty image or type is not looked at.
+func (p Policy) refusals(market market, image, typ string) []string {
+	var phrases []string
+	if image != "" && len(p.Images) > 0 && !slices.Contains(p.Images, image) {
+		phrases = append(phrases, fmt.Sprintf("image %s: not among those allowed, %q", printable(image), p.Images))
+	}
+	if typ == "" {
+		return phrases
+	}
+	err := market.catalog.Check(typ, market.region, instancetype.Requirements{
+		Allowed: p.Types, MaxPerHour: p.MaxPricePerHour,
+		// What the type is made of is not the policy's concern.
+		BareMetal: true, Arch: market.arch(typ),
+	})
+	if refused, ok := errors.AsType[*instancetype.RefusedError](err); ok {
+		for _, reason := range refused.Reasons {
+			phrases = append(phrases, fmt.Sprintf("instance type %s: %s", typ, reason))
+		}
+	}
+	return phrases
+}
+
+// rules are the policies that apply to a user.
+type rules struct {
+	user   string
+	domain Policy
+	groups []groupRule // of the user's groups that have a policy, by name
+}
+
+type groupRule struct {
+	name string
+	Policy
+}
+
+func (f facts) rules() rules {
+	r := rules{domain: f.domain.Policy}
+	if f.user == nil {
+		return r
+	}
+	r.user = f.user.Name
+	for _, g := range slices.Sorted(slices.Values(f.user.Groups)) {
+		if p, ok := f.domain.Groups[g]; ok {
+			r.groups = append(r.groups, groupRule{g, p})
+		}
+	}
+	return r
+}
+
+// sharing is the strictest that any of the policies says.
+func (r rules) sharing() Sharing {
+	s := r.domain.Sharing
+	if s == "" {
+		s = PerUser
+	}
+	for _, g := range r.groups {
+		s = s.stricter(g.Sharing)
+	}
+	return s
+}
+
+// check applies the policies to an image on a type, either of which may be
+// empty, and returns the first group whose policy allows it.
+func (r rules) check(m market, image, typ string, wrong *problems) (group string) {
+	for _, phrase := range r.domain.refusals(m, image, typ) {
+		wrong.add("domain policy", ErrNotAllowed, fmt.Errorf("%s (the domain's policy)", phrase))
+	}
+	var against []string
+	for _, g := range r.groups {
+		phrases := g.refusals(m, image, typ)
+		if len(phrases) == 0 {
+			return g.name
+		}
+		against = append(against, fmt.Sprintf("%s (policy of group %s)", strings.Join(phrases, " and "), g.name))
+	}
+	if against != nil {
+		wrong.add("group policy", ErrNotAllowed, errors.New(strings.Join(against, "; ")))
+	}
+	return ""
+}
+
+// market is where instance types and their prices are looked up.
+type market struct {
+	catalog *instancetype.Catalog
+	region  string
+}
+
+func (m market) arch(typ string) instancetype.Arch {
+	t, _ := m.catalog.Type(typ) // an unknown type has no architecture
+	return t.Arch
+}
+
+// SetPolicy replaces the domain's policy. It holds for every start and resume
+// from then on; running sessions are left alone. A policy that makes no sense
+// is [ErrInvalid], a pattern that matches no known instance type too.
+func (d *Domain) SetPolicy(ctx context.Context, p Policy) error {
+	const op = "set policy"
+	var wrong problems
+	for _, err := range p.problems(d.client.catalog) {
+		wrong.add("policy", ErrInvalid, err)
+	}
+	if err := wrong.err(op, d.name); err != nil {
+		return err
+	}
+	return d.change(ctx, op, func(r *record) error {
+		r.Policy = p.normal()
+		return nil
+	})
+}
+
+// SetGroupPolicy replaces the policy of a group, or removes it if p is nil.
+// The group need not have users yet. Removing what is not there does nothing.
+func (d *Domain) SetGroupPolicy(ctx context.Context, group string, p *Policy) error {
+	const op = "set group policy"
+	name := d.name + "/" + printable(group)
+	var wrong problems
+	wrong.add("name", ErrInvalid, checkName("group", group))
+	if p != nil {
+		for _, err := range p.problems(d.client.catalog) {
+			wrong.add("policy", ErrInvalid, err)
+		}
+	}
+	if err := wrong.err(op, name); err != nil {
+		return err
+	}
+	return d.change(ctx, op, func(r *record) error {
+		if p == nil {
+			delete(r.Groups, group)
+			return nil
+		}
+		if r.Groups == nil {
+			r.Groups = map[string]Policy{}
+		}
+		r.Groups[group] = p.normal()
+		return nil
+	})
+}

@@ -1,0 +1,213 @@
+package domain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/efs"
+)
+
+// A User is a person of a domain.
+type User struct {
+	// Name is the user's name, for ever: whoever is onboarded under it gets
+	// its uid and home.
+	Name string
+	// UID and GID are the numeric identity, equal to each other and of no
+	// other user. Zero until onboarding has come to it.
+	UID uint32
+	GID uint32
+	// Groups are the groups whose policies apply.
+	Groups []string `json:",omitempty"`
+	// Home is the persistent directory.
+	Home efs.Home
+	// Onboarded is when onboarding last ended; zero while it has not.
+	Onboarded time.Time `json:",omitzero"`
+	// Offboarded is when the user was last offboarded; zero if since then
+	// onboarded again.
+	Offboarded time.Time `json:",omitzero"`
+}
+
+// OnboardRequest names who joins a domain.
+type OnboardRequest struct {
+	// User is the name, unique in the domain. Required.
+	User string
+	// Groups are the user's groups. They need no definition beforehand.
+	Groups []string
+}
+
+func (q OnboardRequest) problems() problems {
+	var wrong problems
+	wrong.add("name", ErrInvalid, checkName("user", q.User))
+	for _, g := range q.Groups {
+		wrong.add("name", ErrInvalid, checkName("group", g))
+	}
+	for _, g := range repeated(q.Groups) {
+		wrong.add("name", ErrInvalid, fmt.Errorf("group %.40q is listed twice", g))
+	}
+	return wrong
+}
+
+// Onboard makes a person a user of the domain, with a uid that was and will be
+// nobody else's and a home. The first onboarding of a domain also makes its
+// file system with a mount target in every zone, which takes AWS a minute or
+// two; see [Config.Progress].
+//
+// It is idempotent, and what a failure left half-way another call continues.
+// Onboarding a user again sets their groups to those given; onboarding one who
+// was offboarded gives back their uid and home. It may be called concurrently,
+// for one user or many.
+func (d *Domain) Onboard(ctx context.Context, q OnboardRequest) (User, error) {
+	const op = "onboard"
+	name := d.name + "/" + printable(q.User)
+	if err := q.problems().err(op, name); err != nil {
+		return User{}, err
+	}
+	u, err := d.onboard(ctx, q)
+	if err != nil {
+		return User{}, fail(ctx, op, name, err)
+	}
+	d.client.log.InfoContext(ctx, "user onboarded", "domain", d.name, "user", u.Name, "uid", u.UID)
+	return u, nil
+}
+
+func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
+	// The intent first: Delete looks for users after it has closed the domain,
+	// and this looks whether it is closed after it has written the user. So at
+	// least one of the two sees the other.
+	if _, err := d.openRecord(ctx); err != nil {
+		return User{}, err
+	}
+	u, err := d.intend(ctx, q)
+	if err != nil {
+		return User{}, err
+	}
+	r, err := d.openRecord(ctx)
+	if err != nil {
+		return User{}, err
+	}
+	if r, err = d.ensureStorage(ctx, r); err != nil {
+		return User{}, err
+	}
+	home, err := d.ensureHome(ctx, r, u)
+	if err != nil {
+		return User{}, err
+	}
+	return d.users.Update(ctx, q.User, func(u *User) error {
+		if !u.Offboarded.IsZero() {
+			return &Error{Op: "onboard", Name: d.name + "/" + u.Name, Kind: ErrState,
+				Err: errors.New("the user was offboarded meanwhile; onboard again if that was not meant")}
+		}
+		if !u.Onboarded.IsZero() && u.Home == home {
+			return store.ErrUnchanged
+		}
+		u.Home = home
+		u.Onboarded = time.Now()
+		return nil
+	})
+}
+
+// openRecord reads the domain's record and refuses one that is being deleted.
+func (d *Domain) openRecord(ctx context.Context) (record, error) {
+	r, err := d.load(ctx, "onboard")
+	if err != nil {
+		return record{}, err
+	}
+	if err := r.open(); err != nil {
+		return record{}, &Error{Op: "onboard", Name: d.name, Kind: ErrState, Err: err}
+	}
+	return r, nil
+}
+
+// intend records that a user is to be onboarded.
+func (d *Domain) intend(ctx context.Context, q OnboardRequest) (User, error) {
+	groups := slices.Sorted(slices.Values(q.Groups))
+	u := User{Name: q.User, Groups: groups}
+	err := d.users.Create(ctx, q.User, u)
+	if !errors.Is(err, store.ErrConflict) {
+		return u, err
+	}
+	return d.users.Update(ctx, q.User, func(u *User) error {
+		if u.Offboarded.IsZero() && slices.Equal(u.Groups, groups) {
+			return store.ErrUnchanged
+		}
+		if !u.Offboarded.IsZero() {
+			u.Onboarded, u.Offboarded = time.Time{}, time.Time{}
+		}
+		u.Groups = groups
+		return nil
+	})
+}
+
+// Offboard ends a user's membership: [Domain.Authorize] refuses them from now
+// on. Sessions that run are not its concern. Home, access point and uid are
+// kept, and nobody else ever gets them; [Domain.Onboard] gives them back. It
+// is idempotent; a user who never was one is [ErrNotFound].
+func (d *Domain) Offboard(ctx context.Context, user string) error {
+	const op = "offboard"
+	name := d.name + "/" + printable(user)
+	if err := checkName("user", user); err != nil {
+		return &Error{Op: op, Name: name, Kind: ErrInvalid, Err: err}
+	}
+	_, err := d.users.Update(ctx, user, func(u *User) error {
+		if !u.Offboarded.IsZero() {
+			return store.ErrUnchanged
+		}
+		u.Offboarded = time.Now()
+		return nil
+	})
+	if err == nil {
+		d.client.log.InfoContext(ctx, "user offboarded", "domain", d.name, "user", user)
+	}
+	return fail(ctx, op, name, d.stranger(user, err))
+}
+
+// User returns a user, also one who was offboarded, or [ErrNotFound].
+func (d *Domain) User(ctx context.Context, user string) (User, error) {
+	const op = "user"
+	name := d.name + "/" + printable(user)
+	if err := checkName("user", user); err != nil {
+		return User{}, &Error{Op: op, Name: name, Kind: ErrInvalid, Err: err}
+	}
+	u, err := d.users.Get(ctx, user)
+	return u, fail(ctx, op, name, d.stranger(user, err))
+}
+
+// Users yields every user of the domain in the order of their names, those
+// included who were offboarded or whose onboarding has not ended. It is
+// complete or ends with an error.
+func (d *Domain) Users(ctx context.Context) iter.Seq2[User, error] {
+	return func(yield func(User, error) bool) {
+		for u, err := range d.users.All(ctx) {
+			if !yield(u, fail(ctx, "users", d.name, err)) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// stranger says what it means that a user's record is not there.
+func (d *Domain) stranger(user string, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("user %s: is not a user of the domain; onboard them first: %w", user, err)
+	}
+	return err
+}
+
+// members returns the names of the users who are not offboarded.
+func (d *Domain) members(ctx context.Context) ([]string, error) {
+	var names []string
+	for u, err := range d.users.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if u.Offboarded.IsZero() {
+			names = append(names, u.Name)
+		}
+	}
+	return names, nil
+}
