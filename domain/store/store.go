@@ -82,9 +82,11 @@ type Store interface {
 
 	// List yields the records of a collection whose ID is greater than after,
 	// in the order of the bytes of their IDs. The ID after need not exist;
-	// empty means from the first. A List is complete or ends with an error as
-	// its last element. A record that changes meanwhile is yielded in one of
-	// its versions; one that is made or deleted meanwhile is yielded or not.
+	// empty means from the first. It looks anew each time it is ranged over,
+	// and the loop's body may use the store. It is complete or ends with an
+	// error as its last element, the context's once that has ended. A record
+	// that changes meanwhile is yielded in one of its versions; one that is
+	// made or deleted meanwhile is yielded or not.
 	List(ctx context.Context, collection, after string) iter.Seq2[Record, error]
 }
 
