@@ -31,6 +31,8 @@ func (s *stream) read(p []byte) (int, <-chan struct{}, error) {
 	switch {
 	case s.err != nil:
 		return 0, nil, s.err
+	case s.dropped:
+		return 0, nil, net.ErrClosed
 	case len(s.data) > 0:
 		n := copy(p, s.data)
 		if s.data = s.data[n:]; len(s.data) == 0 {
@@ -170,6 +172,9 @@ func (c *conn) Write(p []byte) (written int, err error) {
 			return written, c.opError("write", os.ErrDeadlineExceeded)
 		}
 		n, again, err := c.out.write(p[written:])
+		if err != nil && isClosed(c.closed) {
+			err = net.ErrClosed // closed between the two looks
+		}
 		if err != nil {
 			return written, c.opError("write", err)
 		}

@@ -1,0 +1,203 @@
+// Package behave is the one test image of package launchertest: a program that
+// does what its command says.
+//
+// The command is a sequence of actions, separated by the word ";". They run in
+// order until one fails:
+//
+//	exit N               ends with exit code N
+//	say TEXT             writes a line on standard output
+//	complain TEXT        writes a line on standard error
+//	spam N               writes N bytes of every value on standard output
+//	echo                 copies standard input to standard output
+//	env NAME             writes an environment variable
+//	id                   writes "uid=1 gid=2 groups=3,4", without groups "groups="
+//	mark DIR             makes the first free directory of DIR/0, DIR/1, ...
+//	list DIR             writes the names in DIR, one a line
+//	read FILE            writes the content of a file
+//	write FILE TEXT      makes or replaces a file
+//	allocate MIB         takes memory
+//	serve PORT           answers each connection with what it sends
+//	trap SIGNAL CODE     writes "trapped", ends with CODE when the signal comes
+//	ignore SIGNAL        writes "ignoring" and ignores the signal from then on
+//	wait                 goes on until it is killed
+//
+// What fails says why on standard error and ends with exit code 1; what is not
+// in this list ends with 64.
+package behave
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/atelier-go/atelier/fake/fakelauncher"
+)
+
+var _ fakelauncher.Program = Program
+
+// Program is the test image for launchers in memory.
+func Program(ctx context.Context, p *fakelauncher.Proc) int {
+	for action := range actions(p.Args) {
+		code, ended, err := do(ctx, p, action)
+		if err != nil {
+			fmt.Fprintf(p.Stderr, "%s: %v\n", strings.Join(action, " "), err)
+			return code
+		}
+		if ended {
+			return code
+		}
+	}
+	return 0
+}
+
+// Pattern returns the n bytes that "spam n" writes.
+func Pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i*7 + i>>8)
+	}
+	return b
+}
+
+// actions splits a command at its separators.
+func actions(args []string) func(func([]string) bool) {
+	return func(yield func([]string) bool) {
+		for len(args) > 0 {
+			end := slices.Index(args, ";")
+			if end < 0 {
+				end = len(args)
+			}
+			if end > 0 && !yield(args[:end]) {
+				return
+			}
+			args = args[min(end+1, len(args)):]
+		}
+	}
+}
+
+const (
+	failed = 1
+	usage  = 64 // EX_USAGE, sysexits(3)
+)
+
+// do carries out one action. It reports the exit code and whether the program
+// ends with it; an error ends it always.
+func do(ctx context.Context, p *fakelauncher.Proc, action []string) (code int, ended bool, err error) {
+	verb, args := action[0], action[1:]
+	want := map[string]int{
+		"exit": 1, "say": 1, "complain": 1, "spam": 1, "echo": 0, "env": 1, "id": 0, "mark": 1, "list": 1,
+		"read": 1, "write": 2, "allocate": 1, "serve": 1, "trap": 2, "ignore": 1, "wait": 0,
+	}
+	if n, ok := want[verb]; !ok || n != len(args) {
+		return usage, true, errors.New("no such action: see the documentation of package behave")
+	}
+	number := 0
+	switch verb {
+	case "exit", "spam", "allocate", "serve":
+		number, err = strconv.Atoi(args[0])
+	case "trap":
+		number, err = strconv.Atoi(args[1])
+	}
+	if err != nil {
+		return usage, true, err
+	}
+	switch verb {
+	case "exit":
+		return number, true, nil
+	case "say":
+		_, err = fmt.Fprintln(p.Stdout, args[0])
+	case "complain":
+		_, err = fmt.Fprintln(p.Stderr, args[0])
+	case "spam":
+		_, err = p.Stdout.Write(Pattern(number))
+	case "echo":
+		_, err = io.Copy(p.Stdout, p.Stdin)
+	case "env":
+		_, err = fmt.Fprintln(p.Stdout, p.Getenv(args[0]))
+	case "id":
+		_, err = fmt.Fprintln(p.Stdout, identity(p))
+	case "mark":
+		err = mark(p, args[0])
+	case "list":
+		err = list(p, args[0])
+	case "read":
+		var data []byte
+		if data, err = p.ReadFile(args[0]); err == nil {
+			_, err = p.Stdout.Write(data)
+		}
+	case "write":
+		err = p.WriteFile(args[0], []byte(args[1]), 0o644)
+	case "allocate":
+		if !p.Allocate(int64(number)) {
+			<-ctx.Done()
+			return failed, true, nil
+		}
+	case "serve":
+		err = serve(ctx, p, number)
+	case "trap":
+		signals := p.Signals(args[0])
+		fmt.Fprintln(p.Stdout, "trapped")
+		select {
+		case <-signals:
+			return number, true, nil
+		case <-ctx.Done():
+			return failed, true, nil
+		}
+	case "ignore":
+		p.Signals(args[0])
+		_, err = fmt.Fprintln(p.Stdout, "ignoring")
+	case "wait":
+		<-ctx.Done()
+		return failed, true, nil
+	}
+	return failed, false, err
+}
+
+func identity(p *fakelauncher.Proc) string {
+	groups := make([]string, len(p.User.Groups))
+	for i, g := range p.User.Groups {
+		groups[i] = fmt.Sprint(g)
+	}
+	return fmt.Sprintf("uid=%d gid=%d groups=%s", p.User.UID, p.User.GID, strings.Join(groups, ","))
+}
+
+func mark(p *fakelauncher.Proc, dir string) error {
+	for i := 0; ; i++ {
+		err := p.Mkdir(fmt.Sprintf("%s/%d", dir, i), 0o755)
+		if err == nil || !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+}
+
+func list(p *fakelauncher.Proc, dir string) error {
+	entries, err := p.ReadDir(dir)
+	for _, e := range entries {
+		fmt.Fprintln(p.Stdout, e.Name())
+	}
+	return err
+}
+
+// serve answers connections until the program is killed.
+func serve(ctx context.Context, p *fakelauncher.Proc, port int) error {
+	ln, err := p.Listen(port)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { ln.Close() })()
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer c.Close()
+			io.Copy(c, c)
+		}()
+	}
+}
