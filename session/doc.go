@@ -1,0 +1,39 @@
+// Package session runs the sessions of a domain: one IDE or job of one user
+// each, as a container that a launcher runs, with the user's home mounted.
+//
+// A [Manager] starts, suspends, resumes and stops sessions. A call records what
+// is wanted and returns; [Manager.Run] brings it about, and goes on after any
+// crash where the last one stopped. Whatever happens, a session has at most one
+// live container: each start and each resume is a new generation, and the old
+// one's container has ended, for certain, before the next is launched.
+//
+// # States
+//
+// Of what is seen at the launcher, "accepted" means that it has the workload,
+// "runs" that its process runs, "exited" that it is gone of itself or as asked,
+// "failed" that it is gone for a reason the launcher gives, "refused" that it
+// will never run. A dash means that nothing changes; "refused" in the table,
+// that the caller gets [ErrState]. Every transient state has a deadline
+// ([Deadlines]) and a way out. "Kill" ends the container by force and lets the
+// state last as long again.
+//
+//	event          pending   starting  running     suspending  suspended  stopping  stopped  failed
+//	Suspend        refused   refused   suspending  -           -          refused   refused  refused
+//	Resume         -         -         -           refused     pending    refused   refused  refused
+//	Stop           stopping  stopping  stopping    stopping    stopped    -         -        -
+//	accepted       starting  -         -           -           -          -         -        -
+//	runs           running   running   -           -           -          -         -        -
+//	exited         stopped   stopped   stopped     suspended   -          stopped   -        -
+//	failed         failed    failed    failed      suspended   -          stopped   -        -
+//	refused        failed    failed    -           -           -          -         -        -
+//	deadline       failed    failed    -           kill        -          kill      -        -
+//	after kill     failed    failed    -           failed      -          failed    -        -
+//	lasts at most  Pending   Starting  -           Suspending  -          Stopping  -        -
+//
+// A session that Failed because its container could not be confirmed to have
+// ended keeps being worked for until that is so. A container that no session
+// wants is stopped after a minute.
+//
+// A host that does not answer never ends a session: it is [Session.Unreachable]
+// until the launcher knows more.
+package session

@@ -1,0 +1,185 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// newPause grows from one second to thirty. It has no jitter, so that a test
+// replays; what is repeated concerns one session, and no two begin together.
+func newPause() *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(2), backoff.WithMaxInterval(30*time.Second),
+		backoff.WithMaxElapsedTime(0), backoff.WithRandomizationFactor(0))
+}
+
+// An effort is what this process has tried for a session: one call, repeated.
+type effort struct {
+	key   string
+	pause *backoff.ExponentialBackOff
+	next  time.Time // not before
+	done  bool      // it has succeeded
+}
+
+// drive takes every step that can be taken for a session now, and returns when
+// to look again. It is never called twice at once for one session.
+func (m *Manager) drive(ctx context.Context, id ID, e *effort) (again time.Time) {
+	for ctx.Err() == nil {
+		r, err := m.records.Get(ctx, string(id))
+		if errors.Is(err, store.ErrNotFound) {
+			m.seen.forget(id)
+			return time.Time{}
+		}
+		if err != nil {
+			return m.stumble(ctx, id, "read", err)
+		}
+		m.publish(r)
+		if r.settled() {
+			m.seen.forget(id)
+			return time.Time{}
+		}
+		st := next(r, m.look(ctx, r), time.Now())
+		switch {
+		case st.happened:
+			err = m.happen(ctx, r, st)
+		case st.note:
+			_, err = m.advance(ctx, r, func(r *record) { r.note(st.status) })
+		case st.call == "":
+			return st.again
+		default:
+			if key := r.key(st.call); e.key != key {
+				*e = effort{key: key, pause: newPause()}
+			}
+			if st.once && e.done {
+				return st.again
+			}
+			if time.Now().Before(e.next) {
+				return earlier(st.again, e.next)
+			}
+			err = m.call(ctx, r, st.call, e)
+			e.next = time.Now().Add(e.pause.NextBackOff())
+		}
+		if err != nil && !errors.Is(err, errStale) {
+			return m.stumble(ctx, id, "write", err)
+		}
+	}
+	return time.Time{}
+}
+
+// stumble is for a store that does not answer: try again soon.
+func (m *Manager) stumble(ctx context.Context, id ID, op string, err error) time.Time {
+	if ctx.Err() == nil {
+		m.log.Warn("the store does not answer", "session", id, "op", op, "error", err)
+	}
+	return time.Now().Add(glance)
+}
+
+// earlier returns the earlier of two times, of which a may be zero for never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// happen records an event.
+func (m *Manager) happen(ctx context.Context, r record, st step) error {
+	_, err := m.advance(ctx, r, func(r *record) {
+		now := time.Now()
+		switch st.event {
+		case sawExit, sawFailure:
+			r.exit(st.status)
+		case passedDeadline, passedKill:
+			if machine[r.State].on[st.event].to == Failed {
+				r.expire(now)
+			}
+		}
+		// The reconciler is never refused: the machine's test says so.
+		_ = r.apply(st.event, now, m.deadlines)
+		if st.event == sawAccepted || st.event == sawRunning {
+			r.note(st.status)
+		}
+	})
+	return err
+}
+
+// call asks the launcher for something. What it refuses for now is tried again;
+// errors returned are those of the store.
+func (m *Manager) call(ctx context.Context, r record, c call, e *effort) error {
+	if c == callLaunch {
+		return m.launch(ctx, r, e)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	err := m.launcher.Stop(ctx, r.workloadID(), r.stopOptions(c))
+	switch {
+	case err == nil:
+		e.done = true
+	case errors.Is(err, launcher.ErrNotFound): // the next look tells
+		m.seen.forget(r.ID)
+	default:
+		m.log.Warn("the launcher did not take a call; it is repeated", "session", r.ID, "op", string(c), "error", err)
+	}
+	return nil
+}
+
+// launch asks for the container of the present generation. That it does so is
+// recorded first: whoever finds the record later knows that there may be one.
+func (m *Manager) launch(ctx context.Context, r record, e *effort) error {
+	asked := time.Now()
+	r, err := m.advance(ctx, r, func(r *record) { r.Asked = asked })
+	if err != nil {
+		return err
+	}
+	limited, cancel := context.WithDeadline(ctx, asked.Add(callLimit))
+	defer cancel()
+	status, err := m.launcher.Launch(limited, r.workload())
+	if err == nil {
+		e.done = true
+		m.seen.tell(status, false)
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	kind, why := refusal(err)
+	m.log.Warn("the launcher did not take a workload", "session", r.ID, "generation", r.Generation, "error", err)
+	_, err = m.advance(ctx, r, func(now *record) {
+		now.Reason, now.Message = kind, why
+		if permanent(kind) {
+			_ = now.apply(sawRefusal, time.Now(), m.deadlines)
+		}
+	})
+	return err
+}
+
+// refusal is why a launch failed, as a kind and a sentence for people.
+func refusal(err error) (launcher.Kind, string) {
+	e, ok := errors.AsType[*launcher.Error](err)
+	switch {
+	case !ok && errors.Is(err, context.DeadlineExceeded):
+		return launcher.ErrUnavailable, "the launcher did not answer in time"
+	case !ok:
+		return launcher.ErrUnavailable, err.Error()
+	case e.Err == nil:
+		return e.Kind, string(e.Kind)
+	}
+	return e.Kind, e.Err.Error()
+}
+
+// permanent reports whether launching the same again will fail the same way,
+// unless somebody changes something first.
+func permanent(k launcher.Kind) bool {
+	switch k {
+	case launcher.ErrInvalid, launcher.ErrNotFound, launcher.ErrConflict, launcher.ErrQuota, launcher.ErrDenied,
+		launcher.ErrImage, launcher.ErrMount, launcher.ErrUnsupported:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,154 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store"
+)
+
+// Suspend asks for a running session's container to save its state and end,
+// and returns the session, Suspending. The session keeps its home and image;
+// [Manager.Resume] starts it again, also on another instance type.
+//
+// It is idempotent: a session that is suspending or suspended is returned as
+// it is. In every other state than Running it is [ErrState].
+func (m *Manager) Suspend(ctx context.Context, id ID) (Session, error) {
+	return m.ask(ctx, "suspend", id, askSuspend)
+}
+
+// Stop asks for a session to end for good and returns it, usually Stopping.
+//
+// It is idempotent, and no state refuses it: a session that has ended is
+// returned as it is.
+func (m *Manager) Stop(ctx context.Context, id ID) (Session, error) {
+	return m.ask(ctx, "stop", id, askStop)
+}
+
+func (m *Manager) ask(ctx context.Context, op string, id ID, e event) (Session, error) {
+	if err := m.awake(ctx, op, id); err != nil {
+		return Session{}, err
+	}
+	return m.alter(ctx, op, id, func(r *record) error {
+		if machine[r.State].on[e].stays(r.State) {
+			return store.ErrUnchanged
+		}
+		return r.apply(e, time.Now(), m.deadlines)
+	})
+}
+
+// A ResumeRequest says on what a session goes on. The zero value is what it
+// had before.
+type ResumeRequest struct {
+	// InstanceType is the EC2 or SageMaker name of the type of its host.
+	// Empty, with a Size, is the cheapest that has room for it.
+	InstanceType string `json:",omitempty"`
+	// Size is the room it gets on the host. Zero, with an InstanceType, is
+	// all of it.
+	Size domain.Size `json:",omitzero"`
+}
+
+// Resume asks for a suspended session to start again, as its next generation,
+// with the same home and image digest, and returns it, Pending. The domain
+// decides anew whether the user may have it, and its error is returned if not;
+// the session then stays suspended.
+//
+// It is idempotent: a session that is starting or running on what is asked
+// for is returned as it is. One on another type or size, and one that is
+// suspending, stopping or has ended, is [ErrState].
+func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, error) {
+	const op = "resume"
+	if err := m.awake(ctx, op, id); err != nil {
+		return Session{}, err
+	}
+	for {
+		r, err := m.find(ctx, op, id)
+		if err != nil {
+			return Session{}, err
+		}
+		var grant domain.Grant
+		if r.State == Suspended {
+			grant, err = m.domain.Authorize(ctx, domain.Ask{
+				User: r.Request.User, InstanceType: q.InstanceType, Size: q.Size, Resume: &r.Grant,
+			})
+			if err != nil {
+				return Session{}, fail(ctx, op, id, err)
+			}
+		}
+		s, err := m.alter(ctx, op, id, func(now *record) error {
+			switch {
+			case now.State == Suspended && (r.State != Suspended || now.Generation != r.Generation):
+				return &Error{Op: op, ID: id, Kind: ErrConflict, Err: errStale} // decide anew
+			case machine[now.State].on[askResume].stays(now.State) && !m.fits(*now, q):
+				return stateError{now.State, fmt.Sprintf("it is on %s; suspend it first, then resume it on another type or size", now.Grant.Type.Name)}
+			case machine[now.State].on[askResume].stays(now.State):
+				return store.ErrUnchanged
+			}
+			if err := now.apply(askResume, time.Now(), m.deadlines); err != nil {
+				return err
+			}
+			now.begin(grant, q)
+			return nil
+		})
+		if !errors.Is(err, errStale) {
+			return s, err
+		}
+	}
+}
+
+// fits reports whether a session is on what a Resume asks for.
+func (m *Manager) fits(r record, q ResumeRequest) bool {
+	if q == r.Resumed {
+		return true
+	}
+	if q.InstanceType != "" {
+		if t, err := m.domain.Catalog().Type(q.InstanceType); err != nil || t.Name != r.Grant.Type.Name {
+			return false
+		}
+	}
+	return q.Size == domain.Size{} || q.Size == r.Grant.Size
+}
+
+// Delete forgets an ended session, and its logs. Its ID cannot be used again
+// for a day. A session that has not ended, or whose container may still live,
+// is [ErrState]; one that was deleted is [ErrNotFound]. It needs no Run.
+func (m *Manager) Delete(ctx context.Context, id ID) error {
+	_, err := m.alter(ctx, "delete", id, func(r *record) error {
+		switch {
+		case !r.State.Ended():
+			return stateError{r.State, "stop it first"}
+		case r.loose():
+			return stateError{r.State, "its container could not be confirmed to have ended yet; try again later"}
+		}
+		r.Deleted = time.Now()
+		r.Request = StartRequest{ID: id}
+		r.Message, r.Host = "", ""
+		r.Grant = domain.Grant{Domain: r.Grant.Domain}
+		return nil
+	})
+	return err
+}
+
+// retention is how long the ID of a deleted session is kept. A request for it
+// that was delayed on its way must not start a session anew, and a launcher
+// must not be asked for a workload's ID twice.
+const retention = 24 * time.Hour
+
+var errRetained = errors.New("it is to be kept")
+
+// purge removes what is left of a session that was deleted long ago.
+func (m *Manager) purge(ctx context.Context, id ID) error {
+	err := m.records.DeleteIf(ctx, string(id), func(r record) error {
+		if r.Deleted.IsZero() || time.Since(r.Deleted) < retention {
+			return errRetained
+		}
+		return nil
+	})
+	if err == nil {
+		m.unpublish(id)
+	}
+	return err
+}

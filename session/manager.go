@@ -1,0 +1,196 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/internal/running"
+	"github.com/atelier-go/atelier/internal/watch"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// Deadlines say how long a session may stay in a transient state. Zero values
+// are the defaults.
+type Deadlines struct {
+	// Pending is how long the launcher may refuse a workload for the time
+	// being. Zero is 10 minutes.
+	Pending time.Duration
+	// Starting is how long it may take from there until the container runs:
+	// buying and booting a host, pulling the image. Zero is 30 minutes, which
+	// leaves room for a second host if the first does not boot.
+	Starting time.Duration
+	// Suspending is how long the end of a container may take to be confirmed
+	// beyond the Kind's grace before it is killed, and how long again before
+	// the session fails. Zero is 2 minutes.
+	Suspending time.Duration
+	// Stopping is the same for stopping. Zero is 2 minutes.
+	Stopping time.Duration
+}
+
+const (
+	defaultPending  = 10 * time.Minute
+	defaultStarting = 30 * time.Minute
+	defaultEnding   = 2 * time.Minute
+)
+
+func (d Deadlines) withDefaults() Deadlines {
+	set := func(field *time.Duration, value time.Duration) {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	set(&d.Pending, defaultPending)
+	set(&d.Starting, defaultStarting)
+	set(&d.Suspending, defaultEnding)
+	set(&d.Stopping, defaultEnding)
+	return d
+}
+
+// Config changes how a Manager works. The zero value is right.
+type Config struct {
+	// Deadlines bound the transient states.
+	Deadlines Deadlines
+	// Logger is told what happens to sessions. Nil discards.
+	Logger *slog.Logger
+}
+
+// A Manager runs the sessions of one domain. Make it with [New] and keep its
+// [Manager.Run] going. All methods are safe for concurrent use, and any number
+// of managers, in any number of processes, may share a domain's store.
+type Manager struct {
+	domain    *domain.Domain
+	launcher  launcher.Launcher
+	deadlines Deadlines
+	log       *slog.Logger
+	records   store.Table[record]
+
+	gate running.Gate
+	jobs jobs
+	seen sightings
+
+	hub       watch.Hub[ID, record]
+	published sync.Mutex // orders what the hub is told
+}
+
+// New returns a manager of d's sessions, whose containers l runs. It calls
+// nothing; its error is [ErrInvalid] and names every problem.
+func New(d *domain.Domain, l launcher.Launcher, cfg Config) (*Manager, error) {
+	var problems []error
+	if d == nil {
+		problems = append(problems, errors.New("the domain is nil"))
+	}
+	if l == nil {
+		problems = append(problems, errors.New("the launcher is nil"))
+	}
+	if t := cfg.Deadlines; t.Pending < 0 || t.Starting < 0 || t.Suspending < 0 || t.Stopping < 0 {
+		problems = append(problems, fmt.Errorf("deadlines must not be negative: %+v", t))
+	}
+	if problems != nil {
+		return nil, &Error{Op: "new", Kind: ErrInvalid, Err: errors.Join(problems...)}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	m := &Manager{
+		domain: d, launcher: l,
+		deadlines: cfg.Deadlines.withDefaults(),
+		log:       cfg.Logger.With("domain", d.Name()),
+		records:   store.NewTable[record](d.Store(), collection(d.Name())),
+	}
+	m.jobs.work = m.drive
+	return m, nil
+}
+
+// awake returns nil while Run is active in this process.
+func (m *Manager) awake(ctx context.Context, op string, id ID) error {
+	return fail(ctx, op, id, m.gate.Wait(ctx))
+}
+
+// find reads a session's record.
+func (m *Manager) find(ctx context.Context, op string, id ID) (record, error) {
+	if err := id.check(); err != nil {
+		return record{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: err}
+	}
+	r, err := m.records.Get(ctx, string(id))
+	if err == nil && !r.Deleted.IsZero() {
+		err = store.ErrNotFound
+	}
+	return r, fail(ctx, op, id, err)
+}
+
+// alter changes a session's record on behalf of a caller, tells the watchers
+// and sets the reconciler to work. The function returns [store.ErrUnchanged]
+// to leave the record as it is.
+func (m *Manager) alter(ctx context.Context, op string, id ID, change func(*record) error) (Session, error) {
+	if err := id.check(); err != nil {
+		return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: err}
+	}
+	r, err := m.records.Update(ctx, string(id), func(r *record) error {
+		if !r.Deleted.IsZero() {
+			return store.ErrNotFound
+		}
+		if err := change(r); err != nil {
+			return err
+		}
+		r.Revision++
+		return nil
+	})
+	if err != nil {
+		return Session{}, fail(ctx, op, id, err)
+	}
+	m.log.Info("asked", "session", id, "op", op, "state", r.State)
+	m.publish(r)
+	m.jobs.enqueue(id)
+	return r.session(), nil
+}
+
+// errStale says that a record is not any more as it was when it was decided
+// what to do.
+var errStale = errors.New("the record was changed meanwhile")
+
+// advance changes a record on the reconciler's behalf if it still is as it was
+// read; otherwise it is errStale.
+func (m *Manager) advance(ctx context.Context, r record, change func(*record)) (record, error) {
+	next, err := m.records.Update(ctx, string(r.ID), func(now *record) error {
+		if now.Revision != r.Revision || !now.Created.Equal(r.Created) {
+			return errStale
+		}
+		change(now)
+		now.Revision++
+		return nil
+	})
+	if err != nil {
+		return r, err
+	}
+	if next.State != r.State {
+		m.log.Info("session", "session", r.ID, "generation", r.Generation, "from", r.State, "to", next.State,
+			"reason", string(next.Reason), "message", next.Message)
+	}
+	m.publish(next)
+	return next, nil
+}
+
+// publish tells the watchers of this process of a record, unless they know a
+// later one, and reports whether it was news.
+func (m *Manager) publish(r record) bool {
+	m.published.Lock()
+	defer m.published.Unlock()
+	if known, ok := m.hub.Get(r.ID); ok && r.Created.Equal(known.Created) && r.Revision <= known.Revision {
+		return false
+	}
+	m.hub.Set(r.ID, r)
+	return true
+}
+
+// unpublish forgets a record that is not in the store any more.
+func (m *Manager) unpublish(id ID) {
+	m.published.Lock()
+	defer m.published.Unlock()
+	m.hub.Delete(id)
+}

@@ -1,0 +1,174 @@
+package session
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// record is a session as it is stored. It is changed only by Manager.alter and
+// Manager.advance, which count its revisions.
+type record struct {
+	ID       ID
+	Revision int64
+	Request  StartRequest
+	// Resumed is the request that made the present generation, if it is not
+	// the first.
+	Resumed ResumeRequest `json:",omitzero"`
+	// Grant is what the domain allowed for the present generation.
+	Grant domain.Grant
+
+	State      State
+	Generation int
+	Created    time.Time
+	Since      time.Time // when State was entered
+	Deadline   time.Time `json:",omitzero"` // when it is left at the latest
+	Started    time.Time `json:",omitzero"`
+	Ended      time.Time `json:",omitzero"`
+
+	// Asked is when a launch of the present generation was last begun: from
+	// then on there may be a container of it, until it is Gone. It is
+	// written before the launcher is called.
+	Asked time.Time `json:",omitzero"`
+	// Gone is set when the present generation's container has ended, for
+	// certain and for ever.
+	Gone bool `json:",omitempty"`
+	// Killed is set when asking was not enough.
+	Killed bool `json:",omitempty"`
+	// Hastened is set when the session was stopped while it was suspending.
+	Hastened bool `json:",omitempty"`
+
+	Host        string            `json:",omitempty"`
+	Endpoints   map[string]string `json:",omitempty"`
+	Unreachable bool              `json:",omitempty"`
+	Reason      launcher.Kind     `json:",omitempty"`
+	Message     string            `json:",omitempty"`
+	ExitCode    int               `json:",omitempty"`
+
+	// Deleted is when the session was forgotten. What is left of it keeps its
+	// ID from being used again for a while.
+	Deleted time.Time `json:",omitzero"`
+}
+
+// collection is where the sessions of a domain are stored.
+func collection(domain string) string { return "domains/" + domain + "/sessions" }
+
+// loose reports whether a container of the present generation may be live.
+func (r record) loose() bool { return !r.Asked.IsZero() && !r.Gone }
+
+// settled reports whether there is nothing to be done for the session until a
+// caller asks.
+func (r record) settled() bool {
+	return !r.Deleted.IsZero() || (r.State == Suspended || r.State.Ended()) && !r.loose()
+}
+
+// wants reports whether a container of a generation is this session's
+// business. What no record wants is swept away.
+func (r record) wants(generation int) bool {
+	return r.Deleted.IsZero() && r.Generation == generation && (r.loose() || !r.settled())
+}
+
+// apply changes r as the machine says for an event. It returns a stateError if
+// a caller is refused. An outcome that stays leaves r as it is.
+func (r *record) apply(e event, now time.Time, d Deadlines) error {
+	o := machine[r.State].on[e]
+	switch {
+	case o.refuse != "":
+		return stateError{r.State, o.refuse}
+	case o.stays(r.State):
+		return nil
+	}
+	r.Hastened = r.State == Suspending && o.to == Stopping
+	r.Killed = o.kill || r.Killed && o.to == Failed
+	r.State, r.Since, r.Deadline = o.to, now, time.Time{}
+	if limit := machine[o.to].deadline; limit != nil {
+		r.Deadline = now.Add(limit(d, r.Request.Kind))
+	}
+	if o.to.Ended() && r.Ended.IsZero() {
+		r.Ended = now
+	}
+	if o.to != Running {
+		r.Endpoints, r.Unreachable = nil, false
+	}
+	return nil
+}
+
+// begin makes r the next generation, which is pending.
+func (r *record) begin(g domain.Grant, q ResumeRequest) {
+	r.Grant, r.Resumed = g, q
+	r.Generation++
+	r.Asked, r.Gone = time.Time{}, false
+	r.Started, r.Ended = time.Time{}, time.Time{}
+	r.Host, r.Reason, r.Message, r.ExitCode = "", "", "", 0
+}
+
+// note takes over what the launcher says of a workload that has not exited,
+// and reports whether that changed anything.
+func (r *record) note(s launcher.Status) bool {
+	next := *r
+	next.Host = s.Host
+	next.Unreachable = s.Unknown
+	if !s.StartedAt.IsZero() {
+		next.Started = s.StartedAt
+	}
+	switch r.State {
+	case Pending, Starting:
+		next.Reason, next.Message = s.Reason, s.Message
+	case Running:
+		next.Endpoints = s.Endpoints
+		next.Reason, next.Message = "", ""
+	}
+	changed := r.Host != next.Host || r.Unreachable != next.Unreachable || !r.Started.Equal(next.Started) ||
+		r.Reason != next.Reason || r.Message != next.Message || !maps.Equal(r.Endpoints, next.Endpoints)
+	*r = next
+	return changed
+}
+
+// exit takes over how a workload ended.
+func (r *record) exit(s launcher.Status) {
+	r.Gone = true
+	if r.State == Failed { // why it failed is known, and not by its end
+		return
+	}
+	r.Reason, r.Message, r.ExitCode = s.Reason, s.Message, s.ExitCode
+	if s.Host != "" {
+		r.Host = s.Host
+	}
+	if !s.StartedAt.IsZero() {
+		r.Started = s.StartedAt
+	}
+	if !s.ExitedAt.IsZero() {
+		r.Ended = s.ExitedAt
+	}
+}
+
+// expire says why r failed when its deadline passed. The launcher's last
+// reason is kept, as it is what the session waited for.
+func (r *record) expire(now time.Time) {
+	waited := now.Sub(r.Since).Round(time.Second)
+	switch {
+	case r.State == Suspending || r.State == Stopping:
+		r.Reason = ErrDeadline
+		r.Message = fmt.Sprintf("its container could not be confirmed to have ended, though it was killed %v ago; "+
+			"it is killed again until it has; if its host does not come back, an administrator has to end that", waited)
+		return
+	case r.Reason != "":
+		last := r.Message
+		if last == "" {
+			last = string(r.Reason)
+		}
+		r.Message = fmt.Sprintf("it was %s for %v and waited for: %s; start another session", r.State, waited, last)
+	default:
+		r.Reason = ErrDeadline
+		r.Message = fmt.Sprintf("it was %s for %v, and the launcher gave no reason; start another session, or ask an administrator", r.State, waited)
+	}
+}
+
+// workloadID names the container of the present generation, for ever.
+func (r record) workloadID() launcher.ID {
+	return launcher.ID(r.Grant.Domain + "." + string(r.ID) + "." + strconv.Itoa(r.Generation))
+}

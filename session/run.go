@@ -1,0 +1,169 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+const (
+	// tick is how exactly deadlines and repetitions are kept.
+	tick = time.Second
+	// mirrorEvery is how often the store is read for what other processes
+	// have written.
+	mirrorEvery = 2 * time.Second
+)
+
+// Run drives every session of the domain to its recorded intent until ctx
+// ends, which is its ordinary end: it then returns nil, and every goroutine it
+// started has ended. Sessions go on; the next Run, in this process or another,
+// takes them up where this one left them, also after a crash.
+//
+// Many processes may Run managers on one store. Within one Manager a second
+// Run at the same time is [ErrConflict], at once.
+func (m *Manager) Run(ctx context.Context) error {
+	const op = "run"
+	if err := m.prime(ctx); err != nil {
+		return nil // ctx has ended
+	}
+	leave, err := m.gate.Enter()
+	if err != nil {
+		return &Error{Op: op, Kind: ErrConflict, Err: errors.New("this manager runs already")}
+	}
+	defer leave()
+	g, ctx := errgroup.WithContext(ctx)
+	m.jobs.open(ctx)
+	defer m.jobs.close()
+	m.enqueueAll()
+	g.Go(func() error { return m.watchLauncher(ctx) })
+	g.Go(func() error {
+		return every(ctx, tick, func() { m.jobs.due(time.Now()) })
+	})
+	g.Go(func() error {
+		return every(ctx, mirrorEvery, func() { m.attempt(ctx, "mirror", m.mirror) })
+	})
+	g.Go(func() error {
+		s := sweeper{manager: m, suspects: map[launcher.ID]time.Time{}}
+		return every(ctx, sweepEvery, func() { m.attempt(ctx, "sweep", s.sweep) })
+	})
+	_ = g.Wait() // it is ctx's
+	return nil
+}
+
+// every calls f at an interval until ctx ends, whose error it returns.
+func every(ctx context.Context, d time.Duration, f func()) error {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+			f()
+		}
+	}
+}
+
+// attempt logs why f failed; it is called again soon.
+func (m *Manager) attempt(ctx context.Context, op string, f func(context.Context) error) {
+	if err := f(ctx); err != nil && ctx.Err() == nil {
+		m.log.Warn("a pass over all sessions failed; it is repeated", "op", op, "error", err)
+	}
+}
+
+// prime reads the store, so that the first Watch begins with all there is.
+func (m *Manager) prime(ctx context.Context) error {
+	for pause := newPause(); ; {
+		err := m.mirror(ctx)
+		if err == nil {
+			return nil
+		}
+		m.log.Warn("the store does not answer", "op", "prime", "error", err)
+		if err := sleep(ctx, pause.NextBackOff()); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// mirror takes over what other processes have written: it tells this one's
+// watchers, and works for what changed, so that the sessions of a process that
+// died are not left alone.
+func (m *Manager) mirror(ctx context.Context) error {
+	gone := map[ID]bool{}
+	for _, r := range m.hub.All() {
+		gone[r.ID] = true
+	}
+	for r, err := range m.records.All(ctx) {
+		if err != nil {
+			return err
+		}
+		delete(gone, r.ID)
+		if m.publish(r) {
+			m.jobs.enqueue(r.ID)
+		}
+	}
+	for id := range gone { // it may have been made while the store was read
+		if _, err := m.records.Get(ctx, string(id)); errors.Is(err, store.ErrNotFound) {
+			m.unpublish(id)
+		}
+	}
+	return nil
+}
+
+// enqueueAll has every session worked for that is not settled.
+func (m *Manager) enqueueAll() {
+	for _, r := range m.hub.All() {
+		if !r.settled() {
+			m.jobs.enqueue(r.ID)
+		}
+	}
+}
+
+// watchLauncher works for each session whose workload changes. A Watch that
+// ends is begun anew.
+func (m *Manager) watchLauncher(ctx context.Context) error {
+	defer m.seen.watching(false)
+	filter := launcher.Filter{Labels: map[string]string{labelDomain: m.domain.Name()}}
+	for pause := newPause(); ; {
+		m.seen.watching(true)
+		var ended error
+		for s, err := range m.launcher.Watch(ctx, filter) {
+			if err != nil {
+				ended = err
+				break
+			}
+			if s.Synced() {
+				pause.Reset()
+				m.enqueueAll() // what was not told of may be gone
+				continue
+			}
+			if id, ok := m.seen.tell(s, true); ok {
+				m.jobs.enqueue(id)
+			}
+		}
+		m.seen.watching(false)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		m.log.Warn("the launcher's watch ended; it is begun anew", "error", ended)
+		if err := sleep(ctx, pause.NextBackOff()); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package session
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/instancetype"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// A Session is what is known of a session at one moment. It is a copy, the
+// caller's own. The zero value is the mark in a [Manager.Watch].
+type Session struct {
+	// ID names it in its domain.
+	ID ID
+	// User is whose it is.
+	User string
+	// State is how far it has come.
+	State State
+	// Since is when it entered State.
+	Since time.Time
+	// Deadline is when it leaves State at the latest. Zero if it may stay.
+	Deadline time.Time
+	// Generation counts its starts: 1, and one more with each resume.
+	Generation int
+	// Kind is what sort of program it runs.
+	Kind Kind
+	// Image is the name of the image in the domain.
+	Image string
+	// Reference is the image by digest. It never changes.
+	Reference string
+	// InstanceType is the EC2 type of its host.
+	InstanceType string
+	// Size is its room on the host. Zero is all of it.
+	Size domain.Size
+	// PricePerHour is what a host of the type costs in the domain's region,
+	// if PriceKnown. Sessions on one host share it.
+	PricePerHour instancetype.Money
+	// PriceKnown is whether the price is known.
+	PriceKnown bool
+	// Labels are those it was started with.
+	Labels map[string]string
+
+	// Host is where its container is or last was (an EC2 instance id).
+	Host string
+	// Endpoints is the address, host:port, of each port as seen in the host's
+	// network. Empty unless Running. [Manager.Dial] needs no such address.
+	Endpoints map[string]string
+	// Unreachable is set while a Running session's host does not answer.
+	Unreachable bool
+
+	// Reason says why it waits (Pending, Starting) or ended, if there is more
+	// to say than the state. Empty after an ordinary exit, whatever its code.
+	Reason launcher.Kind
+	// Message is a sentence for people about Reason. It holds no secret.
+	Message string
+	// ExitCode is that of its last container, if that ended by itself.
+	ExitCode int
+
+	// CreatedAt is when it was first asked for.
+	CreatedAt time.Time
+	// StartedAt is when its container began; zero before that.
+	StartedAt time.Time
+	// EndedAt is when its container ended; zero before that.
+	EndedAt time.Time
+}
+
+// session is what callers see of a record.
+func (r record) session() Session {
+	if r.ID == "" {
+		return Session{}
+	}
+	return Session{
+		ID: r.ID, User: r.Request.User, State: r.State, Since: r.Since, Deadline: r.Deadline,
+		Generation: r.Generation, Kind: r.Request.Kind.clone(),
+		Image: r.Grant.Image.Name, Reference: r.Grant.Image.Reference.String(),
+		InstanceType: r.Grant.Type.Name, Size: r.Grant.Size,
+		PricePerHour: r.Grant.PricePerHour.PerHour, PriceKnown: r.Grant.PriceKnown,
+		Labels: maps.Clone(r.Request.Labels),
+		Host:   r.Host, Endpoints: maps.Clone(r.Endpoints), Unreachable: r.Unreachable,
+		Reason: r.Reason, Message: r.Message, ExitCode: r.ExitCode,
+		CreatedAt: r.Created, StartedAt: r.Started, EndedAt: r.Ended,
+	}
+}
+
+// A Filter selects sessions. The zero value selects all.
+type Filter struct {
+	// User, if not empty, selects the sessions of this user alone.
+	User string
+	// States, if not empty, selects sessions in one of these states.
+	States []State
+	// Labels selects sessions that have all of these labels with these values.
+	Labels map[string]string
+}
+
+func (f Filter) match(r record) bool {
+	if !r.Deleted.IsZero() || f.User != "" && f.User != r.Request.User {
+		return false
+	}
+	if len(f.States) > 0 && !slices.Contains(f.States, r.State) {
+		return false
+	}
+	for k, v := range f.Labels {
+		if got, ok := r.Request.Labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+func (f Filter) clone() Filter {
+	f.States, f.Labels = slices.Clone(f.States), maps.Clone(f.Labels)
+	return f
+}

@@ -1,0 +1,87 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// sightings remembers what the launcher's Watch told of each session's latest
+// generation, while there is a Watch. The zero value knows nothing.
+type sightings struct {
+	mu       sync.Mutex
+	statuses map[ID]launcher.Status // nil while nothing is watched
+}
+
+// watching forgets everything; what is told from now on is remembered only if
+// something is watched.
+func (s *sightings) watching(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.statuses = nil
+	if on {
+		s.statuses = map[ID]launcher.Status{}
+	}
+}
+
+// tell remembers a status. What a call returned may be older than what was
+// watched, so it counts only if nothing is known yet.
+func (s *sightings) tell(status launcher.Status, watched bool) (ID, bool) {
+	id, generation, ok := owner(status)
+	if !ok {
+		return "", false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.statuses == nil {
+		return id, true
+	}
+	if known, ok := s.statuses[id]; ok {
+		_, latest, _ := owner(known)
+		if generation < latest || generation == latest && !watched {
+			return id, true
+		}
+	}
+	s.statuses[id] = status
+	return id, true
+}
+
+// of returns the status of a record's present generation.
+func (s *sightings) of(r record) (launcher.Status, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status, ok := s.statuses[r.ID]
+	return status, ok && status.ID == r.workloadID()
+}
+
+// forget drops what is known of a session.
+func (s *sightings) forget(id ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.statuses, id)
+}
+
+// look says what the launcher knows of a session's present generation: from
+// the Watch, or else by asking, as only an answer proves an absence.
+func (m *Manager) look(ctx context.Context, r record) sighting {
+	if r.Asked.IsZero() {
+		return sighting{sure: true}
+	}
+	if s, ok := m.seen.of(r); ok {
+		return sighting{sure: true, status: s}
+	}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	s, err := launcher.Get(ctx, m.launcher, r.workloadID())
+	switch {
+	case errors.Is(err, launcher.ErrNotFound):
+		return sighting{sure: true}
+	case err != nil:
+		m.log.Warn("the launcher does not answer", "session", r.ID, "op", "look", "error", err)
+		return sighting{}
+	}
+	m.seen.tell(s, false)
+	return sighting{sure: true, status: s}
+}

@@ -1,0 +1,174 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// maxRequest is the size of the largest StartRequest as JSON, in bytes. It
+// leaves a record room within [store.MaxValue].
+const maxRequest = 128 << 10
+
+// A StartRequest asks for a session.
+type StartRequest struct {
+	// ID names the session and makes the request safe to repeat. See [NewID].
+	// Required.
+	ID ID
+	// User is whose session it is. Required.
+	User string
+	// Image is the name of an image of the domain. Empty is the default one.
+	Image string `json:",omitempty"`
+	// InstanceType is the EC2 or SageMaker name of the type of its host. Empty
+	// is the cheapest that has room for Size.
+	InstanceType string `json:",omitempty"`
+	// Size is the room it gets on the host. Zero is all of it.
+	Size domain.Size `json:",omitzero"`
+	// Kind is what sort of program it runs. Zero is [RStudio].
+	Kind Kind `json:",omitzero"`
+	// Command replaces the image's own. Nil keeps it.
+	Command []string `json:",omitempty"`
+	// Env is added to the image's environment. It is not secret. HOME and
+	// USER are set by the manager.
+	Env map[string]string `json:",omitempty"`
+	// Stdin is written to the standard input of each generation.
+	Stdin []byte `json:",omitempty"`
+	// Labels are the caller's, to filter by. The prefix "atelier." is taken.
+	Labels map[string]string `json:",omitempty"`
+}
+
+// problems reports everything wrong with q that needs no look-up.
+func (q StartRequest) problems() []error {
+	var found []error
+	if err := q.ID.check(); err != nil {
+		found = append(found, err)
+	}
+	found = append(found, q.Kind.problems()...)
+	for _, k := range []string{"HOME", "USER"} {
+		if _, ok := q.Env[k]; ok {
+			found = append(found, fmt.Errorf("environment variable %s: is set by the manager; leave it out", k))
+		}
+	}
+	if slices.ContainsFunc(slices.Concat(q.Command, texts(q.Env), texts(q.Labels)), func(s string) bool { return !utf8.ValidString(s) }) {
+		found = append(found, errors.New("command, environment and labels must be UTF-8"))
+	}
+	for _, k := range slices.Sorted(maps.Keys(q.Labels)) {
+		if k == "" || len(k) > 63 || len(q.Labels[k]) > 256 || reserved(k) {
+			found = append(found, fmt.Errorf("label %.40q: want a key of 1 to 63 bytes that does not begin with %s, and a value of at most 256", k, labelPrefix))
+		}
+	}
+	// What launchers will look at: better now than when it has to start.
+	draft := launcher.Workload{
+		ID: "draft", Owner: "draft", Image: "draft",
+		Command: q.Command, Env: q.Env, StopSignal: q.Kind.StopSignal, Ports: q.Kind.Ports,
+		Mounts: []launcher.Mount{{Source: "home", Target: q.Kind.home("user")}},
+	}
+	if e, ok := errors.AsType[*launcher.Error](draft.Validate()); ok {
+		found = append(found, e.Err)
+	}
+	return found
+}
+
+// texts is all keys and values of a map.
+func texts(m map[string]string) []string {
+	return slices.AppendSeq(slices.Collect(maps.Keys(m)), maps.Values(m))
+}
+
+// canonical returns q as it is stored, sharing nothing with the caller's, and
+// its bytes, by which two requests are compared.
+func (q StartRequest) canonical() (StartRequest, []byte, error) {
+	q.Kind = q.Kind.withDefault()
+	text, err := json.Marshal(q)
+	if err != nil {
+		return q, nil, err
+	}
+	if len(text) > maxRequest {
+		return q, text, fmt.Errorf("the request has %d bytes, at most %d: put large input into the user's home", len(text), maxRequest)
+	}
+	var stored StartRequest
+	err = json.Unmarshal(text, &stored)
+	return stored, text, err
+}
+
+// Start asks for a session and returns it, usually Pending; [Manager.Wait]
+// for it to run. The domain decides once, now, whether the user may have it,
+// on which instance type and by which image digest.
+//
+// It is idempotent by the request's ID: the same request again returns the
+// session it made, in whatever state that is; another request with the ID is
+// [ErrConflict]. A request that makes no sense is refused with one error that
+// names every problem, and what the domain refuses with its error, such as
+// [domain.ErrNotAllowed]; then there is no session. After any other error, a
+// cancelled context among them, there may be one: repeat the request.
+func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
+	const op = "start"
+	id := q.ID
+	q, text, err := q.canonical()
+	problems := q.problems()
+	if err != nil {
+		problems = append(problems, err)
+	}
+	if problems == nil {
+		if err := m.awake(ctx, op, id); err != nil {
+			return Session{}, err
+		}
+		if s, err := m.started(ctx, id, text); !errors.Is(err, store.ErrNotFound) {
+			return s, fail(ctx, op, id, err)
+		}
+	}
+	grant, err := m.domain.Authorize(ctx, domain.Ask{
+		User: q.User, Image: q.Image, InstanceType: q.InstanceType, Size: q.Size,
+	})
+	if problems != nil {
+		if err != nil && ctx.Err() == nil { // what is wrong in the domain's eyes, in the same breath
+			problems = append(problems, err)
+		}
+		return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: errors.Join(problems...)}
+	}
+	if err != nil {
+		return Session{}, fail(ctx, op, id, err)
+	}
+	now := time.Now()
+	r := record{ID: id, Revision: 1, Request: q, Grant: grant, Created: now, Generation: 1, State: Pending, Since: now}
+	r.Deadline = now.Add(m.deadlines.Pending)
+	if err := m.records.Create(ctx, string(id), r); err != nil {
+		if errors.Is(err, store.ErrConflict) { // another call was faster
+			s, err := m.started(ctx, id, text)
+			return s, fail(ctx, op, id, err)
+		}
+		return Session{}, fail(ctx, op, id, err)
+	}
+	m.log.Info("asked", "session", id, "op", op, "user", q.User, "image", grant.Image.Name, "type", grant.Type.Name)
+	m.publish(r)
+	m.jobs.enqueue(id)
+	return r.session(), nil
+}
+
+// started returns the session of an ID if it was made by the same request.
+func (m *Manager) started(ctx context.Context, id ID, request []byte) (Session, error) {
+	r, err := m.records.Get(ctx, string(id))
+	if err != nil {
+		return Session{}, err
+	}
+	conflict := func(why string) (Session, error) {
+		return Session{}, &Error{Op: "start", ID: id, Kind: ErrConflict, Err: errors.New(why)}
+	}
+	if !r.Deleted.IsZero() {
+		return conflict("a session of this ID was deleted less than a day ago; choose another ID")
+	}
+	if _, text, err := r.Request.canonical(); err != nil || !bytes.Equal(text, request) {
+		return conflict("a session of this ID was asked for differently; choose another ID, or repeat that request exactly")
+	}
+	m.jobs.enqueue(id)
+	return r.session(), nil
+}

@@ -1,0 +1,231 @@
+package session
+
+import (
+	"fmt"
+	"time"
+)
+
+// A State is how far a session has come. The package documentation has the
+// table of what leads from one to another.
+type State string
+
+// The states of a session.
+const (
+	// Pending: wanted; the launcher has not taken its workload yet.
+	Pending State = "pending"
+	// Starting: the launcher has it; a host is found, the image is pulled.
+	Starting State = "starting"
+	// Running: its container runs.
+	Running State = "running"
+	// Suspending: its container is asked to save its state and end.
+	Suspending State = "suspending"
+	// Suspended: no container; the home is kept and [Manager.Resume] goes on.
+	Suspended State = "suspended"
+	// Stopping: its container is asked to end for good.
+	Stopping State = "stopping"
+	// Stopped: ended, by itself or because it was asked to. Final.
+	Stopped State = "stopped"
+	// Failed: ended by something that went wrong, which Reason and Message
+	// tell. Final.
+	Failed State = "failed"
+)
+
+// Ended reports whether s is final: Stopped or Failed.
+func (s State) Ended() bool { return s == Stopped || s == Failed }
+
+// states is every state in the order of a session's life.
+func states() []State {
+	return []State{Pending, Starting, Running, Suspending, Suspended, Stopping, Stopped, Failed}
+}
+
+func (s State) valid() bool {
+	_, ok := machine[s]
+	return ok
+}
+
+// An event is what may happen to a session.
+type event int
+
+const (
+	// Asked for by a caller.
+	askSuspend event = iota
+	askResume
+	askStop
+	// Seen at the launcher, of the present generation's workload.
+	sawAccepted // the launcher has it; it does not run yet
+	sawRunning  // it runs
+	sawExit     // it is gone, of itself or as asked
+	sawFailure  // it is gone, and the launcher gave a reason
+	sawRefusal  // the launcher will never run it
+	// Told by the clock.
+	passedDeadline // the state has lasted too long
+	passedKill     // killing did not help within as long again
+
+	eventCount
+)
+
+// String is the event in the documentation's table.
+func (e event) String() string {
+	return [eventCount]string{
+		"Suspend", "Resume", "Stop", "accepted", "runs", "exited", "failed", "refused", "deadline", "after kill",
+	}[e]
+}
+
+// An outcome is what an event leads to in a state.
+type outcome struct {
+	// to is the state it leads to. The state it is in: nothing happens.
+	to State
+	// kill makes the state last once more, with the container killed.
+	kill bool
+	// refuse is why a caller is refused; to is then empty.
+	refuse string
+}
+
+func to(s State) outcome              { return outcome{to: s} }
+func refuse(why string) outcome       { return outcome{refuse: why} }
+func killAndStay(in State) outcome    { return outcome{to: in, kill: true} }
+func (o outcome) defined() bool       { return (o.to == "") != (o.refuse == "") }
+func (o outcome) stays(in State) bool { return o.to == in && !o.kill }
+
+// A rule is one state of the machine.
+type rule struct {
+	// on is the outcome of each event.
+	on [eventCount]outcome
+	// deadline is how long the state may last; nil is for ever. Its way out
+	// is the outcome of passedDeadline.
+	deadline func(Deadlines, Kind) time.Duration
+	// limit is the deadline in words.
+	limit string
+}
+
+// machine is the one place that knows what leads where. It is never written.
+var machine = map[State]rule{
+	Pending: {
+		limit:    "Pending",
+		deadline: func(d Deadlines, _ Kind) time.Duration { return d.Pending },
+		on: [eventCount]outcome{
+			askSuspend:     refuse("it does not run yet; wait until it does, or stop it"),
+			askResume:      to(Pending),
+			askStop:        to(Stopping),
+			sawAccepted:    to(Starting),
+			sawRunning:     to(Running),
+			sawExit:        to(Stopped),
+			sawFailure:     to(Failed),
+			sawRefusal:     to(Failed),
+			passedDeadline: to(Failed),
+			passedKill:     to(Failed),
+		},
+	},
+	Starting: {
+		limit:    "Starting",
+		deadline: func(d Deadlines, _ Kind) time.Duration { return d.Starting },
+		on: [eventCount]outcome{
+			askSuspend:     refuse("it does not run yet; wait until it does, or stop it"),
+			askResume:      to(Starting),
+			askStop:        to(Stopping),
+			sawAccepted:    to(Starting),
+			sawRunning:     to(Running),
+			sawExit:        to(Stopped),
+			sawFailure:     to(Failed),
+			sawRefusal:     to(Failed),
+			passedDeadline: to(Failed),
+			passedKill:     to(Failed),
+		},
+	},
+	Running: {
+		on: [eventCount]outcome{
+			askSuspend:     to(Suspending),
+			askResume:      to(Running),
+			askStop:        to(Stopping),
+			sawAccepted:    to(Running),
+			sawRunning:     to(Running),
+			sawExit:        to(Stopped),
+			sawFailure:     to(Failed),
+			sawRefusal:     to(Running),
+			passedDeadline: to(Running),
+			passedKill:     to(Running),
+		},
+	},
+	Suspending: {
+		limit:    "Suspending",
+		deadline: func(d Deadlines, k Kind) time.Duration { return graceOf(k.SuspendGrace) + d.Suspending },
+		on: [eventCount]outcome{
+			askSuspend:     to(Suspending),
+			askResume:      refuse("it is being suspended; wait until it is suspended, then resume it"),
+			askStop:        to(Stopping),
+			sawAccepted:    to(Suspending),
+			sawRunning:     to(Suspending),
+			sawExit:        to(Suspended),
+			sawFailure:     to(Suspended),
+			sawRefusal:     to(Suspending),
+			passedDeadline: killAndStay(Suspending),
+			passedKill:     to(Failed),
+		},
+	},
+	Suspended: {
+		on: [eventCount]outcome{
+			askSuspend:     to(Suspended),
+			askResume:      to(Pending),
+			askStop:        to(Stopped),
+			sawAccepted:    to(Suspended),
+			sawRunning:     to(Suspended),
+			sawExit:        to(Suspended),
+			sawFailure:     to(Suspended),
+			sawRefusal:     to(Suspended),
+			passedDeadline: to(Suspended),
+			passedKill:     to(Suspended),
+		},
+	},
+	Stopping: {
+		limit:    "Stopping",
+		deadline: func(d Deadlines, k Kind) time.Duration { return graceOf(k.StopGrace) + d.Stopping },
+		on: [eventCount]outcome{
+			askSuspend:     refuse("it is being stopped; start a new session"),
+			askResume:      refuse("it is being stopped; start a new session"),
+			askStop:        to(Stopping),
+			sawAccepted:    to(Stopping),
+			sawRunning:     to(Stopping),
+			sawExit:        to(Stopped),
+			sawFailure:     to(Stopped),
+			sawRefusal:     to(Stopping),
+			passedDeadline: killAndStay(Stopping),
+			passedKill:     to(Failed),
+		},
+	},
+	Stopped: {
+		on: [eventCount]outcome{
+			askSuspend:     refuse("it has ended; start a new session"),
+			askResume:      refuse("it has ended; start a new session"),
+			askStop:        to(Stopped),
+			sawAccepted:    to(Stopped),
+			sawRunning:     to(Stopped),
+			sawExit:        to(Stopped),
+			sawFailure:     to(Stopped),
+			sawRefusal:     to(Stopped),
+			passedDeadline: to(Stopped),
+			passedKill:     to(Stopped),
+		},
+	},
+	Failed: {
+		on: [eventCount]outcome{
+			askSuspend:     refuse("it has failed; start a new session"),
+			askResume:      refuse("it has failed; start a new session"),
+			askStop:        to(Failed),
+			sawAccepted:    to(Failed),
+			sawRunning:     to(Failed),
+			sawExit:        to(Failed),
+			sawFailure:     to(Failed),
+			sawRefusal:     to(Failed),
+			passedDeadline: to(Failed),
+			passedKill:     to(Failed),
+		},
+	},
+}
+
+// A stateError says why a session in a state is refused what was asked.
+type stateError struct {
+	state State
+	why   string
+}
+
+func (e stateError) Error() string { return fmt.Sprintf("the session is %s: %s", e.state, e.why) }

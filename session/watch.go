@@ -1,0 +1,131 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// Get returns a session, or [ErrNotFound]. It reads the store and needs no Run.
+func (m *Manager) Get(ctx context.Context, id ID) (Session, error) {
+	r, err := m.find(ctx, "get", id)
+	return r.session(), err
+}
+
+// List yields the sessions that match f, in the order of their IDs. It is
+// complete or ends with an error. It reads the store and needs no Run.
+func (m *Manager) List(ctx context.Context, f Filter) iter.Seq2[Session, error] {
+	f = f.clone()
+	return func(yield func(Session, error) bool) {
+		for r, err := range m.records.All(ctx) {
+			if err != nil {
+				yield(Session{}, fail(ctx, "list", "", err))
+				return
+			}
+			if f.match(r) && !yield(r.session(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// Watch yields every session that matches f, then a zero [Session] as a mark,
+// then each change of one that matches, until ctx ends or the loop is left. A
+// slow reader skips to the latest of each session, and always sees the last. A
+// session that ceases to match, by its state or because it was deleted, is not
+// told of. Changes by other processes are seen within two seconds.
+//
+// The last element carries the error that ended it: that of ctx, or
+// [ErrNotRunning] when Run ends.
+func (m *Manager) Watch(ctx context.Context, f Filter) iter.Seq2[Session, error] {
+	f = f.clone()
+	return func(yield func(Session, error) bool) {
+		for r, err := range m.changes(ctx, "watch", "", func(_ ID, r record) bool { return f.match(r) }) {
+			if !yield(r.session(), err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// changes yields the records of this process's hub as they change.
+func (m *Manager) changes(ctx context.Context, op string, id ID, match func(ID, record) bool) iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		if err := m.awake(ctx, op, id); err != nil {
+			yield(record{}, err)
+			return
+		}
+		bound, cancel := m.gate.Bind(ctx)
+		defer cancel()
+		for r, err := range m.hub.Changes(bound, match) {
+			if err != nil && ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			if !yield(r, fail(ctx, op, id, err)) {
+				return
+			}
+		}
+	}
+}
+
+// Wait returns a session once it is in one of the states wanted. If it ends in
+// another, that is [ErrState], beside the session, and the error says why it
+// ended; [errors.Is] finds the Reason in it. Naming no state, or one that does
+// not exist, is [ErrInvalid].
+func (m *Manager) Wait(ctx context.Context, id ID, want ...State) (Session, error) {
+	const op = "wait"
+	if len(want) == 0 || slices.ContainsFunc(want, func(s State) bool { return !s.valid() }) {
+		return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: fmt.Errorf("states %q: want at least one, of %q", want, states())}
+	}
+	if err := m.awake(ctx, op, id); err != nil {
+		return Session{}, err
+	}
+	r, err := m.find(ctx, op, id)
+	if err != nil {
+		return Session{}, err
+	}
+	m.publish(r) // another process may have made it a moment ago
+	for r, err := range m.changes(ctx, op, id, func(k ID, _ record) bool { return k == id }) {
+		switch {
+		case err != nil:
+			return Session{}, err
+		case r.ID == "":
+		case !r.Deleted.IsZero():
+			return Session{}, &Error{Op: op, ID: id, Kind: ErrNotFound, Err: errors.New("it was deleted meanwhile")}
+		case slices.Contains(want, r.State):
+			return r.session(), nil
+		case r.State.Ended():
+			return r.session(), &Error{Op: op, ID: id, Kind: ErrState, Err: endError{r.session()}}
+		}
+	}
+	return Session{}, ctx.Err()
+}
+
+// endError tells how a session ended.
+type endError struct{ s Session }
+
+func (e endError) Error() string {
+	text := fmt.Sprintf("it has %s", e.s.State)
+	if e.s.State == Stopped && !e.s.StartedAt.IsZero() {
+		text += fmt.Sprintf(" with exit code %d", e.s.ExitCode)
+	}
+	if e.s.Reason != "" {
+		text += ": " + string(e.s.Reason)
+	}
+	if e.s.Message != "" {
+		text += ": " + e.s.Message
+	}
+	return text
+}
+
+// Unwrap makes the reason testable with errors.Is.
+func (e endError) Unwrap() error {
+	if e.s.Reason == "" {
+		return nil
+	}
+	return launcher.Kind(e.s.Reason)
+}

@@ -1,0 +1,78 @@
+package session
+
+import (
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/efs"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// The labels of a session's workloads.
+const (
+	labelPrefix     = "atelier."
+	labelDomain     = labelPrefix + "domain"
+	labelSession    = labelPrefix + "session"
+	labelGeneration = labelPrefix + "generation"
+)
+
+// workload is what the launcher is asked to run for the present generation. It
+// depends on nothing but the record, so that every process asks for the same.
+func (r record) workload() launcher.Workload {
+	g, q := r.Grant, r.Request
+	env := map[string]string{}
+	maps.Copy(env, q.Env)
+	env["USER"] = g.User.Name
+	env["HOME"] = q.Kind.home(g.User.Name)
+	labels := map[string]string{}
+	maps.Copy(labels, q.Labels)
+	labels[labelDomain] = g.Domain
+	labels[labelSession] = string(r.ID)
+	labels[labelGeneration] = strconv.Itoa(r.Generation)
+	return launcher.Workload{
+		ID:           r.workloadID(),
+		Owner:        g.Domain + "/" + g.User.Name,
+		Image:        g.Image.Reference.String(),
+		Command:      q.Command,
+		Env:          env,
+		Stdin:        q.Stdin,
+		StopSignal:   q.Kind.StopSignal,
+		User:         launcher.User{UID: g.User.UID, GID: g.User.GID},
+		Mounts:       []launcher.Mount{mount(g.User.Home, env["HOME"])},
+		Ports:        q.Kind.Ports,
+		Resources:    launcher.Resources(g.Size),
+		InstanceType: g.Type.Name,
+		Sharing:      sharing(g.Sharing),
+		Labels:       labels,
+	}
+}
+
+// mount is a home as a launcher's hosts understand it: their automounter
+// mounts an access point at the path that names it.
+func mount(h efs.Home, target string) launcher.Mount {
+	return launcher.Mount{Source: "/efs/" + h.FileSystem + "." + h.AccessPoint, Target: target}
+}
+
+// sharing is a domain's rule in the launcher's words. What this version does
+// not know shares with nobody.
+func sharing(s domain.Sharing) launcher.Sharing {
+	switch s {
+	case domain.PerUser:
+		return launcher.PerOwner
+	case domain.Pool:
+		return launcher.Pool
+	}
+	return launcher.Exclusive
+}
+
+// owner reads from a workload's labels whose it is.
+func owner(s launcher.Status) (id ID, generation int, ok bool) {
+	id = ID(s.Labels[labelSession])
+	generation, err := strconv.Atoi(s.Labels[labelGeneration])
+	return id, generation, err == nil && id.check() == nil
+}
+
+// reserved reports whether a label is this package's.
+func reserved(label string) bool { return strings.HasPrefix(label, labelPrefix) }
