@@ -64,7 +64,7 @@ func handle[I, O any](c *Cloud, model func(call, *I) (*O, error)) {
 // two crashes.
 type process struct {
 	cloud *Cloud
-	epoch int
+	life  context.Context
 }
 
 // inputKey carries the typed input of an operation from the Initialize step,
@@ -105,7 +105,7 @@ func (p *process) answer(ctx context.Context, input any) (output any, requestID 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case p.epoch != c.epoch:
+	case p.life.Err() != nil:
 		return nil, "", ErrCrashed
 	case c.closed:
 		return nil, "", ErrClosed

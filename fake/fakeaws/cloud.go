@@ -27,6 +27,7 @@
 package fakeaws
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -68,9 +69,9 @@ type Cloud struct {
 	deny            []*regexp.Regexp
 	handlers        map[reflect.Type]handler
 
-	mu       sync.Mutex // held for one handler at a time, which never blocks
-	epoch    int
-	crashed  chan struct{}
+	mu       sync.Mutex      // held for one handler at a time, which never blocks
+	life     context.Context // of the program, ended by a crash
+	endLife  context.CancelCauseFunc
 	asked    map[occurrence]int
 	journal  []Call
 	injected int
@@ -108,9 +109,9 @@ func New(cfg Config) (*Cloud, error) {
 		region: cfg.Region, account: cfg.Account, seed: cfg.Seed,
 		delays: cfg.Delays, faults: cfg.Faults,
 		handlers: map[reflect.Type]handler{},
-		crashed:  make(chan struct{}),
 		asked:    map[occurrence]int{},
 	}
+	c.life, c.endLife = context.WithCancelCause(context.Background())
 	for _, f := range cfg.Faults {
 		c.faultActions = append(c.faultActions, actionPattern(f.Action))
 	}
@@ -128,7 +129,7 @@ func New(cfg Config) (*Cloud, error) {
 // Configs handed out before a [Cloud.Crash] fail every call after it.
 func (c *Cloud) Config() aws.Config {
 	c.mu.Lock()
-	process := &process{cloud: c, epoch: c.epoch}
+	process := &process{cloud: c, life: c.life}
 	c.mu.Unlock()
 	return aws.Config{
 		Region: c.region,
@@ -160,9 +161,8 @@ func (c *Cloud) Crash() {
 
 // crash is Crash with c.mu held.
 func (c *Cloud) crash() {
-	c.epoch++
-	close(c.crashed)
-	c.crashed = make(chan struct{})
+	c.endLife(ErrCrashed)
+	c.life, c.endLife = context.WithCancelCause(context.Background())
 }
 
 // Crashed returns a channel that is closed at the next [Cloud.Crash], whether
@@ -171,7 +171,7 @@ func (c *Cloud) crash() {
 func (c *Cloud) Crashed() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.crashed
+	return c.life.Done()
 }
 
 // Close ends everything that runs in the account and waits for it. Calls fail

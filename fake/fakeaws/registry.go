@@ -27,7 +27,7 @@ import (
 func (c *Cloud) Registry() http.RoundTripper {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return registryTransport{&process{cloud: c, epoch: c.epoch}}
+	return registryTransport{&process{cloud: c, life: c.life}}
 }
 
 // registryTransport is a process's way to the registries.
@@ -49,7 +49,7 @@ func (t registryTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case t.process.epoch != c.epoch:
+	case t.process.life.Err() != nil:
 		return nil, ErrCrashed
 	case c.closed:
 		return nil, ErrClosed

@@ -5,12 +5,18 @@ import "io"
 // services is the state of every modelled service. Cloud.mu guards it.
 type services struct {
 	images images
+	ec2    ec2
+	efs    efsState
 }
 
 // register installs the models.
 func (c *Cloud) register() {
 	c.registerECR()
+	c.registerEC2()
+	c.registerEFS()
+	c.registerSSM()
+	c.registerSTS()
 }
 
 // hostLaunchers returns what runs in the account; c.mu is held.
-func (c *Cloud) hostLaunchers() []io.Closer { return nil }
+func (c *Cloud) hostLaunchers() []io.Closer { return c.engines() }

@@ -1,0 +1,317 @@
+package fakeaws
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/atelier-go/atelier/instancetype"
+)
+
+// An instance is a virtual machine. Its state is a function of its instants.
+type instance struct {
+	id, reservation, token string
+	index                  int // in its launch
+	kind                   instancetype.Type
+	ami, profile           string
+	subnet, vpc, zone      string
+	address                string
+	groups                 []string
+	tags                   map[string]string
+	metadata               types.InstanceMetadataOptionsResponse
+
+	launched time.Time
+	running  time.Time // from here on, unless it ends before
+	ended    time.Time // when it was told to end, or failed; zero if not
+	gone     time.Time // from here on terminated, if it has ended
+	code     string    // why it ended
+	message  string
+
+	host *host // nil until somebody asks for it
+}
+
+// shownFor is how long a terminated instance can be described: "about one
+// hour" (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html).
+const shownFor = time.Hour
+
+// state returns the state at an instant at or after the launch.
+func (i *instance) state(now time.Time) types.InstanceStateName {
+	switch {
+	case !i.ended.IsZero() && !now.Before(i.gone):
+		return types.InstanceStateNameTerminated
+	case !i.ended.IsZero() && !now.Before(i.ended):
+		return types.InstanceStateNameShuttingDown
+	case now.Before(i.running):
+		return types.InstanceStateNamePending
+	}
+	return types.InstanceStateNameRunning
+}
+
+// stateCode is the number of a state in EC2's answers.
+func stateCode(s types.InstanceStateName) int32 {
+	switch s {
+	case types.InstanceStateNameRunning:
+		return 16
+	case types.InstanceStateNameShuttingDown:
+		return 32
+	case types.InstanceStateNameTerminated:
+		return 48
+	}
+	return 0 // pending
+}
+
+func instanceState(s types.InstanceStateName) *types.InstanceState {
+	return &types.InstanceState{Name: s, Code: aws.Int32(stateCode(s))}
+}
+
+func (c *Cloud) newInstance(at call, o order, s *subnet, groups []string, index int) *instance {
+	seed := c.hash(at.id, "i", index)
+	i := &instance{
+		id: resourceID("i", seed), index: index, kind: o.kind, ami: o.ami, profile: o.profile,
+		subnet: s.id, vpc: s.vpc, zone: s.zone, address: c.address(s, seed, at.At),
+		groups: groups, tags: o.tags, metadata: o.metadata,
+		launched: at.At, running: at.At.Add(c.delays.InstanceRunning),
+	}
+	place, _ := slices.BinarySearchFunc(c.ec2.instances, i.id, byID)
+	c.ec2.instances = slices.Insert(c.ec2.instances, place, i)
+	return i
+}
+
+func byID(i *instance, id string) int { return strings.Compare(i.id, id) }
+
+// instance finds an instance; c.mu is held.
+func (c *Cloud) instance(id string) (*instance, bool) {
+	n, ok := slices.BinarySearchFunc(c.ec2.instances, id, byID)
+	if !ok {
+		return nil, false
+	}
+	return c.ec2.instances[n], true
+}
+
+// end begins the end of an instance: its host is cut off at once.
+func (c *Cloud) end(i *instance, now time.Time, code, message string) {
+	if !i.ended.IsZero() {
+		return
+	}
+	i.ended, i.gone, i.code, i.message = now, now.Add(c.delays.InstanceGone), code, message
+	if s, ok := c.subnet(i.subnet); ok {
+		s.release(i.address, i.gone)
+	}
+	i.host.cutOff()
+}
+
+// launched answers RunInstances.
+func (c *Cloud) launched(at call, l *launch) *awsec2.RunInstancesOutput {
+	out := &awsec2.RunInstancesOutput{ReservationId: aws.String(l.reservation), OwnerId: aws.String(c.account)}
+	for _, i := range l.instances {
+		out.Instances = append(out.Instances, c.describe(i, at.At))
+	}
+	return out
+}
+
+// describe tells an instance as it was at an instant.
+func (c *Cloud) describe(i *instance, now time.Time) types.Instance {
+	state := i.state(now)
+	d := types.Instance{
+		InstanceId: aws.String(i.id), InstanceType: types.InstanceType(i.kind.Name), ImageId: aws.String(i.ami),
+		AmiLaunchIndex: aws.Int32(int32(i.index)), Architecture: types.ArchitectureValues(i.kind.Arch),
+		State: instanceState(state), LaunchTime: aws.Time(i.launched.UTC().Truncate(time.Second)),
+		Placement:  &types.Placement{AvailabilityZone: aws.String(i.zone), Tenancy: types.TenancyDefault},
+		Monitoring: &types.Monitoring{State: types.MonitoringStateDisabled}, EbsOptimized: aws.Bool(false), EnaSupport: aws.Bool(true),
+		Hypervisor: types.HypervisorTypeXen, VirtualizationType: types.VirtualizationTypeHvm, RootDeviceType: types.DeviceTypeEbs,
+		MetadataOptions: new(i.metadata), PlatformDetails: aws.String("Linux/UNIX"),
+		Tags: tagList(i.tags), StateTransitionReason: aws.String(""),
+	}
+	d.MetadataOptions.HttpPutResponseHopLimit = aws.Int32(*i.metadata.HttpPutResponseHopLimit)
+	if i.token != "" {
+		d.ClientToken = aws.String(i.token)
+	}
+	if i.profile != "" {
+		d.IamInstanceProfile = &types.IamInstanceProfile{Arn: aws.String(c.profileARN(i.profile))}
+	}
+	switch state {
+	case types.InstanceStateNamePending:
+		d.StateReason = &types.StateReason{Code: aws.String("pending"), Message: aws.String("pending")}
+	case types.InstanceStateNameShuttingDown, types.InstanceStateNameTerminated:
+		d.StateReason = &types.StateReason{Code: aws.String(i.code), Message: aws.String(i.message)}
+		d.StateTransitionReason = aws.String(fmt.Sprintf("User initiated (%s)", i.ended.UTC().Format("2006-01-02 15:04:05 GMT")))
+		if i.code != userShutdown {
+			d.StateTransitionReason = aws.String("Server.InternalError")
+		}
+	}
+	if state != types.InstanceStateNameTerminated { // its network interface is deleted
+		d.SubnetId, d.VpcId, d.PrivateIpAddress = aws.String(i.subnet), aws.String(i.vpc), aws.String(i.address)
+		d.PrivateDnsName = aws.String("ip-" + strings.ReplaceAll(i.address, ".", "-") + ".ec2.internal")
+		for _, id := range i.groups {
+			name := ""
+			if g := c.ec2.groups[id]; g != nil { // it may have gone since this instant
+				name = g.name
+			}
+			d.SecurityGroups = append(d.SecurityGroups, types.GroupIdentifier{GroupId: aws.String(id), GroupName: aws.String(name)})
+		}
+	}
+	return d
+}
+
+// asSeen returns the instances that reads know, sorted by id, and the instant
+// they know them at: [Delays.Visible] ago. A new instance is not among them,
+// and neither is one long terminated.
+// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+func (c *Cloud) asSeen(now time.Time) ([]*instance, time.Time) {
+	then := now.Add(-c.delays.Visible)
+	var seen []*instance
+	for _, i := range c.ec2.instances {
+		if !i.launched.After(then) && (i.ended.IsZero() || then.Before(i.gone.Add(shownFor))) {
+			seen = append(seen, i)
+		}
+	}
+	return seen, then
+}
+
+// find returns the instances of ids as reads know them, each once.
+func (c *Cloud) find(seen []*instance, ids []string) ([]*instance, error) {
+	var found []*instance
+	var missing []string
+	for _, id := range ids {
+		if !instanceIDPattern.MatchString(id) {
+			return nil, ec2Refuse("InvalidInstanceID.Malformed", `Invalid id: "%s"`, id)
+		}
+		if n, ok := slices.BinarySearchFunc(seen, id, byID); ok {
+			if !slices.Contains(found, seen[n]) {
+				found = append(found, seen[n])
+			}
+		} else {
+			missing = append(missing, id)
+		}
+	}
+	switch len(missing) {
+	case 0:
+		return found, nil
+	case 1:
+		return nil, ec2Refuse("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", missing[0])
+	}
+	return nil, ec2Refuse("InvalidInstanceID.NotFound", "The instance IDs '%s' do not exist", strings.Join(missing, ", "))
+}
+
+var instanceIDPattern = idPattern("i")
+
+// describeInstances follows
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html.
+func (c *Cloud) describeInstances(at call, in *awsec2.DescribeInstancesInput) (*awsec2.DescribeInstancesOutput, error) {
+	if err := modelled(at, in, "InstanceIds", "Filters", "MaxResults", "NextToken"); err != nil {
+		return nil, err
+	}
+	if len(in.InstanceIds) > 0 && in.MaxResults != nil {
+		return nil, ec2Refuse("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
+	}
+	seen, then := c.asSeen(at.At)
+	if len(in.InstanceIds) > 0 {
+		var err error
+		if seen, err = c.find(seen, in.InstanceIds); err != nil {
+			return nil, err
+		}
+		slices.SortFunc(seen, func(a, b *instance) int { return strings.Compare(a.id, b.id) })
+	}
+	var found []*instance
+	for _, i := range seen {
+		ok, err := matches(at, in.Filters, i.tags, func(filter string) ([]string, bool) { return i.attribute(filter, then) })
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			found = append(found, i)
+		}
+	}
+	found, next, err := page(found, func(i *instance) string { return i.id }, in.MaxResults, in.NextToken, 5)
+	if err != nil {
+		return nil, err
+	}
+	out := &awsec2.DescribeInstancesOutput{NextToken: next}
+	place := map[string]int{}
+	for _, i := range found {
+		n, ok := place[i.reservation]
+		if !ok {
+			n = len(out.Reservations)
+			place[i.reservation] = n
+			out.Reservations = append(out.Reservations, types.Reservation{ReservationId: aws.String(i.reservation), OwnerId: aws.String(c.account)})
+		}
+		out.Reservations[n].Instances = append(out.Reservations[n].Instances, c.describe(i, then))
+	}
+	return out, nil
+}
+
+// attribute is what an instance has for a filter.
+func (i *instance) attribute(filter string, now time.Time) (values []string, known bool) {
+	state := i.state(now)
+	switch filter {
+	case "instance-id":
+		return []string{i.id}, true
+	case "instance-state-name":
+		return []string{string(state)}, true
+	case "instance-state-code":
+		return []string{fmt.Sprint(stateCode(state))}, true
+	case "instance-type":
+		return []string{i.kind.Name}, true
+	case "availability-zone":
+		return []string{i.zone}, true
+	case "client-token":
+		return []string{i.token}, true
+	case "reservation-id":
+		return []string{i.reservation}, true
+	}
+	gone := state == types.InstanceStateNameTerminated
+	switch filter {
+	case "subnet-id":
+		values = []string{i.subnet}
+	case "vpc-id":
+		values = []string{i.vpc}
+	case "private-ip-address":
+		values = []string{i.address}
+	case "instance.group-id":
+		values = i.groups
+	default:
+		return nil, false
+	}
+	if gone {
+		values = nil
+	}
+	return values, true
+}
+
+const (
+	userShutdown = "Client.UserInitiatedShutdown"
+	hostFailure  = "Server.InternalError"
+)
+
+// terminateInstances follows
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html:
+// all or none, and again is no error.
+func (c *Cloud) terminateInstances(at call, in *awsec2.TerminateInstancesInput) (*awsec2.TerminateInstancesOutput, error) {
+	if err := modelled(at, in, "InstanceIds"); err != nil {
+		return nil, err
+	}
+	if n := len(in.InstanceIds); n == 0 {
+		return nil, ec2Refuse("InvalidParameterCombination", "No instances specified")
+	} else if n > 1000 {
+		return nil, ec2Refuse("InvalidParameterValue", "The request must contain no more than 1000 instance IDs, not %d", n)
+	}
+	seen, _ := c.asSeen(at.At)
+	found, err := c.find(seen, in.InstanceIds)
+	if err != nil {
+		return nil, err
+	}
+	out := &awsec2.TerminateInstancesOutput{}
+	for _, i := range found {
+		before := i.state(at.At)
+		c.end(i, at.At, userShutdown, userShutdown+": User initiated shutdown")
+		out.TerminatingInstances = append(out.TerminatingInstances, types.InstanceStateChange{
+			InstanceId: aws.String(i.id), PreviousState: instanceState(before), CurrentState: instanceState(i.state(at.At)),
+		})
+	}
+	return out, nil
+}
