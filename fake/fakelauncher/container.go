@@ -102,29 +102,26 @@ func (c *container) run(wait time.Duration) {
 			return
 		}
 	}
-	code := c.call()
-	c.l.mu.Lock()
-	defer c.l.mu.Unlock()
-	c.exit(code, "", "")
+	c.call()
 }
 
-// call runs the program and turns a panic into an exit.
-func (c *container) call() (code int) {
-	returned := false
+// call runs the program to its exit, which a panic is too.
+func (c *container) call() {
+	returned, code := false, 2
 	defer func() {
-		if returned {
-			return
+		if !returned {
+			cause := recover()
+			if cause == nil {
+				cause = "runtime.Goexit was called" // testing.T.FailNow does
+			}
+			fmt.Fprintf(c.proc.Stderr, "panic: %v\n\n%s", cause, debug.Stack())
 		}
-		cause := recover()
-		if cause == nil {
-			cause = "runtime.Goexit was called" // testing.T.FailNow does
-		}
-		fmt.Fprintf(c.proc.Stderr, "panic: %v\n\n%s", cause, debug.Stack())
-		code = 2
+		c.l.mu.Lock()
+		defer c.l.mu.Unlock()
+		c.exit(code, "", "")
 	}()
 	code = c.program(c.ctx, c.proc)
 	returned = true
-	return code
 }
 
 // begin moves the container to Running, unless it was stopped before; l.mu is
@@ -156,18 +153,19 @@ func (c *container) end(signal string, grace time.Duration) {
 		c.status.Phase, c.status.Endpoints = launcher.Stopping, nil
 		c.publish()
 	}
+	if signal == "" {
+		signal = c.stop
+	}
+	if code, ends := c.deliver(signal); ends {
+		c.exit(code, "", "")
+		return
+	}
 	if killAt := time.Now().Add(grace); c.killAt.IsZero() || killAt.Before(c.killAt) {
 		c.killAt = killAt
 		if c.grace != nil {
 			c.grace.Stop()
 		}
 		c.grace = time.AfterFunc(grace, func() { c.kill("", "") })
-	}
-	if signal == "" {
-		signal = c.stop
-	}
-	if code, ends := c.deliver(signal); ends {
-		c.exit(code, "", "")
 	}
 }
 

@@ -62,7 +62,7 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 	}
 	l.containers[w.ID] = c
 	l.programs.Add(1)
-	wait := time.Until(img.ready) + l.cfg.Delays.Start
+	wait := max(0, time.Until(img.ready)) + l.cfg.Delays.Start
 	if wait > 0 {
 		c.publish()
 	} else {

@@ -145,6 +145,11 @@ func (p *Proc) Remove(name string) error {
 	return p.file("remove", name, func(d *Dir, rel string) error { return d.Remove(rel) })
 }
 
+// RemoveAll removes a file or a directory with all it holds.
+func (p *Proc) RemoveAll(name string) error {
+	return p.file("remove", name, func(d *Dir, rel string) error { return d.RemoveAll(rel) })
+}
+
 // Chmod sets the permissions of a file or directory.
 func (p *Proc) Chmod(name string, mode fs.FileMode) error {
 	return p.file("chmod", name, func(d *Dir, rel string) error { return d.Chmod(rel, mode) })
