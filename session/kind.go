@@ -1,7 +1,6 @@
 package session
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,9 +67,6 @@ func (k Kind) problems() []error {
 	}
 	if s := k.SuspendSignal; s != "" && !strings.HasPrefix(s, "SIG") {
 		found = append(found, fmt.Errorf("kind: suspend signal %q: want a name such as SIGTERM", s))
-	}
-	if k.Home != "" && !strings.HasPrefix(k.Home, "/") {
-		found = append(found, errors.New("kind: home must be an absolute path"))
 	}
 	return found
 }

@@ -87,7 +87,6 @@ func texts(m map[string]string) []string {
 // canonical returns q as it is stored, sharing nothing with the caller's, and
 // its bytes, by which two requests are compared.
 func (q StartRequest) canonical() (StartRequest, []byte, error) {
-	q.Kind = q.Kind.withDefault()
 	text, err := json.Marshal(q)
 	if err != nil {
 		return q, nil, err
@@ -113,8 +112,9 @@ func (q StartRequest) canonical() (StartRequest, []byte, error) {
 func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 	const op = "start"
 	id := q.ID
-	q, text, err := q.canonical()
+	q.Kind = q.Kind.withDefault()
 	problems := q.problems()
+	q, text, err := q.canonical()
 	if err != nil {
 		problems = append(problems, err)
 	}
