@@ -30,6 +30,16 @@ type world struct {
 	guard  *guard // over host
 }
 
+// domainOn is the world's domain as a program with another store sees it.
+func (w *world) domainOn(s store.Store) *domain.Domain {
+	w.t.Helper()
+	client, err := domain.NewFromConfig(w.cloud.Config(), domain.Config{Store: s})
+	check(w.t, err)
+	d, err := client.Get(context.Background(), "research")
+	check(w.t, err)
+	return d
+}
+
 // inBubble runs one subtest in a bubble of its own.
 func inBubble(t *testing.T, name string, test func(*testing.T)) {
 	t.Helper()
