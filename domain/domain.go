@@ -61,7 +61,7 @@ type Description struct {
 	VPC      string
 	KMSKeyID string
 	Tags     map[string]string
-	// Subnets are where hosts may run, by ID.
+	// Subnets are where hosts may run, in the order of their zones.
 	Subnets []Subnet
 	// HostSecurityGroup is the group of the domain's hosts.
 	HostSecurityGroup string

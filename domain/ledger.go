@@ -80,8 +80,7 @@ func (d *Domain) openLedger(ctx context.Context, r record) error {
 	return err
 }
 
-// takeStock raises the ledger above every uid that the records and the file
-// system show, and returns whose homes are on the file system. Users who have
+// takeStock raises the ledger above every uid that the file system shows, and returns whose homes are on the file system. Users who have
 // one and no record get one, as offboarded, with their uid.
 func (d *Domain) takeStock(ctx context.Context, r record) (owners map[uint32]string, err error) {
 	d.client.report(Progress{Domain: d.name, Step: "uid", Resource: r.FileSystem, State: "taking stock"})
@@ -90,12 +89,6 @@ func (d *Domain) takeStock(ctx context.Context, r record) (owners map[uint32]str
 		if uid >= next && uid <= lastUID {
 			next = uid + 1
 		}
-	}
-	for u, err := range d.users.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		given(u.UID)
 	}
 	owners = map[uint32]string{}
 	for p, err := range d.client.efsFor(d.name, "", "uid").AccessPoints(ctx, r.FileSystem) {

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,9 @@ func (c *Client) findSubnets(ctx context.Context, vpc string, ids []string) (fou
 	for _, id := range slices.Sorted(maps.Keys(rest)) {
 		wrong = append(wrong, fmt.Errorf("subnet %s does not exist in %s", id, c.region))
 	}
-	slices.SortFunc(found, func(a, b Subnet) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(found, func(a, b Subnet) int {
+		return cmp.Or(strings.Compare(a.Zone, b.Zone), strings.Compare(a.ID, b.ID))
+	})
 	return found, wrong, nil
 }
 
@@ -139,7 +142,7 @@ func (c *Client) ensureGroup(ctx context.Context, r record, spec groupSpec) (str
 			IpPermissions: []types.IpPermission{{
 				IpProtocol: aws.String("tcp"), FromPort: aws.Int32(nfsPort), ToPort: aws.Int32(nfsPort),
 				UserIdGroupPairs: []types.UserIdGroupPair{{
-					GroupId: aws.String(spec.nfsFrom), Description: aws.String("homes, from the domain's hosts"),
+					GroupId: aws.String(spec.nfsFrom), Description: aws.String("homes, from the hosts of the domain"),
 				}},
 			}},
 		})

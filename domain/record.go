@@ -26,7 +26,7 @@ type record struct {
 	Name     string
 	Region   string
 	VPC      string
-	Subnets  []Subnet // by ID
+	Subnets  []Subnet // by zone and ID
 	KMSKeyID string   `json:",omitempty"`
 	Tags     map[string]string
 	// FirstPolicy is what Create was called with; Policy is what holds.
@@ -82,6 +82,7 @@ func (r record) differences(q CreateRequest, region string) []error {
 	for _, s := range r.Subnets {
 		ids = append(ids, s.ID)
 	}
+	slices.Sort(ids)
 	if want := slices.Sorted(slices.Values(q.Subnets)); !slices.Equal(ids, want) {
 		differ("its subnets", ids, want)
 	}
@@ -114,6 +115,9 @@ func (d *Domain) change(ctx context.Context, op string, alter func(*record) erro
 		}
 		return alter(r)
 	})
+	if err == nil {
+		d.client.log.InfoContext(ctx, op, "domain", d.name)
+	}
 	return fail(ctx, op, d.name, d.missing(err))
 }
 
