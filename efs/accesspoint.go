@@ -182,8 +182,11 @@ func (c *Client) createAccessPoint(ctx context.Context, in *awsefs.CreateAccessP
 			"delete those of users who left (their files stay), have the quota raised, or use another domain: %w", MaxAccessPoints, err)
 	case "IncorrectFileSystemLifeCycleState":
 		d, describeErr := c.describeFileSystem(ctx, aws.ToString(in.FileSystemId))
+		if code(describeErr) == "FileSystemNotFound" { // it exists, and is not visible yet
+			return "", nil
+		}
 		if describeErr != nil {
-			return "", err
+			return "", describeErr
 		}
 		switch d.LifeCycleState {
 		case types.LifeCycleStateCreating, types.LifeCycleStateUpdating, types.LifeCycleStateAvailable:

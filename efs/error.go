@@ -79,10 +79,10 @@ func kindOf(code string) (Kind, bool) {
 		"AvailabilityZonesMismatch", "UnsupportedAvailabilityZone":
 		return ErrInvalid, true
 	case "FileSystemNotFound", "MountTargetNotFound", "AccessPointNotFound",
-		"SubnetNotFound", "SecurityGroupNotFound", "PolicyNotFound":
+		"SubnetNotFound", "SecurityGroupNotFound", "PolicyNotFound", "ReplicationNotFound":
 		return ErrNotFound, true
 	case "FileSystemAlreadyExists", "AccessPointAlreadyExists", "MountTargetConflict",
-		"IpAddressInUse", "ConflictException":
+		"IpAddressInUse", "ConflictException", "ReplicationAlreadyExists":
 		return ErrConflict, true
 	case "FileSystemLimitExceeded", "AccessPointLimitExceeded", "NetworkInterfaceLimitExceeded",
 		"NoFreeAddressesInSubnet", "SecurityGroupLimitExceeded", "ThroughputLimitExceeded":

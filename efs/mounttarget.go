@@ -66,16 +66,9 @@ func (c *Client) EnsureMountTargets(ctx context.Context, fileSystem string, subn
 		}
 	}
 	zones := slices.Sorted(maps.Keys(chosen))
-	found, err := c.waitNotDeleting(ctx, op, fileSystem, zones)
+	found, err := c.adoptMountTargets(ctx, op, fileSystem, zones, securityGroups)
 	if err != nil {
 		return nil, err
-	}
-	for _, zone := range zones {
-		if d, ok := found[zone]; ok {
-			if err := c.checkGroups(ctx, op, d, securityGroups); err != nil {
-				return nil, err
-			}
-		}
 	}
 	for _, zone := range zones {
 		if _, ok := found[zone]; !ok {
@@ -96,9 +89,11 @@ func (c *Client) EnsureMountTargets(ctx context.Context, fileSystem string, subn
 	return targets, nil
 }
 
-// waitNotDeleting returns the targets in some zones when none of them is on
-// its way out: only then can it be replaced.
-func (c *Client) waitNotDeleting(ctx context.Context, op, fileSystem string, zones []string) (map[string]types.MountTargetDescription, error) {
+// adoptMountTargets returns the targets that some zones have, all with the
+// groups, when none of them is on its way out: only then can it be replaced.
+func (c *Client) adoptMountTargets(
+	ctx context.Context, op, fileSystem string, zones, groups []string,
+) (map[string]types.MountTargetDescription, error) {
 	var found map[string]types.MountTargetDescription
 	err := c.wait(ctx, op, fileSystem, func(ctx context.Context) (look, error) {
 		var err error
@@ -106,8 +101,21 @@ func (c *Client) waitNotDeleting(ctx context.Context, op, fileSystem string, zon
 			return look{}, err
 		}
 		for _, zone := range zones {
-			if d := found[zone]; d.LifeCycleState == types.LifeCycleStateDeleting {
-				return look{resource: aws.ToString(d.MountTargetId), state: d.LifeCycleState}, nil
+			d, ok := found[zone]
+			if !ok {
+				continue
+			}
+			going := look{resource: aws.ToString(d.MountTargetId), state: types.LifeCycleStateDeleting}
+			if d.LifeCycleState == types.LifeCycleStateDeleting {
+				return going, nil
+			}
+			err := c.checkGroups(ctx, op, d, groups)
+			switch code(err) {
+			case "IncorrectMountTargetState", "MountTargetNotFound": // since we looked
+				return going, nil
+			}
+			if err != nil {
+				return look{}, err
 			}
 		}
 		return look{done: true}, nil
@@ -116,8 +124,8 @@ func (c *Client) waitNotDeleting(ctx context.Context, op, fileSystem string, zon
 }
 
 // createMountTarget makes a target in a zone. That the zone has one already
-// means another process, or an answer lost, was faster than our look; then that
-// one's groups are checked.
+// means another process, or an answer that was lost, was faster than our look;
+// then that one is taken.
 func (c *Client) createMountTarget(ctx context.Context, op, fileSystem, zone, subnet string, groups []string) error {
 	_, err := c.api.CreateMountTarget(ctx, &awsefs.CreateMountTargetInput{
 		FileSystemId: aws.String(fileSystem), SubnetId: aws.String(subnet), SecurityGroups: groups,
@@ -125,27 +133,21 @@ func (c *Client) createMountTarget(ctx context.Context, op, fileSystem, zone, su
 	if code(err) != "MountTargetConflict" {
 		return failed(ctx, op, fileSystem, err)
 	}
-	conflict := failed(ctx, op, fileSystem, err,
-		fmt.Sprintf("a mount target in subnet %s (%s) is not possible: all mount targets of a file system are in one VPC, one per zone", subnet, zone))
-	var existing types.MountTargetDescription
-	looks := 0
-	if err := c.wait(ctx, op, fileSystem, func(ctx context.Context) (look, error) {
-		found, err := c.mountTargetsByZone(ctx, fileSystem)
+	conflict := failed(ctx, op, fileSystem, err, fmt.Sprintf(
+		"a mount target in subnet %s (%s) is not possible: all mount targets of a file system are in one VPC, one per zone", subnet, zone))
+	for i := range patience { // 15.5 seconds, by which it is visible or there is none
+		found, err := c.adoptMountTargets(ctx, op, fileSystem, []string{zone}, groups)
 		if err != nil {
-			return look{}, err
+			return err
 		}
-		if d, ok := found[zone]; ok {
-			existing = d
-			return look{done: true}, nil
+		if _, ok := found[zone]; ok {
+			return nil
 		}
-		if looks++; looks > patience {
-			return look{}, conflict
+		if err := sleep(ctx, firstPause<<i); err != nil {
+			return failed(ctx, op, fileSystem, err)
 		}
-		return look{resource: fileSystem}, nil
-	}); err != nil {
-		return err
 	}
-	return c.checkGroups(ctx, op, existing, groups)
+	return conflict
 }
 
 func (c *Client) checkGroups(ctx context.Context, op string, d types.MountTargetDescription, want []string) error {
