@@ -2,6 +2,7 @@ package fakeaws
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -17,8 +18,8 @@ import (
 type Call struct {
 	// Action is the service and operation as IAM names them, "ec2:RunInstances".
 	Action string
-	// Subject is the token, or else the first resource, the call names; empty
-	// if it names none.
+	// Subject is the idempotency token the caller gave or else the first
+	// resource the call names; empty if there is none.
 	Subject string
 	// Nth counts the calls of this action on this subject, from 1.
 	Nth int
@@ -48,16 +49,72 @@ type call struct {
 	id uint64
 }
 
-// A handler answers one operation. It runs with Cloud.mu held and never blocks.
-type handler func(call, any) (any, error)
+// An operation is the model of one of a service's operations. Answer runs with
+// Cloud.mu held and never blocks.
+type operation struct {
+	answer func(at call, input any) (any, error)
+	// token and subjects are the fields of the input that hold its idempotency
+	// token, nil if it has none, and what else it may name.
+	token    []int
+	subjects [][]int
+}
 
-// handle registers the model of the operation whose input is an I. The
-// handler gets a copy of the input, which it may keep, and returns an output
-// that shares nothing with the cloud's state.
+// handle registers the model of the operation whose input is an I. The model
+// gets a copy of the input, which it may keep, and returns an output that
+// shares nothing with the cloud's state.
 func handle[I, O any](c *Cloud, model func(call, *I) (*O, error)) {
-	c.handlers[reflect.TypeFor[*I]()] = func(at call, in any) (any, error) {
-		return model(at, in.(*I))
+	input := reflect.TypeFor[I]()
+	o := operation{answer: func(at call, in any) (any, error) { return model(at, in.(*I)) }}
+	for _, name := range []string{"ClientToken", "CreationToken"} {
+		if f, ok := input.FieldByName(name); ok {
+			o.token = f.Index
+		}
 	}
+	for _, name := range []string{
+		"InstanceIds", "FileSystemId", "AccessPointId", "MountTargetId", "SubnetId", "SubnetIds",
+		"GroupId", "GroupIds", "GroupName", "RepositoryName", "InstanceTypes", "ImageIds", "Name",
+	} {
+		if f, ok := input.FieldByName(name); ok {
+			o.subjects = append(o.subjects, f.Index)
+		}
+	}
+	c.operations[reflect.TypeFor[*I]()] = o
+}
+
+// tokenIn returns the idempotency token of an input.
+func (o operation) tokenIn(input any) string {
+	if o.token == nil {
+		return ""
+	}
+	return text(reflect.ValueOf(input).Elem().FieldByIndex(o.token))
+}
+
+// subject returns the token, if it is the caller's, or else the first that an
+// input names; of a list its first element.
+func (o operation) subject(input any, ownToken bool) string {
+	if t := o.tokenIn(input); t != "" && ownToken {
+		return t
+	}
+	for _, index := range o.subjects {
+		if s := text(reflect.ValueOf(input).Elem().FieldByIndex(index)); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// text reads a field of text or the first of several.
+func text(v reflect.Value) string {
+	if v.Kind() == reflect.Slice && v.Len() > 0 {
+		v = v.Index(0)
+	}
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.String {
+		return ""
+	}
+	return v.String()
 }
 
 // process is one life of the program under test: what was handed out between
@@ -72,27 +129,128 @@ type process struct {
 // Deserialize step, where it is answered.
 type inputKey struct{}
 
+// ownTokenKey marks a call whose idempotency token is the caller's, not one
+// that the SDK drew at random.
+type ownTokenKey struct{}
+
 // install puts the model at the inner end of an operation's middleware stack,
-// inside the SDK's retry loop.
+// inside the SDK's retry loop, and takes away the work on a request that
+// nobody sends.
 func (p *process) install(stack *middleware.Stack) error {
-	stack.Serialize.Remove("OperationSerializer") //nolint:errcheck // absent in a client that serialises otherwise
-	keep := middleware.InitializeMiddlewareFunc("FakeAWSKeepInput", func(
-		ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
-	) (middleware.InitializeOutput, middleware.Metadata, error) {
-		return next.HandleInitialize(middleware.WithStackValue(ctx, inputKey{}, in.Parameters), in)
-	})
-	answer := middleware.DeserializeMiddlewareFunc("FakeAWSAnswer", func(
-		ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
-	) (out middleware.DeserializeOutput, metadata middleware.Metadata, err error) {
-		var id string
-		out.Result, id, err = p.answer(ctx, middleware.GetStackValue(ctx, inputKey{}))
-		awsmiddleware.SetRequestIDMetadata(&metadata, id)
-		return out, metadata, err
-	})
-	if err := stack.Initialize.Add(keep, middleware.After); err != nil {
-		return err
+	for _, id := range []string{"OperationSerializer", "ResolveEndpoint"} {
+		idle(stack.Serialize.Swap(id, idleSerialize(id)))
 	}
-	return stack.Deserialize.Add(answer, middleware.Before)
+	for _, id := range []string{"RecursionDetection", "ComputeContentLength", "ClientRequestID"} {
+		idle(stack.Build.Swap(id, idleBuild(id)))
+	}
+	for _, id := range []string{
+		"ResolveAuthScheme", "GetIdentity", "ResolveEndpointV2", "disableHTTPS", "ComputePayloadHash",
+		"setLegacyContextSigningOptions", "Signing",
+	} {
+		idle(stack.Finalize.Swap(id, idleFinalize(id)))
+	}
+	return errors.Join(
+		stack.Initialize.Add(noteToken{p.cloud}, middleware.Before),
+		stack.Initialize.Add(keepInput{}, middleware.After),
+		stack.Deserialize.Add(p, middleware.Before),
+		stack.Deserialize.Add(wire{}, middleware.After),
+	)
+}
+
+// idle takes what a Swap returns. An operation may lack the step, then there is
+// nothing to spare.
+func idle[M any](M, error) {}
+
+// The idle steps do nothing in place of those whose name they keep, so that
+// a caller's own middleware can still be put beside them.
+type (
+	idleSerialize string
+	idleBuild     string
+	idleFinalize  string
+)
+
+func (s idleSerialize) ID() string { return string(s) }
+func (s idleBuild) ID() string     { return string(s) }
+func (s idleFinalize) ID() string  { return string(s) }
+
+func (idleSerialize) HandleSerialize(ctx context.Context, in middleware.SerializeInput, next middleware.SerializeHandler) (
+	middleware.SerializeOutput, middleware.Metadata, error,
+) {
+	return next.HandleSerialize(ctx, in)
+}
+
+func (idleBuild) HandleBuild(ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler) (
+	middleware.BuildOutput, middleware.Metadata, error,
+) {
+	return next.HandleBuild(ctx, in)
+}
+
+func (idleFinalize) HandleFinalize(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+	middleware.FinalizeOutput, middleware.Metadata, error,
+) {
+	return next.HandleFinalize(ctx, in)
+}
+
+// noteToken looks at an input before the SDK fills in its idempotency token.
+type noteToken struct{ cloud *Cloud }
+
+func (noteToken) ID() string { return "FakeAWSNoteToken" }
+
+func (n noteToken) HandleInitialize(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
+	middleware.InitializeOutput, middleware.Metadata, error,
+) {
+	if n.cloud.operations[reflect.TypeOf(in.Parameters)].tokenIn(in.Parameters) != "" {
+		ctx = middleware.WithStackValue(ctx, ownTokenKey{}, true)
+	}
+	return next.HandleInitialize(ctx, in)
+}
+
+// keepInput keeps an input when it is complete and found valid.
+type keepInput struct{}
+
+func (keepInput) ID() string { return "FakeAWSKeepInput" }
+
+func (keepInput) HandleInitialize(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
+	middleware.InitializeOutput, middleware.Metadata, error,
+) {
+	return next.HandleInitialize(middleware.WithStackValue(ctx, inputKey{}, in.Parameters), in)
+}
+
+// ID names the step in which p answers.
+func (*process) ID() string { return "FakeAWSAnswer" }
+
+// HandleDeserialize answers in place of the network. An output is handed over
+// as it is; an error is made by the SDK's own deserialiser, from what the
+// service would send.
+func (p *process) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
+	out middleware.DeserializeOutput, metadata middleware.Metadata, err error,
+) {
+	var id string
+	out.Result, id, err = p.answer(ctx, middleware.GetStackValue(ctx, inputKey{}))
+	if refusal, ok := errors.AsType[*answerError](err); ok {
+		response, err := refusal.response(awsmiddleware.GetServiceID(ctx), id)
+		if err != nil {
+			return out, metadata, err
+		}
+		return next.HandleDeserialize(middleware.WithStackValue(ctx, responseKey{}, response), in)
+	}
+	awsmiddleware.SetRequestIDMetadata(&metadata, id)
+	return out, metadata, err
+}
+
+// responseKey carries a response to where the SDK reads it.
+type responseKey struct{}
+
+// wire is where the SDK reads responses.
+type wire struct{}
+
+func (wire) ID() string { return "FakeAWSWire" }
+
+func (wire) HandleDeserialize(ctx context.Context, _ middleware.DeserializeInput, _ middleware.DeserializeHandler) (
+	out middleware.DeserializeOutput, metadata middleware.Metadata, err error,
+) {
+	out.RawResponse = middleware.GetStackValue(ctx, responseKey{})
+	return out, metadata, nil
 }
 
 // answer is one attempt: the way there, the model, the faults.
@@ -110,15 +268,16 @@ func (p *process) answer(ctx context.Context, input any) (output any, requestID 
 	case c.closed:
 		return nil, "", ErrClosed
 	}
-	at := c.arrive(action, subject(input))
+	ownToken, _ := middleware.GetStackValue(ctx, ownTokenKey{}).(bool)
+	model := c.operations[reflect.TypeOf(input)]
+	at := c.arrive(action, model.subject(input, ownToken))
 	at.region = awsmiddleware.GetRegion(ctx)
 	requestID = requestIDOf(at.id)
-	defer func() { err = seal(err, requestID) }()
 	entry := len(c.journal)
 	c.journal = append(c.journal, at.Call)
 	fault := c.strike(at)
 	if fault == nil || fault.After {
-		output, err = c.serve(at, input)
+		output, err = c.serve(at, model, input)
 	}
 	if fault != nil {
 		c.injected++
@@ -144,17 +303,16 @@ func (c *Cloud) arrive(action, subject string) call {
 }
 
 // serve runs the model of the operation.
-func (c *Cloud) serve(at call, input any) (any, error) {
+func (c *Cloud) serve(at call, model operation, input any) (any, error) {
 	for _, pattern := range c.deny {
 		if pattern.MatchString(at.Action) {
 			return nil, denied(at.Action, c.account)
 		}
 	}
-	h, ok := c.handlers[reflect.TypeOf(input)]
-	if !ok {
+	if model.answer == nil {
 		return nil, fmt.Errorf("fakeaws: %s is not modelled (input %T)", at.Action, input)
 	}
-	return h(at, clone(reflect.ValueOf(input)).Interface())
+	return model.answer(at, clone(reflect.ValueOf(input)).Interface())
 }
 
 // iamPrefix is the name of a service in IAM policies.
@@ -180,28 +338,6 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// subject finds the token or resource an input names.
-func subject(input any) string {
-	v := reflect.ValueOf(input)
-	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return ""
-	}
-	for _, name := range []string{
-		"ClientToken", "CreationToken", "InstanceIds", "FileSystemId", "AccessPointId", "MountTargetId",
-		"SubnetId", "SubnetIds", "GroupId", "GroupIds", "GroupName", "RepositoryName", "InstanceTypes", "ImageIds", "Name",
-	} {
-		f := v.Elem().FieldByName(name)
-		if !f.IsValid() || f.IsZero() {
-			continue
-		}
-		if f.Kind() == reflect.Slice {
-			f = f.Index(0)
-		}
-		return fmt.Sprint(reflect.Indirect(f).Interface())
-	}
-	return ""
 }
 
 // clone copies a value deeply, so that neither side sees the other's changes.

@@ -36,6 +36,7 @@ import (
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go/middleware"
 )
 
@@ -67,7 +68,7 @@ type Cloud struct {
 	faults          []Fault
 	faultActions    []*regexp.Regexp // of faults, by index
 	deny            []*regexp.Regexp
-	handlers        map[reflect.Type]handler
+	operations      map[reflect.Type]operation // by input, not changed after New
 
 	mu       sync.Mutex      // held for one handler at a time, which never blocks
 	life     context.Context // of the program, ended by a crash
@@ -108,8 +109,8 @@ func New(cfg Config) (*Cloud, error) {
 	c := &Cloud{
 		region: cfg.Region, account: cfg.Account, seed: cfg.Seed,
 		delays: cfg.Delays, faults: cfg.Faults,
-		handlers: map[reflect.Type]handler{},
-		asked:    map[occurrence]int{},
+		operations: map[reflect.Type]operation{},
+		asked:      map[occurrence]int{},
 	}
 	c.life, c.endLife = context.WithCancelCause(context.Background())
 	for _, f := range cfg.Faults {
@@ -137,8 +138,10 @@ func (c *Cloud) Config() aws.Config {
 			staticCredentials)),
 		HTTPClient: &http.Client{Transport: registryTransport{process}},
 		APIOptions: []func(*middleware.Stack) error{process.install},
-		RetryMode:  aws.RetryModeStandard,
-		AppID:      "atelier",
+		Retryer: func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.Backoff = backoff{c} })
+		},
+		AppID: "atelier",
 	}
 }
 

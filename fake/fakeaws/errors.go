@@ -1,17 +1,22 @@
 package fakeaws
 
 import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"reflect"
+	"strings"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// answerError is a service's refusal before it is dressed as the SDK's
-// deserialisers would: the HTTP status and the error the client would see.
+// answerError is a service's refusal: the HTTP status and the error in the
+// body. Clients get what the SDK's deserialisers make of it.
 type answerError struct {
 	status int
 	err    smithy.APIError
@@ -19,44 +24,91 @@ type answerError struct {
 
 func (e *answerError) Error() string { return e.err.Error() }
 
-// refuse is a refusal the service has no modelled type for: all of EC2's.
+// refuse is a refusal by its code. If the SDK has a type for the code in that
+// operation, clients get the type.
 func refuse(status int, code, format string, args ...any) error {
 	return &answerError{status, &smithy.GenericAPIError{Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
-// refuseAs is a refusal with a type of its own, such as *efs types.FileSystemNotFound.
+// refuseAs is a refusal with members of its own, such as the id in an
+// *efs types.FileSystemAlreadyExists.
 func refuseAs(status int, err smithy.APIError) error { return &answerError{status, err} }
 
-// denied is what a service answers to credentials without permission.
+// denied is what a service answers to credentials without permission. EC2 and
+// STS have a code of their own for it
+// (https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-errors.html). That
+// status 403 goes with REST and Query and 400 with JSON is an assumption.
 func denied(action, account string) error {
+	service, _, _ := strings.Cut(action, ":")
 	code, status := "AccessDeniedException", http.StatusBadRequest
-	if len(action) > 4 && action[:4] == "ec2:" {
+	switch service {
+	case "ec2":
 		code, status = "UnauthorizedOperation", http.StatusForbidden
+	case "sts":
+		code, status = "AccessDenied", http.StatusForbidden
+	case "elasticfilesystem":
+		status = http.StatusForbidden
 	}
-	return refuse(status, code, "User: arn:aws:iam::%s:user/atelier is not authorized to perform: %s", account, action)
+	return refuse(status, code, "User: arn:aws:iam::%s:user/%s is not authorized to perform: %s", account, userName, action)
 }
 
-// seal wraps a refusal as the SDK's response-error middleware does, so that
-// the retryer sees the HTTP status and the caller the request id. Other errors,
-// a crash or a cancelled context, pass as they are.
-func seal(err error, requestID string) error {
-	var refusal *answerError
-	if !errors.As(err, &refusal) {
-		return err
+// response is the refusal as the service sends it. EC2 and STS speak XML, each
+// its own (https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html,
+// aws-query-protocol.html), the others JSON with the code in a header.
+func (e *answerError) response(serviceID, requestID string) (*smithyhttp.Response, error) {
+	var body []byte
+	var err error
+	switch serviceID {
+	case "EC2":
+		body, err = xml.Marshal(ec2Body{Errors: []xmlError{{Code: e.err.ErrorCode(), Message: e.err.ErrorMessage()}}, RequestID: requestID})
+	case "STS":
+		body, err = xml.Marshal(queryBody{Error: xmlError{Code: e.err.ErrorCode(), Message: e.err.ErrorMessage()}, RequestID: requestID})
+	default:
+		body, err = json.Marshal(members(e.err))
 	}
-	response := &http.Response{
-		StatusCode: refusal.status,
-		Status:     fmt.Sprintf("%d %s", refusal.status, http.StatusText(refusal.status)),
-		Header:     http.Header{"X-Amzn-Requestid": {requestID}},
-		Body:       http.NoBody,
+	if err != nil {
+		return nil, err
 	}
-	return &awshttp.ResponseError{
-		ResponseError: &smithyhttp.ResponseError{
-			Response: &smithyhttp.Response{Response: response},
-			Err:      refusal.err,
-		},
-		RequestID: requestID,
+	return &smithyhttp.Response{Response: &http.Response{
+		StatusCode: e.status,
+		Status:     fmt.Sprintf("%d %s", e.status, http.StatusText(e.status)),
+		Header:     http.Header{"X-Amzn-Requestid": {requestID}, "X-Amzn-Errortype": {e.err.ErrorCode()}},
+		Body:       io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+	}}, nil
+}
+
+type xmlError struct{ Code, Message string }
+
+type ec2Body struct {
+	XMLName   xml.Name   `xml:"Response"`
+	Errors    []xmlError `xml:"Errors>Error"`
+	RequestID string
+}
+
+type queryBody struct {
+	XMLName   xml.Name `xml:"ErrorResponse"`
+	Error     xmlError
+	RequestID string `xml:"RequestId"`
+}
+
+// members are what a JSON error tells beside its code: the message and, of a
+// modelled one, its other texts.
+func members(err smithy.APIError) map[string]string {
+	m := map[string]string{}
+	v := reflect.ValueOf(err).Elem()
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if !f.IsExported() || f.Name == "ErrorCodeOverride" {
+			continue
+		}
+		if text, ok := v.Field(i).Interface().(*string); ok && text != nil {
+			m[strings.TrimSuffix(f.Name, "_")] = *text
+		}
 	}
+	if message := err.ErrorMessage(); message != "" {
+		m["Message"], m["message"] = message, message // services differ in it
+	}
+	return m
 }
 
 // codeOf names an outcome in the journal.
@@ -64,8 +116,7 @@ func codeOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	var refusal *answerError
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*answerError](err); ok {
 		return refusal.err.ErrorCode()
 	}
 	return err.Error()
