@@ -1,6 +1,7 @@
 package fakelauncher_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -14,8 +15,13 @@ import (
 // newHarness returns a host for the contract.
 func newHarness(t *testing.T, delays fakelauncher.Delays) launchertest.Harness {
 	shared := fakelauncher.NewDir()
+	images := fakelauncher.Programs(map[string]fakelauncher.Program{"behave": behave.Program})
 	l, err := fakelauncher.New(fakelauncher.Config{
-		Images: fakelauncher.Programs(map[string]fakelauncher.Program{"behave": behave.Program}),
+		Images: func(ctx context.Context, ref string) (fakelauncher.Image, error) {
+			// A registry takes its time, in which other calls come.
+			time.Sleep(delays.Start / 10)
+			return images(ctx, ref)
+		},
 		Mount: func(m launcher.Mount) (*fakelauncher.Dir, error) {
 			if m.Source == "/missing" {
 				return nil, errors.New("no such directory")

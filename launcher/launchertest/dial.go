@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/launchertest/behave"
@@ -109,6 +110,7 @@ func dialOutlivesContext(r *run) {
 	}
 	defer c.Close()
 	cancel()
+	time.Sleep(r.pause())
 	r.echo(c, []byte("still here"))
 }
 

@@ -46,15 +46,16 @@ type Suite struct {
 	New func(t *testing.T) Harness
 	// RealTime runs without bubbles, for a launcher outside of this process.
 	RealTime bool
-	// Patience is how long anything may take: to start, to end, to be told.
-	// Zero is an hour in a bubble and a minute in real time.
+	// Patience is how long anything may take: to start, to end, to be told. It
+	// should be less than [launcher.Retention]. Zero is half an hour in a
+	// bubble and a minute in real time.
 	Patience time.Duration
 }
 
 // Run runs every clause of the contract as a subtest.
 func (s Suite) Run(t *testing.T) {
 	if s.Patience == 0 {
-		s.Patience = time.Hour
+		s.Patience = 30 * time.Minute
 		if s.RealTime {
 			s.Patience = time.Minute
 		}

@@ -120,8 +120,9 @@ func stopNeverLengthens(r *run) {
 	r.exitCode(w.ID, 137)
 }
 
+// SIGKILL cannot be caught, and has no grace.
 func stopKill(r *run) {
-	w := r.workload("a", "ignore", "SIGTERM", ";", "wait")
+	w := r.workload("a", "ignore", "SIGKILL", ";", "wait")
 	r.start(w, "ignoring")
 	r.stop(w.ID, launcher.StopOptions{Signal: "SIGKILL", Grace: 8 * r.patience})
 	r.exitCode(w.ID, 137)
