@@ -21,7 +21,8 @@ const (
 	lostReply       // it has its effect and fails
 	hangs           // it has no effect and ends with the caller's patience
 	late            // as hangs, and has its effect some time afterwards
-	deaf            // it hangs for a long time whatever the context says
+	deaf            // it hangs for a long time whatever the context says, and fails
+	stubborn        // as deaf, and has its effect then and succeeds
 )
 
 const (
@@ -65,6 +66,9 @@ func (s *faultyStore) do(ctx context.Context, call string, f func(context.Contex
 	case deaf:
 		time.Sleep(deafFor)
 		return errFault
+	case stubborn:
+		time.Sleep(deafFor)
+		return f(context.WithoutCancel(ctx))
 	}
 	err := f(ctx)
 	if latency > 0 {

@@ -187,12 +187,8 @@ func (t Table[T]) retry(ctx context.Context, id string, step func(Record) (write
 		if n < eager {
 			continue
 		}
-		pause := time.NewTimer(rand.N(min(time.Millisecond<<min(n-eager, 10), maxPause)))
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return ctx.Err()
-		case <-pause.C:
+		if err := sleep(ctx, rand.N(min(time.Millisecond<<min(n-eager, 10), maxPause))); err != nil {
+			return err
 		}
 	}
 }

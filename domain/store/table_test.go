@@ -178,9 +178,10 @@ func TestTableRetryEndsWithContext(t *testing.T) {
 		table := store.NewTable[account](overtaken(t, s, 1000), "accounts")
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
+		began := time.Now()
 		_, err := table.Update(ctx, "a", func(*account) error { return nil })
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v", err)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 50*time.Millisecond {
+			t.Errorf("got %v after %v", err, time.Since(began))
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 
@@ -78,6 +79,10 @@ func testConcurrentCreates(t *testing.T, s store.Store) {
 	}
 }
 
+// patience bounds the search for an order of events, which takes milliseconds
+// when there is one and can take for ever when there is none.
+const patience = 20 * time.Second
+
 // A request is one call, or what a List says of one record.
 type request struct {
 	call    string // "get", "put", "delete"
@@ -144,6 +149,7 @@ var model = porcupine.Model{
 // A history is what clients saw, timed by a counter: a call that begins after
 // another has returned has the greater number.
 type history struct {
+	collection string
 	clock      atomic.Int64
 	mu         sync.Mutex
 	operations []porcupine.Operation
@@ -157,42 +163,58 @@ func (h *history) add(client int, called int64, in request, out response) {
 }
 
 // testLinearisable has clients do at random what they can with two records, and
-// looks for an order of all calls that explains what each of them saw.
+// looks for an order of all calls that explains what each of them saw. Many
+// short histories find as much as a long one, and the search stays short.
 func testLinearisable(t *testing.T, s store.Store) {
-	const clients, calls = 5, 60
-	var h history
-	var wg sync.WaitGroup
-	for client := range clients {
-		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(client), 1))
-			known := map[string]int64{} // the version seen last
-			for n := range calls {
-				id := string('a' + rune(rnd.IntN(2)))
-				value := fmt.Sprintf("%d.%d", client, n)
-				if err := h.call(t.Context(), s, client, rnd.IntN(8), id, value, known); err != nil {
-					t.Error(err)
-					return
+	const rounds, clients, calls = 20, 4, 12
+	for round := range rounds {
+		h := history{collection: fmt.Sprint("round", round)}
+		var wg sync.WaitGroup
+		for client := range clients {
+			wg.Go(func() {
+				rnd := rand.New(rand.NewPCG(uint64(round), uint64(client)))
+				known := map[string]int64{} // the version seen last
+				for n := range calls {
+					id := string('a' + rune(rnd.IntN(2)))
+					value := fmt.Sprintf("%d.%d", client, n)
+					if err := h.call(t.Context(), s, client, rnd.IntN(8), id, value, known); err != nil {
+						t.Error(err)
+						return
+					}
 				}
-			}
-		})
+			})
+		}
+		wg.Wait()
+		h.check(t)
+		if t.Failed() {
+			return
+		}
 	}
-	wg.Wait()
-	if !porcupine.CheckOperations(model, h.operations) {
-		t.Errorf("no order of these %d calls explains what they saw:", len(h.operations))
+}
+
+// check fails the test if the history has no explanation, or a version twice.
+func (h *history) check(t *testing.T) {
+	if result := porcupine.CheckOperationsTimeout(model, h.operations, patience); result != porcupine.Ok {
+		t.Errorf("no order of these %d calls explains what they saw (the search is %s):", len(h.operations), result)
 		for _, o := range h.operations {
 			t.Logf("client %d, %d to %d: %s", o.ClientId, o.Call, o.Return, model.DescribeOperation(o.Input, o.Output))
 		}
 	}
-	versions := map[string]bool{}
+	type write struct {
+		id      string
+		version int64
+	}
+	writes := map[write]bool{}
 	for _, o := range h.operations {
 		in, out := o.Input.(request), o.Output.(response)
-		key := fmt.Sprint(in.id, " ", out.version)
-		if in.call == "put" && out.err == nil {
-			if versions[key] {
-				t.Errorf("version %d was given to record %s twice", out.version, in.id)
-			}
-			versions[key] = true
+		if in.call != "put" || out.err != nil {
+			continue
 		}
+		w := write{in.id, out.version}
+		if writes[w] {
+			t.Errorf("version %d was given to record %s twice", out.version, in.id)
+		}
+		writes[w] = true
 	}
 }
 
@@ -205,19 +227,19 @@ func (h *history) call(ctx context.Context, s store.Store, client, choice int, i
 	switch choice {
 	case 0, 1:
 		var r store.Record
-		r, err = s.Get(ctx, "things", id)
+		r, err = s.Get(ctx, h.collection, id)
 		known[id] = r.Version
 		out = response{version: r.Version, value: string(r.Value)}
 	case 2:
 		return h.list(ctx, s, client, called, known)
 	case 3:
 		in = request{call: "delete", id: id, version: known[id]}
-		if err = s.Delete(ctx, "things", id, in.version); err == nil {
+		if err = s.Delete(ctx, h.collection, id, in.version); err == nil {
 			known[id] = 0
 		}
 	default:
 		in = request{call: "put", id: id, version: known[id], value: value}
-		out.version, err = s.Put(ctx, store.Record{Collection: "things", ID: id, Version: in.version, Value: []byte(value)})
+		out.version, err = s.Put(ctx, store.Record{Collection: h.collection, ID: id, Version: in.version, Value: []byte(value)})
 		if err == nil {
 			known[id] = out.version
 		} else {
@@ -239,7 +261,7 @@ func (h *history) call(ctx context.Context, s store.Store, client, choice int, i
 // list adds to the history what one List says of each record.
 func (h *history) list(ctx context.Context, s store.Store, client int, called int64, known map[string]int64) error {
 	found := map[string]response{"a": {err: store.ErrNotFound}, "b": {err: store.ErrNotFound}}
-	for r, err := range s.List(ctx, "things", "") {
+	for r, err := range s.List(ctx, h.collection, "") {
 		if err != nil {
 			return fmt.Errorf("list: %w", err)
 		}

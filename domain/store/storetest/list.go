@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/atelier-go/atelier/domain/store"
@@ -91,12 +92,11 @@ func testListBreak(t *testing.T, s store.Store) {
 	}
 	for n := range 50 {
 		left := n % 10
-		for r, err := range s.List(t.Context(), "things", "") {
+		for _, err := range s.List(t.Context(), "things", "") {
 			if err != nil {
 				t.Fatal(err)
 			}
 			if left--; left <= 0 {
-				_ = r
 				break
 			}
 		}
@@ -135,6 +135,35 @@ func testListAndChange(t *testing.T, s store.Store) {
 		if err != nil || string(r.Value) != "two" {
 			t.Errorf("%s is %q, %v", r.ID, r.Value, err)
 		}
+	}
+}
+
+// testListAndDelete deletes from within the loop what is still to come: each
+// of that is yielded as it was, or not at all.
+func testListAndDelete(t *testing.T, s store.Store) {
+	versions := map[string]int64{}
+	for i := range 20 {
+		id := fmt.Sprintf("%03d", i)
+		versions[id] = put(t, s, "things", id, id, 0)
+	}
+	for r, err := range s.List(t.Context(), "things", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, ok := versions[r.ID]; !ok || r.Version != v || string(r.Value) != r.ID || r.Collection != "things" {
+			t.Errorf("%s %q is listed with %q at version %d, which it never was", r.Collection, r.ID, r.Value, r.Version)
+		}
+		if r.ID != "000" {
+			continue
+		}
+		for id, v := range versions {
+			if err := s.Delete(t.Context(), "things", id, v); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := ids(t, s.List(t.Context(), "things", "")); len(got) != 0 {
+		t.Errorf("everything was deleted, listed are %q", got)
 	}
 }
 
@@ -179,6 +208,7 @@ func testListDuringChanges(t *testing.T, s store.Store) {
 		put(t, s, "things", fmt.Sprintf("%03d", i), "stable", 0)
 	}
 	stop := make(chan struct{})
+	var changes atomic.Int64
 	var changers sync.WaitGroup
 	for n := range 3 {
 		changers.Go(func() {
@@ -200,10 +230,11 @@ func testListDuringChanges(t *testing.T, s store.Store) {
 					t.Errorf("%s: %v", id, err)
 					return
 				}
+				changes.Add(3)
 			}
 		})
 	}
-	for range 30 {
+	for lists := 0; lists < 20 || changes.Load() < 200 && !t.Failed(); lists++ {
 		found, before := 0, ""
 		for r, err := range s.List(t.Context(), "things", "") {
 			if err != nil {

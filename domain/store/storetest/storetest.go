@@ -42,6 +42,7 @@ func Run(t *testing.T, h Harness) {
 		{"list many large records", testListLarge},
 		{"list ends early", testListBreak},
 		{"list and change", testListAndChange},
+		{"list and delete", testListAndDelete},
 		{"list context ended", testListContextEnded},
 		{"list during changes", testListDuringChanges},
 		{"concurrent increments", testIncrements},
