@@ -153,7 +153,7 @@ func codes() []struct {
 		{launcher.ErrConflict, http.StatusConflict},
 		{launcher.ErrNotRunning, http.StatusConflict},
 		{launcher.ErrThrottled, http.StatusTooManyRequests},
-		{launcher.ErrUnsupported, http.StatusNotImplemented},
+		{errors.ErrUnsupported, http.StatusNotImplemented},
 		{launcher.ErrCapacity, http.StatusServiceUnavailable},
 		{launcher.ErrQuota, http.StatusServiceUnavailable},
 		{launcher.ErrUnavailable, http.StatusServiceUnavailable},

@@ -7,17 +7,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/launcher"
 )
 
-const (
-	// tick is how exactly deadlines and repetitions are kept.
-	tick = time.Second
-	// mirrorEvery is how often the store is read for what other processes
-	// have written.
-	mirrorEvery = 2 * time.Second
-)
+// tick is how exactly deadlines and repetitions are kept.
+const tick = time.Second
 
 // Run drives every session of the domain to its recorded intent until ctx
 // ends, which is its ordinary end: it then returns nil, and every goroutine it
@@ -28,7 +22,8 @@ const (
 // Run at the same time is [ErrConflict], at once.
 func (m *Manager) Run(ctx context.Context) error {
 	const op = "run"
-	if err := m.prime(ctx); err != nil {
+	mirror := newMirror(m)
+	if err := mirror.prime(ctx); err != nil {
 		return nil // ctx has ended
 	}
 	leave, err := m.gate.Enter()
@@ -45,7 +40,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		return every(ctx, tick, func() { m.jobs.due(time.Now()) })
 	})
 	g.Go(func() error {
-		return every(ctx, mirrorEvery, func() { m.attempt(ctx, "mirror", m.mirror) })
+		return every(ctx, mirrorEvery, func() { m.attempt(ctx, "mirror", mirror.pass) })
 	})
 	g.Go(func() error {
 		s := sweeper{manager: m, suspects: map[launcher.ID]time.Time{}}
@@ -76,20 +71,6 @@ func (m *Manager) attempt(ctx context.Context, op string, f func(context.Context
 	}
 }
 
-// prime reads the store, so that the first Watch begins with all there is.
-func (m *Manager) prime(ctx context.Context) error {
-	for pause := newPause(); ; {
-		err := m.mirror(ctx)
-		if err == nil {
-			return nil
-		}
-		m.log.Warn("the store does not answer", "op", "prime", "error", err)
-		if err := sleep(ctx, pause.NextBackOff()); err != nil {
-			return err
-		}
-	}
-}
-
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -99,31 +80,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 		return nil
 	}
-}
-
-// mirror takes over what other processes have written: it tells this one's
-// watchers, and works for what changed, so that the sessions of a process that
-// died are not left alone.
-func (m *Manager) mirror(ctx context.Context) error {
-	gone := map[ID]bool{}
-	for _, r := range m.hub.All() {
-		gone[r.ID] = true
-	}
-	for r, err := range m.records.All(ctx) {
-		if err != nil {
-			return err
-		}
-		delete(gone, r.ID)
-		if m.publish(r) {
-			m.jobs.enqueue(r.ID)
-		}
-	}
-	for id := range gone { // it may have been made while the store was read
-		if _, err := m.records.Get(ctx, string(id)); errors.Is(err, store.ErrNotFound) {
-			m.unpublish(id)
-		}
-	}
-	return nil
 }
 
 // enqueueAll has every session worked for that is not settled.

@@ -1,0 +1,159 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"time"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/fake/fakelauncher"
+	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/session"
+)
+
+// A session is started and dialled, suspended, and resumed on a bigger
+// instance.
+func ExampleNew() {
+	ctx, cancel := context.WithCancel(context.Background())
+	d, host, end := research(ctx)
+	defer end()
+
+	m, err := session.New(d, host, session.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+
+	s, err := m.Start(ctx, session.StartRequest{ID: "analysis", User: "alice", InstanceType: "t3.medium"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(s.State)
+	if s, err = m.Wait(ctx, "analysis", session.Running); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s on %s for %v an hour\n", s.State, s.InstanceType, s.PricePerHour)
+
+	conn, err := m.Dial(ctx, "analysis", "http")
+	for errors.Is(err, launcher.ErrUnavailable) { // its container runs, its program does not listen yet
+		time.Sleep(time.Millisecond)
+		conn, err = m.Dial(ctx, "analysis", "http")
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	greeting, err := io.ReadAll(conn)
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn.Close()
+	fmt.Printf("%s\n", greeting)
+
+	if _, err = m.Suspend(ctx, "analysis"); err != nil {
+		log.Fatal(err)
+	}
+	if s, err = m.Wait(ctx, "analysis", session.Suspended); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(s.State)
+
+	if _, err = m.Resume(ctx, "analysis", session.ResumeRequest{InstanceType: "r5.4xlarge"}); err != nil {
+		log.Fatal(err)
+	}
+	if s, err = m.Wait(ctx, "analysis", session.Running); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s on %s, generation %d\n", s.State, s.InstanceType, s.Generation)
+
+	cancel()
+	fmt.Println(<-done)
+	// Output:
+	// pending
+	// running on t3.medium for $0.0416 an hour
+	// hello, alice
+	// suspended
+	// running on r5.4xlarge, generation 2
+	// <nil>
+}
+
+// A portal turns an error into an HTTP status.
+func ExampleStatusCode() {
+	ctx := context.Background()
+	d, host, end := research(ctx)
+	defer end()
+	m, err := session.New(d, host, session.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = m.Get(ctx, "analysis")
+	fmt.Println(session.StatusCode(err), err)
+	// Output:
+	// 404 session: get analysis: not found: the domain has no such session
+}
+
+// research makes a domain with a user and an image, and a host that runs a
+// program for it, all in memory.
+func research(ctx context.Context) (d *domain.Domain, host *fakelauncher.Launcher, end func()) {
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	domains, err := domain.NewFromConfig(cloud.Config(), domain.Config{Store: store.NewMemory()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var subnets []string
+	for _, s := range cloud.Subnets() {
+		subnets = append(subnets, s.ID)
+	}
+	d, err = domains.Create(ctx, domain.CreateRequest{Name: "research", VPC: cloud.DefaultVPC(), Subnets: subnets})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := d.Onboard(ctx, domain.OnboardRequest{User: "alice"}); err != nil {
+		log.Fatal(err)
+	}
+	const ref = "registry.example.com/rstudio:1"
+	if _, err := cloud.PushImage(ref, fakeaws.Image{}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := d.Attach(ctx, domain.AttachRequest{Name: "rstudio", Reference: ref}); err != nil {
+		log.Fatal(err)
+	}
+	host, err = fakelauncher.New(fakelauncher.Config{
+		Images: func(context.Context, string) (fakelauncher.Image, error) {
+			return fakelauncher.Image{Program: greeter}, nil
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return d, host, func() { host.Close(); cloud.Close() }
+}
+
+// greeter answers one connection.
+func greeter(ctx context.Context, p *fakelauncher.Proc) int {
+	asked := p.Signals("SIGTERM")
+	listener, err := p.Listen(8787)
+	if err != nil {
+		return 1
+	}
+	defer listener.Close()
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			fmt.Fprintf(conn, "hello, %s", p.Getenv("USER"))
+			conn.Close()
+		}
+	}()
+	select {
+	case <-asked:
+	case <-ctx.Done():
+	}
+	return 0
+}
