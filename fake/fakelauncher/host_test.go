@@ -285,7 +285,7 @@ func TestDeadProgramHasNoEffect(t *testing.T) {
 		if err := l.Stop(t.Context(), "a", launcher.StopOptions{Signal: "SIGKILL", Forget: true}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Hour)
+		l.Close() // waits for the program
 		for what, err := range failures {
 			if !errors.Is(err, os.ErrProcessDone) {
 				t.Errorf("%s of a dead program = %v; want os.ErrProcessDone", what, err)
