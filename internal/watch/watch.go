@@ -129,11 +129,16 @@ func (h *Hub[K, V]) subscribe(r *reader[K, V]) []V {
 		h.readers = map[*reader[K, V]]struct{}{}
 	}
 	h.readers[r] = struct{}{}
-	var values []V
-	for _, k := range slices.Sorted(maps.Keys(h.values)) {
-		if v := h.values[k]; r.match(k, v) {
-			values = append(values, v)
+	var keys []K
+	for k, v := range h.values {
+		if r.match(k, v) {
+			keys = append(keys, k)
 		}
+	}
+	slices.Sort(keys)
+	values := make([]V, len(keys))
+	for i, k := range keys {
+		values[i] = h.values[k]
 	}
 	return values
 }

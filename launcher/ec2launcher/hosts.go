@@ -21,7 +21,7 @@ func (r *reconciler) describe(ctx context.Context, w *world) {
 			every = busyDescribe
 		}
 	}
-	if w.now.Sub(r.describedAt) < every {
+	if !r.bought.Swap(false) && w.now.Sub(r.describedAt) < every {
 		return
 	}
 	r.describedAt = w.now

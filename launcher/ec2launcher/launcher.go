@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net"
 	"reflect"
 	"slices"
@@ -102,7 +103,7 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 	rec := workloadRecord{
 		Workload: w, Digest: w.Digest(), Revision: 1,
 		Status: launcher.Status{
-			ID: w.ID, Owner: w.Owner, Labels: w.Labels, Image: w.Image,
+			ID: w.ID, Owner: w.Owner, Labels: maps.Clone(w.Labels), Image: w.Image,
 			Phase: launcher.Queued, InstanceType: w.InstanceType, QueuedAt: time.Now(),
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -37,6 +38,7 @@ type reconciler struct {
 	hosts map[string]*hostWatch
 
 	describedAt time.Time
+	bought      atomic.Bool // something was bought that EC2 was not asked about yet
 }
 
 // world is what one pass of the loop sees of the store.
@@ -83,7 +85,7 @@ func (r *reconciler) pass(ctx context.Context) error {
 	r.describe(ctx, w)
 	for _, b := range w.buys {
 		if !w.now.Before(b.NotBefore) {
-			r.task(ctx, "buy "+b.Token, func(ctx context.Context) error { return r.fleet.buy(ctx, b) })
+			r.buy(ctx, b)
 		}
 	}
 	if err := r.placeQueue(ctx, w); err != nil {
@@ -206,8 +208,16 @@ func (r *reconciler) order(ctx context.Context, n need, now time.Time) *refusal 
 		r.l.cfg.Logger.Warn("a purchase could not be recorded", "type", n.instanceType, "error", err)
 		return &refusal{kind: launcher.ErrUnavailable, message: "the purchase of a host could not be recorded; it is tried again"}
 	}
-	r.task(ctx, "buy "+b.Token, func(ctx context.Context) error { return r.fleet.buy(ctx, b) })
+	r.buy(ctx, b)
 	return nil
+}
+
+// buy makes a journalled purchase, and has EC2 asked about it right after.
+func (r *reconciler) buy(ctx context.Context, b buyRecord) {
+	r.task(ctx, "buy "+b.Token, func(ctx context.Context) error {
+		defer r.bought.Store(true)
+		return r.fleet.buy(ctx, b)
+	})
 }
 
 // prepare asks AWS what has to be known before a host can be ordered.

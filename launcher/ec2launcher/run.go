@@ -21,7 +21,7 @@ const (
 	// mirrorEvery is how often a process reads what others have written.
 	mirrorEvery = 2 * time.Second
 	// leaseTTL bounds how long a fleet stands still when the process that ran
-	// it dies without a word.
+	// it dies without a word: another has the lease within 4/3 of it.
 	leaseTTL = 15 * time.Second
 	// parallel is how many steps are taken at one time.
 	parallel = 64
@@ -30,7 +30,7 @@ const (
 // Run works for the fleet until ctx ends, which is its ordinary end: it then
 // returns nil, and every goroutine it started has ended. Hosts and workloads
 // go on. Run may be called by many processes; one of them does the work, and
-// another takes over within 15 seconds if it dies. A second Run of one
+// another takes over within 20 seconds if it dies. A second Run of one
 // Launcher at the same time is an error.
 func (l *Launcher) Run(ctx context.Context) error {
 	if err := l.prime(ctx); err != nil {

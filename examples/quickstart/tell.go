@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/instancetype"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
+	"github.com/atelier-go/atelier/session"
+)
+
+// narrator prints lines with the time since the story began.
+func narrator(out io.Writer) func(string, ...any) {
+	begun := time.Now()
+	return func(format string, args ...any) {
+		elapsed := time.Since(begun).Round(100 * time.Millisecond)
+		fmt.Fprintf(out, "%8s  %s\n", fmt.Sprintf("%d:%04.1f", int(elapsed.Minutes()), (elapsed%time.Minute).Seconds()), fmt.Sprintf(format, args...))
+	}
+}
+
+// start starts a session and tells of it when it runs.
+func (s scene) start(ctx context.Context, q session.StartRequest) error {
+	made, err := s.sessions.Start(ctx, q)
+	if err != nil {
+		return err
+	}
+	s.tell("%s asks for session %s on %s at %s an hour", made.User, made.ID, made.InstanceType, price(made.PricePerHour, made.PriceKnown))
+	return s.running(ctx, made.ID)
+}
+
+// running waits until a session runs, and dials it.
+func (s scene) running(ctx context.Context, id session.ID) error {
+	now, err := s.sessions.Wait(ctx, id, session.Running)
+	if err != nil {
+		return err
+	}
+	s.tell("%s runs on host %s (%s) at %s", id, now.Host, now.InstanceType, now.Endpoints["http"])
+	hello, err := s.get(ctx, id, "")
+	if err != nil {
+		return err
+	}
+	s.tell("  dialled: %q", strings.TrimSpace(hello))
+	return nil
+}
+
+// picture shows which sessions are on which host.
+func (s scene) picture(ctx context.Context) error {
+	on := map[string][]string{}
+	for v, err := range s.sessions.List(ctx, session.Filter{}) {
+		if err != nil {
+			return err
+		}
+		on[v.Host] = append(on[v.Host], fmt.Sprintf("%s (%s)", v.ID, v.User))
+	}
+	for h, err := range s.fleet.Hosts(ctx) {
+		if err != nil {
+			return err
+		}
+		s.tell("  %s %s in %s: %s", h.ID, h.InstanceType, h.Zone, strings.Join(on[h.ID], ", "))
+	}
+	return nil
+}
+
+// untilGone waits until no host of a type is left.
+func (s scene) untilGone(ctx context.Context, instanceType string) error {
+	for {
+		left := false
+		for h, err := range s.fleet.Hosts(ctx) {
+			if err != nil {
+				return err
+			}
+			left = left || h.InstanceType == instanceType && h.State != ec2launcher.HostGone
+		}
+		if !left {
+			return nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// bill tells what was bought and what it cost at list prices.
+func (s scene) bill(ctx context.Context) error {
+	var total instancetype.Money
+	for h, err := range s.fleet.Hosts(ctx) {
+		if err != nil {
+			return err
+		}
+		cost := h.Cost(time.Now())
+		total += cost
+		s.tell("  %s %-10s %s, lived %v: %v", h.ID, h.InstanceType, h.State, h.GoneAt.Sub(h.BoughtAt).Round(time.Second), cost)
+	}
+	s.tell("no host and no container is left; the hosts cost %v; the homes are kept", total)
+	return nil
+}
+
+// get reads a file of a session's container through its port; the empty name
+// is the session's greeting.
+func (s scene) get(ctx context.Context, id session.ID, file string) (string, error) {
+	return s.call(ctx, id, http.MethodGet, file, nil)
+}
+
+// put writes one.
+func (s scene) put(ctx context.Context, id session.ID, file, text string) error {
+	_, err := s.call(ctx, id, http.MethodPut, file, strings.NewReader(text))
+	return err
+}
+
+func (s scene) call(ctx context.Context, id session.ID, method, file string, body io.Reader) (string, error) {
+	url := "http://session/"
+	if file != "" {
+		url += "files" + file
+	}
+	request, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return "", err
+	}
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return s.sessions.Dial(ctx, id, "http")
+		},
+	}}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode >= 300 {
+		err = fmt.Errorf("%s %s of session %s: %s: %s", method, file, id, response.Status, text)
+	}
+	return string(text), err
+}
+
+func zones(subnets []domain.Subnet) string {
+	var names []string
+	for _, s := range subnets {
+		names = append(names, s.ID+" in "+s.Zone)
+	}
+	return strings.Join(slices.Sorted(slices.Values(names)), ", ")
+}
+
+func price(m instancetype.Money, known bool) string {
+	if !known {
+		return "an unknown price"
+	}
+	return m.String()
+}
+
+// short is enough of a digest to tell two apart.
+func short(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
