@@ -237,11 +237,7 @@ func (l *Launcher) Watch(ctx context.Context, f launcher.Filter) iter.Seq2[launc
 		defer release()
 		match := func(_ launcher.ID, s launcher.Status) bool { return f.Match(s) }
 		for s, err := range l.hub.Changes(bound, match) {
-			if err != nil {
-				yield(launcher.Status{}, context.Cause(bound))
-				return
-			}
-			if !yield(cloneStatus(s), nil) {
+			if !yield(cloneStatus(s), err) || err != nil {
 				return
 			}
 		}

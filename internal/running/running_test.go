@@ -77,3 +77,34 @@ func TestGateWaitCancelled(t *testing.T) {
 		}
 	})
 }
+
+// What is bound to a Run ends with it, and says why.
+func TestGateBind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g running.Gate
+		closed, cancel := g.Bind(t.Context())
+		defer cancel()
+		if !errors.Is(context.Cause(closed), running.ErrNotRunning) {
+			t.Errorf("bound at a closed gate: cause %v; want ErrNotRunning", context.Cause(closed))
+		}
+		leave, err := g.Enter()
+		if err != nil {
+			t.Fatal(err)
+		}
+		parent, end := context.WithCancel(t.Context())
+		byParent, cancelParent := g.Bind(parent)
+		defer cancelParent()
+		byRun, cancelRun := g.Bind(t.Context())
+		defer cancelRun()
+		end()
+		synctest.Wait()
+		if !errors.Is(context.Cause(byParent), context.Canceled) || byRun.Err() != nil {
+			t.Errorf("when one parent ended: causes %v and %v; want its own alone", context.Cause(byParent), context.Cause(byRun))
+		}
+		leave()
+		synctest.Wait()
+		if !errors.Is(context.Cause(byRun), running.ErrNotRunning) {
+			t.Errorf("when the Run ended: cause %v; want ErrNotRunning", context.Cause(byRun))
+		}
+	})
+}

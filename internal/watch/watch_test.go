@@ -203,3 +203,18 @@ func BenchmarkSet(b *testing.B) {
 		h.Set("a", 1)
 	}
 }
+
+// A loop that is ended from outside says why.
+func TestChangesTellsTheCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h watch.Hub[string, int]
+		ctx, cancel := context.WithCancelCause(t.Context())
+		seen, end := follow(ctx, &h, all)
+		seen()
+		why := errors.New("the host is gone")
+		cancel(why)
+		if err := end(); !errors.Is(err, why) {
+			t.Errorf("the last element is %v; want %v", err, why)
+		}
+	})
+}

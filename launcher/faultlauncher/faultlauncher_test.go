@@ -178,6 +178,28 @@ func TestFaultNth(t *testing.T) {
 	})
 }
 
+func TestFaultOfOneWorkload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := wrap(t, newHost(t), 1, faultlauncher.Fault{ID: "b"})
+		failed := calls(t.Context(), l) // on a
+		for what, f := range map[string]launcher.Filter{
+			"all": {}, "a and b": {IDs: []launcher.ID{"a", "b"}}, "alice's": {Owner: "alice"},
+		} {
+			for _, err := range l.List(t.Context(), f) {
+				if err != nil {
+					t.Errorf("List of %s = %v; want only what concerns b alone to fail", what, err)
+				}
+			}
+		}
+		if len(failed) > 0 || len(l.Injected()) > 0 {
+			t.Errorf("a fault of b strikes calls for a: %v", failed)
+		}
+		if _, err := launcher.Get(t.Context(), l, "b"); !errors.Is(err, faultlauncher.ErrInjected) {
+			t.Errorf("Get of b = %v; want the fault", err)
+		}
+	})
+}
+
 // A seed must strike the same calls however they are scheduled, another seed
 // others, and about as many as the rate says.
 func TestFaultRate(t *testing.T) {
@@ -211,6 +233,9 @@ func TestFaultRate(t *testing.T) {
 		return out
 	}
 	first := struck(7, false)
+	if uniform := strings.Count(first, "xxxxxxxxxx"); uniform > 5 {
+		t.Errorf("for %d of 100 workloads every call is struck; want each call decided for itself", uniform)
+	}
 	if struck(7, true) != first {
 		t.Error("the same seed strikes other calls when they are concurrent")
 	}
