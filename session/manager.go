@@ -74,8 +74,8 @@ type Manager struct {
 	jobs jobs
 	seen sightings
 
-	hub       watch.Hub[ID, record]
-	published sync.Mutex // orders what the hub is told
+	hub       watch.Hub[ID, *record] // records are not changed once published
+	published sync.Mutex             // orders what the hub is told
 }
 
 // New returns a manager of d's sessions, whose containers l runs. It calls
@@ -184,7 +184,7 @@ func (m *Manager) publish(r record) bool {
 	if known, ok := m.hub.Get(r.ID); ok && r.Created.Equal(known.Created) && r.Revision <= known.Revision {
 		return false
 	}
-	m.hub.Set(r.ID, r)
+	m.hub.Set(r.ID, &r)
 	return true
 }
 

@@ -314,7 +314,9 @@ func TestRefusedByState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		m := w.manager()
-		s := started(t, m, request("s1"))
+		q := request("s1")
+		q.Command = strings.Fields("ignore SIGTERM ; wait")
+		s := started(t, m, q)
 		// Asking for what is already so does nothing.
 		same, err := m.Resume(t.Context(), "s1", session.ResumeRequest{InstanceType: "ml.t3.medium"})
 		check(t, err)
@@ -338,7 +340,7 @@ func TestRefusedByState(t *testing.T) {
 			t.Errorf("Stop of a stopped session: %+v", s)
 		}
 		_, err = m.Wait(t.Context(), "s1", session.Running)
-		fails(t, err, session.ErrState, "stopped", "exit code 0")
+		fails(t, err, session.ErrState, "stopped", "exit code 137")
 		if _, err := m.Stop(t.Context(), "none"); !errors.Is(err, session.ErrNotFound) {
 			t.Errorf("Stop of an unknown session = %v", err)
 		}

@@ -44,19 +44,24 @@ func (m *Manager) List(ctx context.Context, f Filter) iter.Seq2[Session, error] 
 func (m *Manager) Watch(ctx context.Context, f Filter) iter.Seq2[Session, error] {
 	f = f.clone()
 	return func(yield func(Session, error) bool) {
-		for r, err := range m.changes(ctx, "watch", "", func(_ ID, r record) bool { return f.match(r) }) {
-			if !yield(r.session(), err) || err != nil {
+		for r, err := range m.changes(ctx, "watch", "", func(_ ID, r *record) bool { return f.match(*r) }) {
+			var s Session
+			if r != nil {
+				s = r.session()
+			}
+			if !yield(s, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-// changes yields the records of this process's hub as they change.
-func (m *Manager) changes(ctx context.Context, op string, id ID, match func(ID, record) bool) iter.Seq2[record, error] {
-	return func(yield func(record, error) bool) {
+// changes yields the records of this process's hub, then nil as a mark, then
+// each change.
+func (m *Manager) changes(ctx context.Context, op string, id ID, match func(ID, *record) bool) iter.Seq2[*record, error] {
+	return func(yield func(*record, error) bool) {
 		if err := m.awake(ctx, op, id); err != nil {
-			yield(record{}, err)
+			yield(nil, err)
 			return
 		}
 		bound, cancel := m.gate.Bind(ctx)
@@ -89,11 +94,11 @@ func (m *Manager) Wait(ctx context.Context, id ID, want ...State) (Session, erro
 		return Session{}, err
 	}
 	m.publish(r) // another process may have made it a moment ago
-	for r, err := range m.changes(ctx, op, id, func(k ID, _ record) bool { return k == id }) {
+	for r, err := range m.changes(ctx, op, id, func(k ID, _ *record) bool { return k == id }) {
 		switch {
 		case err != nil:
 			return Session{}, err
-		case r.ID == "":
+		case r == nil: // the mark
 		case !r.Deleted.IsZero():
 			return Session{}, &Error{Op: op, ID: id, Kind: ErrNotFound, Err: errors.New("it was deleted meanwhile")}
 		case slices.Contains(want, r.State):
