@@ -169,23 +169,20 @@ func matches(at call, filters []types.Filter, tags map[string]string, has attrib
 // takes the next byte as it is.
 func glob(pattern, s string) bool {
 	for pattern != "" {
-		switch {
-		case pattern[0] == '*':
+		if pattern[0] == '*' {
 			for i := range len(s) + 1 {
 				if glob(pattern[1:], s[i:]) {
 					return true
 				}
 			}
 			return false
-		case s == "":
-			return false
-		case pattern[0] == '\\' && len(pattern) > 1:
+		}
+		wild := pattern[0] == '?'
+		if pattern[0] == '\\' && len(pattern) > 1 {
 			pattern = pattern[1:]
-			fallthrough
-		default:
-			if pattern[0] != s[0] && (pattern[0] != '?') {
-				return false
-			}
+		}
+		if s == "" || !wild && pattern[0] != s[0] {
+			return false
 		}
 		pattern, s = pattern[1:], s[1:]
 	}

@@ -66,7 +66,7 @@ type Quota string
 // The quotas that are modelled. The name says which families they count.
 const (
 	QuotaStandard Quota = "L-1216C47A" // A, C, D, H, I, M, R, T, Z
-	QuotaGAndVT   Quota = "L-DB2E81BA" // G, VT
+	QuotaG        Quota = "L-DB2E81BA" // G, VT
 	QuotaP        Quota = "L-417A185B" // P
 	QuotaX        Quota = "L-7295265B" // X
 )
@@ -82,7 +82,7 @@ func quotaOf(t instancetype.Type) Quota {
 	case "a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z":
 		return QuotaStandard
 	case "g", "gr", "vt":
-		return QuotaGAndVT
+		return QuotaG
 	case "p":
 		return QuotaP
 	case "x":
@@ -95,7 +95,7 @@ func quotaOf(t instancetype.Type) Quota {
 // limit, as it is at first. An instance counts until it is terminated. Beyond
 // it a launch fails with VcpuLimitExceeded.
 func (c *Cloud) SetQuota(q Quota, vcpus int) error {
-	if !slices.Contains([]Quota{QuotaStandard, QuotaGAndVT, QuotaP, QuotaX}, q) {
+	if !slices.Contains([]Quota{QuotaStandard, QuotaG, QuotaP, QuotaX}, q) {
 		return fmt.Errorf("fakeaws: set quota: %q is not modelled", q)
 	}
 	c.mu.Lock()
