@@ -57,7 +57,7 @@ func valueProblem(what, value string) error {
 	return nil
 }
 
-// tagList is in the order of keys, so that equal requests are equal bytes.
+// tagList is in the order of keys, so that equal requests are equal.
 func tagList(tags map[string]string) []types.Tag {
 	var list []types.Tag
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
