@@ -158,40 +158,34 @@ func (c *Cloud) describe(i *instance, now time.Time) types.Instance {
 	return d
 }
 
-// asSeen returns the instances that reads know, sorted by id, and the instant
-// they know them at: [Delays.Visible] ago. A new instance is not among them,
-// and neither is one long terminated.
+// seenAt is the instant that reads know the account at: [Delays.Visible] ago. A
+// new instance is not in it, and neither is one long terminated.
 // https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
-func (c *Cloud) asSeen(now time.Time) ([]*instance, time.Time) {
-	then := now.Add(-c.delays.Visible)
-	var seen []*instance
-	for _, i := range c.ec2.instances {
-		if !i.launched.After(then) && (i.ended.IsZero() || then.Before(i.gone.Add(shownFor))) {
-			seen = append(seen, i)
-		}
-	}
-	return seen, then
+func (c *Cloud) seenAt(now time.Time) time.Time { return now.Add(-c.delays.Visible) }
+
+// shown reports whether an instance can be described at an instant.
+func (i *instance) shown(at time.Time) bool {
+	return !i.launched.After(at) && (i.ended.IsZero() || at.Before(i.gone.Add(shownFor)))
 }
 
-// find returns the instances of ids as reads know them, each once.
-func (c *Cloud) find(seen []*instance, ids []string) ([]*instance, error) {
+// find returns the instances of ids as reads know them, each once, by id.
+func (c *Cloud) find(ids []string, then time.Time) ([]*instance, error) {
 	var found []*instance
 	var missing []string
 	for _, id := range ids {
 		if !instanceIDPattern.MatchString(id) {
 			return nil, ec2Refuse("InvalidInstanceID.Malformed", `Invalid id: "%s"`, id)
 		}
-		if n, ok := slices.BinarySearchFunc(seen, id, byID); ok {
-			if !slices.Contains(found, seen[n]) {
-				found = append(found, seen[n])
-			}
+		if i, ok := c.instance(id); ok && i.shown(then) {
+			found = append(found, i)
 		} else {
 			missing = append(missing, id)
 		}
 	}
 	switch len(missing) {
 	case 0:
-		return found, nil
+		slices.SortFunc(found, func(a, b *instance) int { return strings.Compare(a.id, b.id) })
+		return slices.Compact(found), nil
 	case 1:
 		return nil, ec2Refuse("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", missing[0])
 	}
@@ -209,16 +203,19 @@ func (c *Cloud) describeInstances(at call, in *awsec2.DescribeInstancesInput) (*
 	if len(in.InstanceIds) > 0 && in.MaxResults != nil {
 		return nil, ec2Refuse("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
 	}
-	seen, then := c.asSeen(at.At)
+	then := c.seenAt(at.At)
+	candidates := c.ec2.instances
 	if len(in.InstanceIds) > 0 {
 		var err error
-		if seen, err = c.find(seen, in.InstanceIds); err != nil {
+		if candidates, err = c.find(in.InstanceIds, then); err != nil {
 			return nil, err
 		}
-		slices.SortFunc(seen, func(a, b *instance) int { return strings.Compare(a.id, b.id) })
 	}
 	var found []*instance
-	for _, i := range seen {
+	for _, i := range candidates {
+		if !i.shown(then) {
+			continue
+		}
 		ok, err := matches(at, in.Filters, i.tags, func(filter string) ([]string, bool) { return i.attribute(filter, then) })
 		if err != nil {
 			return nil, err
@@ -300,8 +297,7 @@ func (c *Cloud) terminateInstances(at call, in *awsec2.TerminateInstancesInput) 
 	} else if n > 1000 {
 		return nil, ec2Refuse("InvalidParameterValue", "The request must contain no more than 1000 instance IDs, not %d", n)
 	}
-	seen, _ := c.asSeen(at.At)
-	found, err := c.find(seen, in.InstanceIds)
+	found, err := c.find(in.InstanceIds, c.seenAt(at.At))
 	if err != nil {
 		return nil, err
 	}

@@ -23,9 +23,14 @@ type vpc struct {
 type subnet struct {
 	id, vpc, zone string
 	cidr          netip.Prefix
-	// addresses maps what was given out to when it is free again; zero is
-	// while it is used.
-	addresses map[netip.Addr]time.Time
+	addresses     map[netip.Addr]bool // that are given out
+	leaving       []leaving           // of them, those that will be free again
+}
+
+// leaving is an address and when it is free.
+type leaving struct {
+	address netip.Addr
+	at      time.Time
 }
 
 // A Subnet is part of a VPC in one Availability Zone.
@@ -71,7 +76,7 @@ func (c *Cloud) addSubnet(v *vpc, zone string) *subnet {
 	s := &subnet{
 		id: resourceID("subnet", c.hash("subnet", v.id, v.subnets)), vpc: v.id, zone: zone,
 		cidr:      netip.PrefixFrom(netip.AddrFrom4(base), subnetBits),
-		addresses: map[netip.Addr]time.Time{},
+		addresses: map[netip.Addr]bool{},
 	}
 	v.subnets++
 	c.ec2.subnets = append(c.ec2.subnets, s)
@@ -153,13 +158,14 @@ const reserved = 5
 
 // free counts the addresses a subnet has left.
 func (s *subnet) free(now time.Time) int {
-	n := 1<<(32-s.cidr.Bits()) - reserved
-	for _, until := range s.addresses {
-		if until.IsZero() || now.Before(until) {
-			n--
+	s.leaving = slices.DeleteFunc(s.leaving, func(l leaving) bool {
+		free := !now.Before(l.at)
+		if free {
+			delete(s.addresses, l.address)
 		}
-	}
-	return n
+		return free
+	})
+	return 1<<(32-s.cidr.Bits()) - reserved - len(s.addresses)
 }
 
 // address gives out an address by the hash of who gets it. One that is taken is
@@ -172,8 +178,8 @@ func (c *Cloud) address(s *subnet, seed uint64, now time.Time) string {
 	for try := 0; ; try++ {
 		n := 4 + c.hash("address", s.id, seed, try)%(1<<(32-s.cidr.Bits())-reserved)
 		a := netip.AddrFrom4([4]byte{base[0], base[1], base[2] | byte(n>>8), byte(n)})
-		if until, taken := s.addresses[a]; !taken || !until.IsZero() && !now.Before(until) {
-			s.addresses[a] = time.Time{}
+		if !s.addresses[a] {
+			s.addresses[a] = true
 			return a.String()
 		}
 	}
@@ -181,8 +187,8 @@ func (c *Cloud) address(s *subnet, seed uint64, now time.Time) string {
 
 // release frees an address at an instant.
 func (s *subnet) release(address string, at time.Time) {
-	if a, err := netip.ParseAddr(address); err == nil {
-		s.addresses[a] = at
+	if a, err := netip.ParseAddr(address); err == nil && s.addresses[a] {
+		s.leaving = append(s.leaving, leaving{a, at})
 	}
 }
 

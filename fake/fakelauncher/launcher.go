@@ -299,13 +299,13 @@ func (l *Launcher) Logs(ctx context.Context, id launcher.ID, o launcher.LogOptio
 		return nil, err
 	}
 	l.mu.Lock()
-	c := l.containers[id]
+	c, up := l.containers[id], l.up
 	l.mu.Unlock()
 	if c == nil {
 		release()
 		return nil, wrap("logs", id, launcher.ErrNotFound, nil)
 	}
-	return c.log.reader(bound, release, o), nil
+	return c.log.reader(bound, release, up, o), nil
 }
 
 // answer fails if ctx has ended or the host does not answer. It also drops the

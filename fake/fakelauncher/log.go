@@ -56,14 +56,15 @@ func (w logWriter) Write(p []byte) (int, error) {
 // the program if limit is negative.
 type logReader struct {
 	ctx           context.Context
-	release       func() // ends ctx
+	release       func()          // ends ctx
+	up            context.Context // ends with the way to the host, and soon after it ctx
 	log           *log
 	stream        launcher.Stream
 	offset, limit int64
 }
 
-func (l *log) reader(ctx context.Context, release func(), o launcher.LogOptions) *logReader {
-	r := &logReader{ctx: ctx, release: release, log: l, stream: o.Stream, offset: o.Offset, limit: -1}
+func (l *log) reader(ctx context.Context, release func(), up context.Context, o launcher.LogOptions) *logReader {
+	r := &logReader{ctx: ctx, release: release, up: up, log: l, stream: o.Stream, offset: o.Offset, limit: -1}
 	if !o.Follow {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -78,6 +79,10 @@ func (r *logReader) Read(p []byte) (int, error) {
 			return 0, context.Cause(r.ctx)
 		}
 		n, again, err := r.next(p)
+		if err == io.EOF && r.up.Err() != nil {
+			<-r.ctx.Done() // a log that ended with its host does not tell an exit
+			continue
+		}
 		if again == nil {
 			return n, err
 		}
