@@ -22,6 +22,7 @@ import (
 	"github.com/atelier-go/atelier/examples/internal/bubble"
 	"github.com/atelier-go/atelier/fake"
 	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/fake/fakelauncher"
 	"github.com/atelier-go/atelier/launcher/ec2launcher"
 )
 
@@ -68,7 +69,7 @@ func inMemory(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cloud.Close()) }()
-	at, err := arrange(cloud)
+	at, err := arrange(cloud, fake.IDE)
 	if err != nil {
 		return err
 	}
@@ -76,20 +77,18 @@ func inMemory(ctx context.Context, out io.Writer) (err error) {
 }
 
 // arrange puts into the account what the story finds there: two images.
-func arrange(cloud *fakeaws.Cloud) (place, error) {
+func arrange(cloud *fakeaws.Cloud, program fakelauncher.Program) (place, error) {
 	at := place{
-		vpc:    cloud.DefaultVPC(),
-		image:  "registry.example.com/rstudio:2026.04",
-		custom: cloud.Account() + ".dkr.ecr." + cloud.Region() + ".amazonaws.com/genomics:7",
-		connect: func(_ context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) {
-			return cloud.Host(h.ID)
-		},
+		vpc:     cloud.DefaultVPC(),
+		image:   "registry.example.com/rstudio:2026.04",
+		custom:  cloud.Account() + ".dkr.ecr." + cloud.Region() + ".amazonaws.com/genomics:7",
+		connect: fake.Connect(cloud),
 	}
 	for _, s := range cloud.Subnets()[:2] {
 		at.subnets = append(at.subnets, s.ID)
 	}
 	for _, ref := range []string{at.image, at.custom} {
-		if _, err := cloud.PushImage(ref, fakeaws.Image{Program: fake.IDE, Size: 1 << 30}); err != nil {
+		if _, err := cloud.PushImage(ref, fakeaws.Image{Program: program, Size: 1 << 30}); err != nil {
 			return place{}, err
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -15,52 +16,79 @@ import (
 	"github.com/atelier-go/atelier/session"
 )
 
-// run is the story. Everything in it is a call that a program of yours would
+// run tells the story. Everything in it is a call that a program of yours would
 // make; where cfg leads it cannot tell.
 func run(ctx context.Context, cfg aws.Config, at place, out io.Writer) error {
-	tell := narrator(out)
-
-	// A domain is the tenant: a network, users, images, policy.
-	records := store.NewMemory()
-	domains, err := domain.NewFromConfig(cfg, domain.Config{Store: records})
+	s, err := open(ctx, cfg, at, store.NewMemory(), narrator(out))
 	if err != nil {
 		return err
+	}
+	for _, step := range steps(at) {
+		s.tell("%s", step.title)
+		if err := step.do(s, ctx); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", step.title, err), s.close())
+		}
+	}
+	return s.close()
+}
+
+// A step is a part of the story. It can be taken again after a crash.
+type step struct {
+	title string
+	do    func(*stage, context.Context) error
+}
+
+func steps(at place) []step {
+	all := []step{
+		{"2. The first user brings the file system; each gets a uid for ever and a home.", (*stage).onboard},
+		{"3. Images are attached by tag and run by digest.", (*stage).attach},
+		{"4. A session of alice's: a host is bought for it.", (*stage).firstSession},
+		{"5. A second of hers shares that host; bob's gets another.", (*stage).moreSessions},
+		{"6. A file is written,", (*stage).write},
+		{"   its session suspended,", (*stage).suspend},
+		{"   and resumed on a bigger instance, where the file is.", (*stage).resume},
+		{"7. Everything stops. What is left, and what did it cost?", (*stage).stopAll},
+	}
+	if at.connect == nil {
+		return append(all[:2], step{"4. Sessions need a way to the container engines of real hosts, which this version does not have.", (*stage).leave})
+	}
+	return all
+}
+
+// A stage is what the story is played on: the three things a program of yours
+// holds.
+type stage struct {
+	at       place
+	research *domain.Domain
+	fleet    *ec2launcher.Launcher
+	sessions *session.Manager
+
+	tell  func(format string, args ...any)
+	close func() error // ends the fleet's and the manager's work
+}
+
+// open creates the domain, or finds it, and puts a fleet and a session manager
+// to work. The store has what must survive: opened again on the same one, all
+// goes on where it was.
+func open(ctx context.Context, cfg aws.Config, at place, records store.Store, tell func(string, ...any)) (*stage, error) {
+	tell("1. A domain is the tenant: a network, users, images, policy.")
+	domains, err := domain.NewFromConfig(cfg, domain.Config{Store: records})
+	if err != nil {
+		return nil, err
 	}
 	research, err := domains.Create(ctx, domain.CreateRequest{Name: "research", VPC: at.vpc, Subnets: at.subnets})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	about, err := research.Describe(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	tell("domain %s in %s: %s", research.Name(), about.VPC, zones(about.Subnets))
-	tell("  hosts' security group %s; file system: none yet", about.HostSecurityGroup)
+	tell("   domain %s in %s: %s", research.Name(), about.VPC, zones(about.Subnets))
+	tell("   hosts' security group %s, file system %s", about.HostSecurityGroup, orNone(about.FileSystem))
 
-	// The first user brings the file system; each gets a uid for ever and a home.
-	for _, name := range []string{"alice", "bob"} {
-		u, err := research.Onboard(ctx, domain.OnboardRequest{User: name})
-		if err != nil {
-			return err
-		}
-		tell("user %s: uid %d, home %s by %s on %s", u.Name, u.UID, u.Home.Path, u.Home.AccessPoint, u.Home.FileSystem)
-	}
-
-	// Images are attached by tag and run by digest.
-	for _, q := range []domain.AttachRequest{
-		{Name: "rstudio", Reference: at.image, Default: true},
-		{Name: "custom", Reference: at.custom},
-	} {
-		img, err := research.Attach(ctx, q)
-		if err != nil {
-			return err
-		}
-		tell("image %s: %s is %s", img.Name, img.Source, short(img.Reference.Digest))
-	}
 	if at.connect == nil {
-		tell("sessions need a way to the container engines of real hosts, which this version does not have yet")
-		tell("left in the account: the file system, its mount targets and two security groups")
-		return nil
+		return &stage{at: at, research: research, tell: tell, close: func() error { return nil }}, nil
 	}
 
 	// The fleet buys hosts and runs containers on them; the manager drives
@@ -70,37 +98,57 @@ func run(ctx context.Context, cfg aws.Config, at place, out io.Writer) error {
 		Subnets: at.subnets, SecurityGroups: []string{about.HostSecurityGroup}, Linger: time.Minute,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sessions, err := session.New(research, fleet, session.Config{})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	running, stop := context.WithCancel(ctx)
+	working, end := context.WithCancel(ctx)
 	var work errgroup.Group
-	work.Go(func() error { return fleet.Run(running) })
-	work.Go(func() error { return sessions.Run(running) })
-	s := scene{sessions: sessions, fleet: fleet, tell: tell}
-	err = s.play(ctx)
-	stop()
-	return errors.Join(err, work.Wait())
+	work.Go(func() error { return fleet.Run(working) })
+	work.Go(func() error { return sessions.Run(working) })
+	return &stage{
+		at: at, research: research, fleet: fleet, sessions: sessions, tell: tell,
+		close: func() error {
+			end()
+			return work.Wait()
+		},
+	}, nil
 }
 
-// A scene is what the sessions' part of the story speaks of.
-type scene struct {
-	sessions *session.Manager
-	fleet    *ec2launcher.Launcher
-	tell     func(format string, args ...any)
-}
-
-func (s scene) play(ctx context.Context) error {
-	// alice's first session: a host is bought, the container started.
-	if err := s.start(ctx, session.StartRequest{
-		ID: "analysis", User: "alice", InstanceType: "t3.medium", Size: domain.Size{MilliCPU: 1000, MemoryMiB: 2048},
-	}); err != nil {
-		return err
+func (s *stage) onboard(ctx context.Context) error {
+	for _, name := range []string{"alice", "bob"} {
+		u, err := s.research.Onboard(ctx, domain.OnboardRequest{User: name})
+		if err != nil {
+			return err
+		}
+		s.tell("   %s: uid %d, home %s by %s on %s", u.Name, u.UID, u.Home.Path, u.Home.AccessPoint, u.Home.FileSystem)
 	}
-	// A smaller one of hers shares that host; bob's runs on a host of its own.
+	return nil
+}
+
+func (s *stage) attach(ctx context.Context) error {
+	for _, q := range []domain.AttachRequest{
+		{Name: "rstudio", Reference: s.at.image, Default: true},
+		{Name: "custom", Reference: s.at.custom},
+	} {
+		img, err := s.research.Attach(ctx, q)
+		if err != nil {
+			return err
+		}
+		s.tell("   %s: %s is %s", img.Name, img.Source, short(img.Reference.Digest))
+	}
+	return nil
+}
+
+func (s *stage) firstSession(ctx context.Context) error {
+	return s.start(ctx, session.StartRequest{
+		ID: "analysis", User: "alice", InstanceType: "t3.medium", Size: domain.Size{MilliCPU: 1000, MemoryMiB: 2048},
+	})
+}
+
+func (s *stage) moreSessions(ctx context.Context) error {
 	if err := s.start(ctx, session.StartRequest{
 		ID: "notes", User: "alice", InstanceType: "t3.medium", Size: domain.Size{MilliCPU: 500, MemoryMiB: 1024},
 	}); err != nil {
@@ -109,15 +157,18 @@ func (s scene) play(ctx context.Context) error {
 	if err := s.start(ctx, session.StartRequest{ID: "genome", User: "bob", Image: "custom", InstanceType: "c5.xlarge"}); err != nil {
 		return err
 	}
-	if err := s.picture(ctx); err != nil {
-		return err
-	}
+	return s.picture(ctx)
+}
 
-	// A file written in one session is there in the next, on another type.
-	if err := s.put(ctx, "analysis", "/home/alice/result.txt", "42\n"); err != nil {
+func (s *stage) write(ctx context.Context) error {
+	if err := s.put(ctx, "analysis", result, "42\n"); err != nil {
 		return err
 	}
-	s.tell("analysis wrote /home/alice/result.txt")
+	s.tell("   analysis wrote %s", result)
+	return nil
+}
+
+func (s *stage) suspend(ctx context.Context) error {
 	for _, id := range []session.ID{"notes", "analysis"} {
 		if _, err := s.sessions.Suspend(ctx, id); err != nil {
 			return err
@@ -125,25 +176,33 @@ func (s scene) play(ctx context.Context) error {
 		if _, err := s.sessions.Wait(ctx, id, session.Suspended); err != nil {
 			return err
 		}
-		s.tell("%s suspended", id)
+		s.tell("   %s is suspended", id)
 	}
 	if err := s.untilGone(ctx, "t3.medium"); err != nil {
 		return err
 	}
-	s.tell("its host was empty for a minute and is gone")
-	if _, err := s.sessions.Resume(ctx, "analysis", session.ResumeRequest{InstanceType: "r5.4xlarge"}); err != nil {
-		return err
-	}
-	if err := s.running(ctx, "analysis"); err != nil {
-		return err
-	}
-	text, err := s.get(ctx, "analysis", "/home/alice/result.txt")
+	s.tell("   their host was empty for a minute, and is gone")
+	return nil
+}
+
+func (s *stage) resume(ctx context.Context) error {
+	now, err := s.sessions.Resume(ctx, "analysis", session.ResumeRequest{InstanceType: "r5.4xlarge"})
 	if err != nil {
 		return err
 	}
-	s.tell("analysis reads /home/alice/result.txt: %q", text)
+	s.tell("   analysis is to go on on %s at %s an hour", now.InstanceType, price(now))
+	if err := s.running(ctx, "analysis"); err != nil {
+		return err
+	}
+	text, err := s.get(ctx, "analysis", result)
+	if err != nil {
+		return err
+	}
+	s.tell("   analysis reads %s: %q", result, text)
+	return nil
+}
 
-	// Everything ends; homes stay.
+func (s *stage) stopAll(ctx context.Context) error {
 	for _, id := range []session.ID{"analysis", "notes", "genome"} {
 		if _, err := s.sessions.Stop(ctx, id); err != nil {
 			return err
@@ -152,11 +211,24 @@ func (s scene) play(ctx context.Context) error {
 			return err
 		}
 	}
-	s.tell("all sessions stopped")
 	for _, instanceType := range []string{"r5.4xlarge", "c5.xlarge"} {
 		if err := s.untilGone(ctx, instanceType); err != nil {
 			return err
 		}
 	}
-	return s.bill(ctx)
+	return s.left(ctx)
 }
+
+// leave says what the story has made in a real account.
+func (s *stage) leave(ctx context.Context) error {
+	about, err := s.research.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	s.tell("   left in the account: file system %s with mount targets and two access points, security groups %s and %s",
+		about.FileSystem, about.HostSecurityGroup, about.FileSystemSecurityGroup)
+	return nil
+}
+
+// result is the file of the story.
+const result = "/home/alice/result.txt"

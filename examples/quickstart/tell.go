@@ -26,32 +26,32 @@ func narrator(out io.Writer) func(string, ...any) {
 }
 
 // start starts a session and tells of it when it runs.
-func (s scene) start(ctx context.Context, q session.StartRequest) error {
+func (s *stage) start(ctx context.Context, q session.StartRequest) error {
 	made, err := s.sessions.Start(ctx, q)
 	if err != nil {
 		return err
 	}
-	s.tell("%s asks for session %s on %s at %s an hour", made.User, made.ID, made.InstanceType, price(made.PricePerHour, made.PriceKnown))
+	s.tell("   %s asks for %s on %s at %s an hour", made.User, made.ID, made.InstanceType, price(made))
 	return s.running(ctx, made.ID)
 }
 
 // running waits until a session runs, and dials it.
-func (s scene) running(ctx context.Context, id session.ID) error {
+func (s *stage) running(ctx context.Context, id session.ID) error {
 	now, err := s.sessions.Wait(ctx, id, session.Running)
 	if err != nil {
 		return err
 	}
-	s.tell("%s runs on host %s (%s) at %s", id, now.Host, now.InstanceType, now.Endpoints["http"])
+	s.tell("   %s runs on host %s at %s", id, now.Host, now.Endpoints["http"])
 	hello, err := s.get(ctx, id, "")
 	if err != nil {
 		return err
 	}
-	s.tell("  dialled: %q", strings.TrimSpace(hello))
+	s.tell("   dialled, it answers %q", strings.TrimSpace(hello))
 	return nil
 }
 
 // picture shows which sessions are on which host.
-func (s scene) picture(ctx context.Context) error {
+func (s *stage) picture(ctx context.Context) error {
 	on := map[string][]string{}
 	for v, err := range s.sessions.List(ctx, session.Filter{}) {
 		if err != nil {
@@ -63,13 +63,13 @@ func (s scene) picture(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.tell("  %s %s in %s: %s", h.ID, h.InstanceType, h.Zone, strings.Join(on[h.ID], ", "))
+		s.tell("   host %s, %s in %s: %s", h.ID, h.InstanceType, h.Zone, strings.Join(on[h.ID], ", "))
 	}
 	return nil
 }
 
 // untilGone waits until no host of a type is left.
-func (s scene) untilGone(ctx context.Context, instanceType string) error {
+func (s *stage) untilGone(ctx context.Context, instanceType string) error {
 	for {
 		left := false
 		for h, err := range s.fleet.Hosts(ctx) {
@@ -89,34 +89,45 @@ func (s scene) untilGone(ctx context.Context, instanceType string) error {
 	}
 }
 
-// bill tells what was bought and what it cost at list prices.
-func (s scene) bill(ctx context.Context) error {
+// left tells what is there when all is over, and what was paid at list prices.
+func (s *stage) left(ctx context.Context) error {
+	for u, err := range s.research.Users(ctx) {
+		if err != nil {
+			return err
+		}
+		s.tell("   home of %s: %s on %s", u.Name, u.Home.Path, u.Home.FileSystem)
+	}
+	for v, err := range s.sessions.List(ctx, session.Filter{}) {
+		if err != nil {
+			return err
+		}
+		s.tell("   session %s of %s: %s", v.ID, v.User, v.State)
+	}
 	var total instancetype.Money
 	for h, err := range s.fleet.Hosts(ctx) {
 		if err != nil {
 			return err
 		}
-		cost := h.Cost(time.Now())
-		total += cost
-		s.tell("  %s %-10s %s, lived %v: %v", h.ID, h.InstanceType, h.State, h.GoneAt.Sub(h.BoughtAt).Round(time.Second), cost)
+		total += h.Cost(time.Now())
+		s.tell("   host %s, %s: %s after %v, %v", h.ID, h.InstanceType, h.State, h.GoneAt.Sub(h.BoughtAt).Round(time.Second), h.Cost(time.Now()))
 	}
-	s.tell("no host and no container is left; the hosts cost %v; the homes are kept", total)
+	s.tell("   all hosts together: %v", total)
 	return nil
 }
 
 // get reads a file of a session's container through its port; the empty name
 // is the session's greeting.
-func (s scene) get(ctx context.Context, id session.ID, file string) (string, error) {
+func (s *stage) get(ctx context.Context, id session.ID, file string) (string, error) {
 	return s.call(ctx, id, http.MethodGet, file, nil)
 }
 
 // put writes one.
-func (s scene) put(ctx context.Context, id session.ID, file, text string) error {
+func (s *stage) put(ctx context.Context, id session.ID, file, text string) error {
 	_, err := s.call(ctx, id, http.MethodPut, file, strings.NewReader(text))
 	return err
 }
 
-func (s scene) call(ctx context.Context, id session.ID, method, file string, body io.Reader) (string, error) {
+func (s *stage) call(ctx context.Context, id session.ID, method, file string, body io.Reader) (string, error) {
 	url := "http://session/"
 	if file != "" {
 		url += "files" + file
@@ -151,11 +162,18 @@ func zones(subnets []domain.Subnet) string {
 	return strings.Join(slices.Sorted(slices.Values(names)), ", ")
 }
 
-func price(m instancetype.Money, known bool) string {
-	if !known {
+func price(s session.Session) string {
+	if !s.PriceKnown {
 		return "an unknown price"
 	}
-	return m.String()
+	return s.PricePerHour.String()
+}
+
+func orNone(id string) string {
+	if id == "" {
+		return "none yet"
+	}
+	return id
 }
 
 // short is enough of a digest to tell two apart.
