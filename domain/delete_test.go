@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 )
 
@@ -74,6 +76,30 @@ func TestDelete(t *testing.T) {
 		is(t, w.client().Delete(ctx, "re/search"), domain.ErrInvalid)
 		_, err := w.client().Get(ctx, "research")
 		is(t, err, domain.ErrNotFound)
+	})
+	inBubble(t, "spares another's group", func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{})
+		ctx := t.Context()
+		about, err := w.create(ctx).Describe(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ec2 := awsec2.NewFromConfig(w.Config())
+		if _, err := ec2.DeleteSecurityGroup(ctx, &awsec2.DeleteSecurityGroupInput{GroupId: aws.String(about.HostSecurityGroup)}); err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := ec2.CreateSecurityGroup(ctx, &awsec2.CreateSecurityGroupInput{
+			GroupName: aws.String("atelier-research-hosts"), Description: aws.String("of somebody else"), VpcId: aws.String(w.DefaultVPC()),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.client().Delete(ctx, "research"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ec2.DescribeSecurityGroups(ctx, &awsec2.DescribeSecurityGroupsInput{GroupIds: []string{*theirs.GroupId}}); err != nil {
+			t.Error(err)
+		}
 	})
 	inBubble(t, "of a domain without users", func(t *testing.T) {
 		w := newWorld(t, fakeaws.Config{})
@@ -223,4 +249,151 @@ func TestDeleteMeetsOnboard(t *testing.T) {
 			}
 		})
 	}
+}
+
+// gatedStore keeps the n-th reader of users, when it has read them, until its
+// gate opens.
+type gatedStore struct {
+	store.Store
+	mu    sync.Mutex
+	gates []chan struct{}
+}
+
+func (s *gatedStore) List(ctx context.Context, collection, after string) iter.Seq2[store.Record, error] {
+	if !strings.HasSuffix(collection, "/users") {
+		return s.Store.List(ctx, collection, after)
+	}
+	s.mu.Lock()
+	gate := s.gates[0]
+	s.gates = s.gates[1:]
+	s.mu.Unlock()
+	return func(yield func(store.Record, error) bool) {
+		for r, err := range s.Store.List(ctx, collection, after) {
+			if !yield(r, err) {
+				return
+			}
+		}
+		<-gate
+	}
+}
+
+// TestDeleteDoesNotTrustAnothersClosing has three Deletes overtake each other:
+// the first finds a user and gives up after the second has found none.
+func TestDeleteDoesNotTrustAnothersClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{})
+		ctx := t.Context()
+		d := w.create(ctx)
+		onboard(t, d, "alice")
+		gates := []chan struct{}{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+		w.store = &gatedStore{Store: w.store, gates: gates}
+		d = w.must("research")
+		results := make([]error, len(gates))
+		var wg sync.WaitGroup
+		begin := func(n int) {
+			wg.Go(func() { results[n] = w.client().Delete(ctx, "research") })
+			synctest.Wait()
+		}
+		open := func(n int) {
+			close(gates[n])
+			synctest.Wait()
+		}
+		begin(0)
+		if err := d.Offboard(ctx, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		begin(1)
+		open(0)
+		_, onboarded := d.Onboard(ctx, domain.OnboardRequest{User: "carol"})
+		begin(2)
+		open(1)
+		open(2)
+		wg.Wait()
+		_, err := w.client().Get(ctx, "research")
+		if onboarded == nil && err != nil {
+			t.Errorf("carol was onboarded and the domain deleted: %v", results)
+		}
+		is(t, results[0], domain.ErrState)
+		is(t, results[1], domain.ErrConflict)
+		if results[2] != nil {
+			t.Error(results[2])
+		}
+	})
+}
+
+// meddlingStore does something before the n-th read of a domain's record.
+type meddlingStore struct {
+	store.Store
+	n      int
+	meddle func()
+}
+
+func (s *meddlingStore) Get(ctx context.Context, collection, id string) (store.Record, error) {
+	if collection == "domains" {
+		if s.n--; s.n == 0 {
+			s.meddle()
+		}
+	}
+	return s.Store.Get(ctx, collection, id)
+}
+
+// TestDeleteSparesASuccessor has the domain deleted by another and created
+// again, with a user, between two steps of a Delete.
+func TestDeleteSparesASuccessor(t *testing.T) {
+	for n := 1; n <= 6; n++ {
+		inBubble(t, fmt.Sprint(n), func(t *testing.T) {
+			w := newWorld(t, fakeaws.Config{})
+			ctx := t.Context()
+			if err := w.create(ctx).SetPolicy(ctx, domain.Policy{}); err != nil {
+				t.Fatal(err)
+			}
+			other := &world{Cloud: w.Cloud, t: t, store: w.store}
+			met := false
+			w.store = &meddlingStore{Store: w.store, n: n, meddle: func() {
+				met = true
+				if err := other.client().Delete(ctx, "research"); err != nil {
+					t.Fatal(err)
+				}
+				onboard(t, other.create(ctx), "carol")
+			}}
+			err := w.client().Delete(ctx, "research")
+			if !met {
+				t.Fatalf("a Delete reads the record less than %d times", n)
+			}
+			if !errors.Is(err, domain.ErrState) && !errors.Is(err, domain.ErrConflict) {
+				t.Errorf("%v, want a refusal", err)
+			}
+			other.audit(ctx, 2, 1)
+		})
+	}
+}
+
+func TestDeleteConcurrently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{Delays: fakeaws.Realistic()})
+		ctx := t.Context()
+		if _, err := story(ctx, w); err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range []string{"alice", "bob"} {
+			if err := w.must("research").Offboard(ctx, u); err != nil {
+				t.Fatal(err)
+			}
+		}
+		results := make([]error, 5)
+		var wg sync.WaitGroup
+		for n := range results {
+			wg.Go(func() {
+				time.Sleep(time.Duration(n) * 50 * time.Millisecond)
+				results[n] = w.client().Delete(ctx, "research")
+			})
+		}
+		wg.Wait()
+		for _, err := range results {
+			if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, domain.ErrConflict) {
+				t.Error(err)
+			}
+		}
+		golden(t, "delete.golden", w.inventory(ctx))
+	})
 }

@@ -31,8 +31,6 @@ type ledger struct {
 	Domain string
 	// Next is the lowest uid that was never given.
 	Next uint32
-	// FileSystem is the one whose access points were taken into account.
-	FileSystem string
 }
 
 // ensureUID returns the user with a uid, and records it.
@@ -68,56 +66,47 @@ func (d *Domain) ensureUID(ctx context.Context, r record, u User) (User, error) 
 	})
 }
 
-// openLedger makes sure that there is a ledger and that it knows of the homes
-// on the file system: those of an earlier domain of the name, or of this one
-// if its records were lost.
+// openLedger makes sure that there is a ledger. A new one knows of the homes on
+// the file system: those of an earlier domain of the name, whose records were
+// lost.
 func (d *Domain) openLedger(ctx context.Context, r record) error {
-	l, err := d.client.ledgers.Get(ctx, d.name)
-	if err == nil && l.FileSystem == r.FileSystem || err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
+	_, err := d.client.ledgers.Get(ctx, d.name)
+	if errors.Is(err, store.ErrNotFound) {
+		return d.takeStock(ctx, r)
 	}
-	_, err = d.takeStock(ctx, r)
 	return err
 }
 
-// takeStock raises the ledger above every uid that the file system shows, and returns whose homes are on the file system. Users who have
-// one and no record get one, as offboarded, with their uid.
-func (d *Domain) takeStock(ctx context.Context, r record) (owners map[uint32]string, err error) {
+// takeStock raises the ledger above every uid that the file system shows.
+// Users who have a home there and no record get one, as offboarded, with their
+// uid.
+func (d *Domain) takeStock(ctx context.Context, r record) error {
 	d.client.report(Progress{Domain: d.name, Step: "uid", Resource: r.FileSystem, State: "taking stock"})
 	next := uint32(firstUID)
-	given := func(uid uint32) {
-		if uid >= next && uid <= lastUID {
-			next = uid + 1
-		}
-	}
-	owners = map[uint32]string{}
 	for p, err := range d.client.efsFor(d.name, "", "uid").AccessPoints(ctx, r.FileSystem) {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if !p.Forced {
-			continue
+		if p.UID >= next && p.UID <= lastUID {
+			next = p.UID + 1
 		}
-		given(p.UID)
-		owners[p.UID] = p.User
-		if p.Tags[tagDomain] != d.name || checkName("user", p.User) != nil || p.UID == 0 || p.Path != fmt.Sprintf("/%d", p.UID) {
-			continue
+		if p.Tags[tagDomain] != d.name || checkName("user", p.User) != nil ||
+			p.UID == 0 || p.GID != p.UID || p.Path != fmt.Sprintf("/%d", p.UID) {
+			continue // not a home of ours
 		}
 		home := efs.Home{FileSystem: p.FileSystem, AccessPoint: p.ID, Path: p.Path, UID: p.UID, GID: p.GID}
 		if err := d.remember(ctx, p.User, home); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	err = d.client.ledgers.Create(ctx, d.name, ledger{Domain: d.name, Next: next, FileSystem: r.FileSystem})
-	if !errors.Is(err, store.ErrConflict) {
-		return owners, err
+	err := d.client.ledgers.Create(ctx, d.name, ledger{Domain: d.name, Next: next})
+	if errors.Is(err, store.ErrConflict) {
+		_, err = d.client.ledgers.Update(ctx, d.name, func(l *ledger) error {
+			l.Next = max(l.Next, next)
+			return nil
+		})
 	}
-	_, err = d.client.ledgers.Update(ctx, d.name, func(l *ledger) error {
-		l.Next = max(l.Next, next)
-		l.FileSystem = r.FileSystem
-		return nil
-	})
-	return owners, err
+	return err
 }
 
 // remember records a user whose home is on the file system. A uid that the
@@ -158,21 +147,17 @@ func (d *Domain) ensureHome(ctx context.Context, r record, u User) (home efs.Hom
 		if !errors.Is(err, efs.ErrConflict) || u.Home != (efs.Home{}) {
 			return home, err
 		}
-		owners, stockErr := d.takeStock(ctx, r)
-		if stockErr != nil {
-			return efs.Home{}, errors.Join(err, stockErr)
-		}
 		taken := u.UID
-		if owner, ok := owners[taken]; !ok || owner == u.Name {
-			return efs.Home{}, err
+		stockErr := d.takeStock(ctx, r)
+		if stockErr == nil {
+			u, stockErr = d.users.Update(ctx, u.Name, func(u *User) error {
+				if u.UID != taken || u.Home != (efs.Home{}) {
+					return store.ErrUnchanged
+				}
+				u.UID, u.GID = 0, 0
+				return nil
+			})
 		}
-		u, stockErr = d.users.Update(ctx, u.Name, func(u *User) error {
-			if u.UID != taken || u.Home != (efs.Home{}) {
-				return store.ErrUnchanged
-			}
-			u.UID, u.GID = 0, 0
-			return nil
-		})
 		if stockErr != nil {
 			return efs.Home{}, errors.Join(err, stockErr)
 		}

@@ -1,0 +1,306 @@
+package domain
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/atelier-go/atelier/image"
+	"github.com/atelier-go/atelier/instancetype"
+)
+
+// A small world for random asks, in which everything is in reach of chance.
+var (
+	worldTypes = []instancetype.Type{
+		{Name: "a1.small", VCPUs: 1, MemoryMiB: 2 << 10, Arch: instancetype.ARM64},
+		{Name: "a1.large", VCPUs: 4, MemoryMiB: 8 << 10, Arch: instancetype.ARM64},
+		{Name: "t3.small", VCPUs: 2, MemoryMiB: 2 << 10, Arch: instancetype.X86_64},
+		{Name: "t3.large", VCPUs: 2, MemoryMiB: 8 << 10, Arch: instancetype.X86_64},
+		{Name: "r5.large", VCPUs: 2, MemoryMiB: 16 << 10, Arch: instancetype.X86_64},
+		{Name: "r5.xlarge", VCPUs: 4, MemoryMiB: 32 << 10, Arch: instancetype.X86_64},
+		{Name: "g4.xlarge", VCPUs: 4, MemoryMiB: 16 << 10, Arch: instancetype.X86_64, GPUs: 1, GPUName: "T4"},
+		{Name: "new.large", VCPUs: 2, MemoryMiB: 8 << 10, Arch: instancetype.X86_64}, // without a price
+		{Name: "r5.metal", VCPUs: 96, MemoryMiB: 768 << 10, Arch: instancetype.X86_64, BareMetal: true},
+	}
+	worldPrices = []instancetype.Money{10_000, 40_000, 20_000, 80_000, 126_000, 252_000, 526_000, 0, 6_048_000}
+)
+
+func worldCatalog(t testing.TB) *instancetype.Catalog {
+	var prices []instancetype.Price
+	for i, p := range worldPrices {
+		if p != 0 {
+			prices = append(prices, instancetype.Price{Type: worldTypes[i].Name, Region: "us-east-1", PerHour: p})
+		}
+	}
+	c, err := instancetype.New(worldTypes, prices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func some[T any](r *rand.Rand, from []T) []T {
+	var taken []T
+	for _, v := range from {
+		if r.IntN(3) == 0 {
+			taken = append(taken, v)
+		}
+	}
+	return taken
+}
+
+func randomPolicy(r *rand.Rand) Policy {
+	p := Policy{Sharing: []Sharing{"", "", PerUser, Exclusive, Pool}[r.IntN(5)]}
+	if r.IntN(2) == 0 {
+		p.Types = some(r, []string{"t3.*", "r5.*", "r5.large", "*.large", "a1.*", "g4.xlarge", "new.*", "ml.t3.large"})
+	}
+	if r.IntN(3) == 0 {
+		p.Images = some(r, []string{"both", "x86", "arm", "absent"})
+	}
+	if r.IntN(3) == 0 {
+		p.MaxPricePerHour = instancetype.Money(1 + r.IntN(600_000))
+	}
+	return p
+}
+
+func randomFacts(r *rand.Rand, c *instancetype.Catalog) facts {
+	f := facts{market: market{c, "us-east-1"}}
+	f.domain = record{
+		Name: "research", Region: "us-east-1", Policy: randomPolicy(r), Groups: map[string]Policy{},
+		Images: map[string]Image{"both": testImage("both", amd64, arm64), "x86": testImage("x86", amd64), "arm": testImage("arm", arm64)},
+	}
+	f.domain.DefaultImage = []string{"", "both", "x86", "arm"}[r.IntN(4)]
+	for _, g := range some(r, []string{"one", "two", "three"}) {
+		f.domain.Groups[g] = randomPolicy(r)
+	}
+	if r.IntN(10) > 0 {
+		f.user = testUser("alice", 200001, some(r, []string{"one", "two", "three", "four"})...)
+		switch r.IntN(12) {
+		case 0:
+			f.user.Offboarded = begun
+		case 1:
+			f.user.Onboarded = time.Time{}
+		}
+	}
+	return f
+}
+
+func randomAsk(r *rand.Rand) Ask {
+	a := Ask{User: "alice", Image: []string{"", "both", "x86", "arm", "absent"}[r.IntN(5)]}
+	if r.IntN(2) == 0 {
+		a.InstanceType = append(worldTypes, instancetype.Type{Name: "z1.huge"}, instancetype.Type{Name: "ml.t3.large"})[r.IntN(len(worldTypes)+2)].Name
+	}
+	if r.IntN(3) > 0 {
+		a.Size = Size{int64(r.IntN(6000)), int64(r.IntN(36 << 10)), int64(r.IntN(2))}
+		if r.IntN(3) > 0 {
+			a.Size.GPUs = 0
+		}
+	}
+	return a
+}
+
+// policyAllows is the rule of the documentation, written down a second time.
+func policyAllows(p Policy, image string, t instancetype.Type, price instancetype.Money) bool {
+	typeOK := len(p.Types) == 0 || slices.ContainsFunc(p.Types, func(pattern string) bool {
+		ok, _ := path.Match(strings.TrimPrefix(pattern, "ml."), t.Name)
+		return ok
+	})
+	imageOK := len(p.Images) == 0 || slices.Contains(p.Images, image)
+	return typeOK && imageOK && (p.MaxPricePerHour == 0 || price > 0 && price <= p.MaxPricePerHour)
+}
+
+// verdict is what an oracle finds wrong with an ask on one type.
+func verdict(f facts, name string, s Size, t instancetype.Type, price instancetype.Money) map[string]bool {
+	broken := map[string]bool{}
+	if img, ok := f.domain.Images[name]; ok {
+		arch := map[instancetype.Arch]string{instancetype.X86_64: "amd64", instancetype.ARM64: "arm64"}[t.Arch]
+		if !slices.ContainsFunc(img.Platforms, func(p image.Platform) bool { return p.Architecture == arch }) {
+			broken["architecture"] = true
+		}
+	}
+	if s.MilliCPU > int64(t.VCPUs)*1000 || s.MemoryMiB*100 > t.MemoryMiB*93 || s.GPUs > int64(t.GPUs) {
+		broken["size"] = true
+	}
+	if !policyAllows(f.domain.Policy, name, t, price) {
+		broken["domain policy"] = true
+	}
+	if f.user != nil {
+		with, allowed := 0, 0
+		for _, g := range f.user.Groups {
+			if p, ok := f.domain.Groups[g]; ok {
+				with++
+				if policyAllows(p, name, t, price) {
+					allowed++
+				}
+			}
+		}
+		if with > 0 && allowed == 0 {
+			broken["group policy"] = true
+		}
+	}
+	return broken
+}
+
+func rulesOf(wrong problems) []string {
+	names := map[string]bool{}
+	for _, err := range wrong {
+		names[err.(*problem).rule] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// TestDecideAgainstOracle asks at random and compares with an oracle: a grant
+// satisfies every rule and is the cheapest that does; a refusal names exactly
+// the rules that are violated.
+func TestDecideAgainstOracle(t *testing.T) {
+	catalog := worldCatalog(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	granted, refused := 0, 0
+	for n := range 10_000 {
+		f, ask := randomFacts(r, catalog), randomAsk(r)
+		grant, wrong := decide(f, ask)
+
+		// The part that does not depend on the type.
+		general := map[string]bool{}
+		if f.user == nil || !f.user.Offboarded.IsZero() || f.user.Onboarded.IsZero() {
+			general["user"] = true
+		}
+		imageName := ask.Image
+		if imageName == "" {
+			imageName = f.domain.DefaultImage
+		}
+		if _, ok := f.domain.Images[imageName]; !ok {
+			general["image"] = true
+		}
+		s := ask.Size
+		if s == (Size{}) && ask.InstanceType == "" || s != (Size{}) && (s.MilliCPU <= 0 || s.MemoryMiB <= 0) {
+			general["size"] = true
+		}
+
+		// What each type would be refused for.
+		fits := map[string]map[string]bool{}
+		for i, typ := range worldTypes {
+			fits[typ.Name] = verdict(f, imageName, s, typ, worldPrices[i])
+		}
+		describe := func() string {
+			return fmt.Sprintf("ask %d: %+v\nuser %+v\ndomain policy %+v\ngroup policies %+v\ngrant of %s\nrefusal %v",
+				n, ask, f.user, f.domain.Policy, f.domain.Groups, grant.Type.Name, wrong)
+		}
+		if len(wrong) == 0 {
+			granted++
+			if len(general) > 0 || len(fits[grant.Type.Name]) > 0 {
+				t.Fatalf("granted against %v %v\n%s", general, fits[grant.Type.Name], describe())
+			}
+			if ask.InstanceType == "" {
+				for i, typ := range worldTypes {
+					cheaper := worldPrices[i] != 0 && (!grant.PriceKnown || worldPrices[i] < grant.PricePerHour.PerHour)
+					if len(fits[typ.Name]) == 0 && cheaper && !typ.BareMetal {
+						t.Fatalf("%s is allowed and cheaper\n%s", typ.Name, describe())
+					}
+				}
+			}
+			continue
+		}
+		refused++
+		named := rulesOf(wrong)
+		typ, known := strings.CutPrefix(ask.InstanceType, "ml.")
+		_, known = fits[typ]
+		switch {
+		case known && !general["size"]:
+			want := maps.Clone(general)
+			maps.Copy(want, fits[typ])
+			if _, ok := f.domain.Images[imageName]; !ok && imageName == "" { // no image to hold against policies
+				for _, rule := range named {
+					if !want[rule] {
+						t.Fatalf("refused for %s, which is not violated\n%s", rule, describe())
+					}
+				}
+				break
+			}
+			if got := slices.Sorted(maps.Keys(want)); !slices.Equal(got, named) {
+				t.Fatalf("refused for %v, violated are %v\n%s", named, got, describe())
+			}
+		case ask.InstanceType == "" && len(general) == 0:
+			for i, typ := range worldTypes {
+				if len(fits[typ.Name]) == 0 && !typ.BareMetal {
+					t.Fatalf("%s at %v would do\n%s", typ.Name, worldPrices[i], describe())
+				}
+			}
+		default:
+			for rule := range general {
+				if !slices.Contains(named, rule) {
+					t.Fatalf("%s is violated and not named\n%s", rule, describe())
+				}
+			}
+			if ask.InstanceType == "z1.huge" && !slices.Contains(named, "type") {
+				t.Fatalf("the unknown type is not named\n%s", describe())
+			}
+		}
+	}
+	if granted < 500 || refused < 500 {
+		t.Errorf("%d granted and %d refused: the asks are not varied enough", granted, refused)
+	}
+}
+
+// TestGroupPolicyNeverWidens grants at random and looks whether the domain's
+// policy alone grants it too, on hosts shared no more widely.
+func TestGroupPolicyNeverWidens(t *testing.T) {
+	catalog := worldCatalog(t)
+	r := rand.New(rand.NewPCG(3, 4))
+	compared := 0
+	for n := range 10_000 {
+		f, ask := randomFacts(r, catalog), randomAsk(r)
+		grant, wrong := decide(f, ask)
+		if wrong != nil {
+			continue
+		}
+		ask.InstanceType = grant.Type.Name // without policies of groups a cheaper one may do
+		plain := f
+		plain.domain.Groups = nil
+		alone, wrong := decide(plain, ask)
+		if wrong != nil {
+			t.Fatalf("ask %d %+v: granted %s to groups %v and refused by the domain's policy alone: %v", n, ask, grant.Type.Name, f.user.Groups, wrong)
+		}
+		if alone.Sharing.stricter(grant.Sharing) != grant.Sharing {
+			t.Fatalf("ask %d: a policy of groups %v widens sharing from %s to %s", n, f.user.Groups, alone.Sharing, grant.Sharing)
+		}
+		if len(f.domain.Groups) > 0 {
+			compared++
+		}
+	}
+	if compared < 500 {
+		t.Errorf("only %d grants had policies of groups", compared)
+	}
+}
+
+// TestRestrictingNeverWidens adds a restriction to the domain's policy.
+func TestRestrictingNeverWidens(t *testing.T) {
+	catalog := worldCatalog(t)
+	r := rand.New(rand.NewPCG(5, 6))
+	for n := range 10_000 {
+		f, ask := randomFacts(r, catalog), randomAsk(r)
+		tight := f
+		switch r.IntN(2) {
+		case 0:
+			p := &tight.domain.Policy
+			p.MaxPricePerHour = instancetype.Money(1 + r.IntN(600_000))
+			if before := f.domain.Policy.MaxPricePerHour; before != 0 {
+				p.MaxPricePerHour = min(p.MaxPricePerHour, before)
+			}
+		case 1:
+			if types := tight.domain.Policy.Types; len(types) > 1 {
+				tight.domain.Policy.Types = types[1:]
+			}
+		}
+		_, before := decide(f, ask)
+		_, after := decide(tight, ask)
+		if before != nil && after == nil {
+			t.Fatalf("ask %d %+v: refused under %+v, granted under %+v", n, ask, f.domain.Policy, tight.domain.Policy)
+		}
+	}
+}
