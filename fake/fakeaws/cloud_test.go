@@ -259,34 +259,36 @@ func TestCallersMiddleware(t *testing.T) {
 
 // TestJournal: every attempt is told in its order, with what it was about.
 func TestJournal(t *testing.T) {
-	a := newAccount(t, fakeaws.Config{Faults: []fakeaws.Fault{{Action: "ec2:RunInstances", Nth: 1, Status: 503, Code: "Unavailable"}}})
-	out, err := a.ec2.RunInstances(t.Context(), a.launch("mine"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := a.launch("")
-	in.ClientToken = nil // the SDK draws one
-	if _, err := a.ec2.RunInstances(t.Context(), in); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.ec2.DescribeInstances(t.Context(), &awsec2.DescribeInstancesInput{InstanceIds: ids(out)}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.ec2.DescribeInstances(t.Context(), &awsec2.DescribeInstancesInput{Filters: []types.Filter{filter("vpc-id", "x")}}); err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, c := range a.Calls() {
-		got = append(got, fmt.Sprintf("%s %s %d %s", c.Action, c.Subject, c.Nth, c.Code))
-	}
-	subnet := *in.SubnetId
-	want := []string{
-		"ssm:GetParameter " + amiParameter + " 1 ",
-		"ec2:RunInstances mine 1 Unavailable", "ec2:RunInstances mine 2 ",
-		"ec2:RunInstances " + subnet + " 1 Unavailable", "ec2:RunInstances " + subnet + " 2 ",
-		"ec2:DescribeInstances " + ids(out)[0] + " 1 ", "ec2:DescribeInstances  1 ",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	synctest.Test(t, func(t *testing.T) { // it waits before it tries again
+		a := newAccount(t, fakeaws.Config{Faults: []fakeaws.Fault{{Action: "ec2:RunInstances", Nth: 1, Status: 503, Code: "Unavailable"}}})
+		out, err := a.ec2.RunInstances(t.Context(), a.launch("mine"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := a.launch("")
+		in.ClientToken = nil // the SDK draws one
+		if _, err := a.ec2.RunInstances(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.ec2.DescribeInstances(t.Context(), &awsec2.DescribeInstancesInput{InstanceIds: ids(out)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.ec2.DescribeInstances(t.Context(), &awsec2.DescribeInstancesInput{Filters: []types.Filter{filter("vpc-id", "x")}}); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, c := range a.Calls() {
+			got = append(got, fmt.Sprintf("%s %s %d %s", c.Action, c.Subject, c.Nth, c.Code))
+		}
+		subnet := *in.SubnetId
+		want := []string{
+			"ssm:GetParameter " + amiParameter + " 1 ",
+			"ec2:RunInstances mine 1 Unavailable", "ec2:RunInstances mine 2 ",
+			"ec2:RunInstances " + subnet + " 1 Unavailable", "ec2:RunInstances " + subnet + " 2 ",
+			"ec2:DescribeInstances " + ids(out)[0] + " 1 ", "ec2:DescribeInstances  1 ",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
 }

@@ -87,18 +87,11 @@ func printable(s string) bool {
 	return s != ""
 }
 
-// group finds a security group to change or delete.
-func (c *Cloud) group(id, name *string) (*securityGroup, error) {
+// group finds a security group.
+func (c *Cloud) group(id *string) (*securityGroup, error) {
 	switch {
-	case id == nil && name == nil:
-		return nil, ec2Refuse("MissingParameter", "The request must contain the parameter groupName or groupId")
 	case id == nil:
-		for _, g := range c.ec2.groups {
-			if g.name == *name && g.vpc == c.ec2.vpcs[0].id {
-				return g, nil
-			}
-		}
-		return nil, ec2Refuse("InvalidGroup.NotFound", "The security group '%s' does not exist in default VPC '%s'", *name, c.ec2.vpcs[0].id)
+		return nil, ec2Refuse("MissingParameter", "The request must contain the parameter groupId")
 	case !groupIDPattern.MatchString(*id):
 		return nil, ec2Refuse("InvalidGroupId.Malformed", `Invalid id: "%s" (expecting "sg-...")`, *id)
 	case c.ec2.groups[*id] == nil:
@@ -118,7 +111,7 @@ func (c *Cloud) describeSecurityGroups(at call, in *awsec2.DescribeSecurityGroup
 	}
 	visible := func(g *securityGroup) bool { return !at.At.Before(g.created.Add(c.delays.Visible)) }
 	for _, id := range in.GroupIds {
-		if g, err := c.group(&id, nil); err != nil {
+		if g, err := c.group(&id); err != nil {
 			return nil, err
 		} else if !visible(g) {
 			return nil, ec2Refuse("InvalidGroup.NotFound", "The security group '%s' does not exist", id)
@@ -167,10 +160,10 @@ func (c *Cloud) describeSecurityGroups(at call, in *awsec2.DescribeSecurityGroup
 // what has a network interface in the group, and a rule of another group that
 // names it, forbid it.
 func (c *Cloud) deleteSecurityGroup(at call, in *awsec2.DeleteSecurityGroupInput) (*awsec2.DeleteSecurityGroupOutput, error) {
-	if err := modelled(at, in, "GroupId", "GroupName"); err != nil {
+	if err := modelled(at, in, "GroupId"); err != nil {
 		return nil, err
 	}
-	g, err := c.group(in.GroupId, in.GroupName)
+	g, err := c.group(in.GroupId)
 	if err != nil {
 		return nil, err
 	}

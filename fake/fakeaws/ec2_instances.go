@@ -146,7 +146,7 @@ func (c *Cloud) describe(i *instance, now time.Time) types.Instance {
 	}
 	if state != types.InstanceStateNameTerminated { // its network interface is deleted
 		d.SubnetId, d.VpcId, d.PrivateIpAddress = aws.String(i.subnet), aws.String(i.vpc), aws.String(i.address)
-		d.PrivateDnsName = aws.String("ip-" + strings.ReplaceAll(i.address, ".", "-") + ".ec2.internal")
+		d.PrivateDnsName = aws.String("ip-" + strings.ReplaceAll(i.address, ".", "-") + "." + c.region + ".compute.internal")
 		for _, id := range i.groups {
 			name := ""
 			if g := c.ec2.groups[id]; g != nil { // it may have gone since this instant

@@ -18,8 +18,13 @@ import (
 // listed pages through the instances that filters select, by id.
 func (a account) listed(t *testing.T, filters ...types.Filter) []types.Instance {
 	t.Helper()
+	return a.paged(t, 100, filters...)
+}
+
+func (a account) paged(t *testing.T, size int32, filters ...types.Filter) []types.Instance {
+	t.Helper()
 	var list []types.Instance
-	pages := awsec2.NewDescribeInstancesPaginator(a.ec2, &awsec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(5)})
+	pages := awsec2.NewDescribeInstancesPaginator(a.ec2, &awsec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(size)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		if err != nil {
@@ -30,8 +35,8 @@ func (a account) listed(t *testing.T, filters ...types.Filter) []types.Instance 
 			n += len(r.Instances)
 			list = append(list, r.Instances...)
 		}
-		if n > 5 {
-			t.Errorf("%d instances on a page of 5", n)
+		if n > int(size) {
+			t.Errorf("%d instances on a page of %d", n, size)
 		}
 	}
 	return list
@@ -82,7 +87,7 @@ func TestDescribeInstancesFilters(t *testing.T) {
 		{[]types.Filter{filter("instance-type", "r5.large")}, 0},
 		{[]types.Filter{filter("tag:fleet")}, 0},
 	} {
-		list := a.listed(t, c.filters...)
+		list := a.paged(t, 5, c.filters...)
 		distinct := map[string]bool{}
 		for _, i := range list {
 			distinct[*i.InstanceId] = true

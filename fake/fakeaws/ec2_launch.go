@@ -283,7 +283,7 @@ func (c *Cloud) groupsFor(s *subnet, ids []string) ([]string, error) {
 		return []string{c.defaultGroup(s.vpc)}, nil
 	}
 	for _, id := range ids {
-		g, err := c.group(&id, nil)
+		g, err := c.group(&id)
 		if err != nil {
 			return nil, err
 		}

@@ -192,11 +192,7 @@ func (s *subnet) release(address string, at time.Time) {
 	}
 }
 
-var (
-	vpcIDPattern    = idPattern("vpc")
-	subnetIDPattern = idPattern("subnet")
-	groupIDPattern  = idPattern("sg")
-)
+var groupIDPattern = idPattern("sg")
 
 // idPattern is the form of EC2's identifiers, the present and the shorter one
 // from before 2016.

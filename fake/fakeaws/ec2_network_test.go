@@ -122,6 +122,20 @@ func TestSecurityGroupLife(t *testing.T) {
 		if pair := told.IpPermissions[0].UserIdGroupPairs[0]; *pair.GroupId != *hosts || *pair.Description != "homes" || len(told.IpPermissionsEgress) != 0 {
 			t.Errorf("its rules: %+v", told)
 		}
+		for range 2 { // what is taken away can be given again
+			if _, err := a.ec2.RevokeSecurityGroupIngress(ctx, &awsec2.RevokeSecurityGroupIngressInput{GroupId: efs, IpPermissions: told.IpPermissions}); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(find(filter("group-id", *efs))[0].IpPermissions); n != 0 {
+				t.Errorf("%d rules after they were revoked", n)
+			}
+			if _, err := a.ec2.AuthorizeSecurityGroupIngress(ctx, &awsec2.AuthorizeSecurityGroupIngressInput{GroupId: efs, IpPermissions: told.IpPermissions}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := a.ec2.AuthorizeSecurityGroupEgress(ctx, &awsec2.AuthorizeSecurityGroupEgressInput{GroupId: efs, IpPermissions: nfs}); err != nil {
+			t.Fatal(err)
+		}
 		in := a.launch("x")
 		in.SecurityGroupIds = []string{*efs}
 		out, err := a.ec2.RunInstances(ctx, in)

@@ -113,8 +113,8 @@ func permissions(rules []rule, account string) []types.IpPermission {
 }
 
 // authorize adds rules, all or none.
-func (c *Cloud) authorize(id, name *string, list []types.IpPermission, side func(*securityGroup) *[]rule) error {
-	g, err := c.group(id, name)
+func (c *Cloud) authorize(id *string, list []types.IpPermission, side func(*securityGroup) *[]rule) error {
+	g, err := c.group(id)
 	if err != nil {
 		return err
 	}
@@ -138,8 +138,8 @@ func (c *Cloud) authorize(id, name *string, list []types.IpPermission, side func
 }
 
 // revoke removes rules, all or none.
-func (c *Cloud) revoke(id, name *string, list []types.IpPermission, side func(*securityGroup) *[]rule) error {
-	g, err := c.group(id, name)
+func (c *Cloud) revoke(id *string, list []types.IpPermission, side func(*securityGroup) *[]rule) error {
+	g, err := c.group(id)
 	if err != nil {
 		return err
 	}
@@ -163,10 +163,10 @@ func ingress(g *securityGroup) *[]rule { return &g.ingress }
 func egress(g *securityGroup) *[]rule  { return &g.egress }
 
 func (c *Cloud) authorizeSecurityGroupIngress(at call, in *awsec2.AuthorizeSecurityGroupIngressInput) (*awsec2.AuthorizeSecurityGroupIngressOutput, error) {
-	if err := modelled(at, in, "GroupId", "GroupName", "IpPermissions"); err != nil {
+	if err := modelled(at, in, "GroupId", "IpPermissions"); err != nil {
 		return nil, err
 	}
-	if err := c.authorize(in.GroupId, in.GroupName, in.IpPermissions, ingress); err != nil {
+	if err := c.authorize(in.GroupId, in.IpPermissions, ingress); err != nil {
 		return nil, err
 	}
 	return &awsec2.AuthorizeSecurityGroupIngressOutput{Return: aws.Bool(true)}, nil
@@ -176,17 +176,17 @@ func (c *Cloud) authorizeSecurityGroupEgress(at call, in *awsec2.AuthorizeSecuri
 	if err := modelled(at, in, "GroupId", "IpPermissions"); err != nil {
 		return nil, err
 	}
-	if err := c.authorize(in.GroupId, nil, in.IpPermissions, egress); err != nil {
+	if err := c.authorize(in.GroupId, in.IpPermissions, egress); err != nil {
 		return nil, err
 	}
 	return &awsec2.AuthorizeSecurityGroupEgressOutput{Return: aws.Bool(true)}, nil
 }
 
 func (c *Cloud) revokeSecurityGroupIngress(at call, in *awsec2.RevokeSecurityGroupIngressInput) (*awsec2.RevokeSecurityGroupIngressOutput, error) {
-	if err := modelled(at, in, "GroupId", "GroupName", "IpPermissions"); err != nil {
+	if err := modelled(at, in, "GroupId", "IpPermissions"); err != nil {
 		return nil, err
 	}
-	if err := c.revoke(in.GroupId, in.GroupName, in.IpPermissions, ingress); err != nil {
+	if err := c.revoke(in.GroupId, in.IpPermissions, ingress); err != nil {
 		return nil, err
 	}
 	return &awsec2.RevokeSecurityGroupIngressOutput{Return: aws.Bool(true)}, nil
@@ -196,7 +196,7 @@ func (c *Cloud) revokeSecurityGroupEgress(at call, in *awsec2.RevokeSecurityGrou
 	if err := modelled(at, in, "GroupId", "IpPermissions"); err != nil {
 		return nil, err
 	}
-	if err := c.revoke(in.GroupId, nil, in.IpPermissions, egress); err != nil {
+	if err := c.revoke(in.GroupId, in.IpPermissions, egress); err != nil {
 		return nil, err
 	}
 	return &awsec2.RevokeSecurityGroupEgressOutput{Return: aws.Bool(true)}, nil

@@ -1,0 +1,141 @@
+package fakeaws_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go"
+
+	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/fake/fakelauncher"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// buy launches one instance as a program would that knows nothing of fakes.
+func buy(ctx context.Context, cfg aws.Config, subnet string) (instance string, err error) {
+	ami, err := awsssm.NewFromConfig(cfg).GetParameter(ctx, &awsssm.GetParameterInput{
+		Name: aws.String("/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"),
+	})
+	if err != nil {
+		return "", err
+	}
+	client := awsec2.NewFromConfig(cfg)
+	out, err := client.RunInstances(ctx, &awsec2.RunInstancesInput{
+		ClientToken: aws.String("first"), ImageId: ami.Parameter.Value, InstanceType: types.InstanceTypeT3Medium,
+		SubnetId: aws.String(subnet), MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+	}, func(o *awsec2.Options) { o.Retryer = aws.NopRetryer{} })
+	if err != nil {
+		return "", err
+	}
+	instance = *out.Instances[0].InstanceId
+	return instance, awsec2.NewInstanceRunningWaiter(client).Wait(ctx, &awsec2.DescribeInstancesInput{InstanceIds: []string{instance}}, time.Hour)
+}
+
+func ExampleNew() {
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cloud.Close() //nolint:errcheck // nothing runs in it
+
+	instance, err := buy(context.Background(), cloud.Config(), cloud.Subnets()[0].ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(instance, "is running")
+	fmt.Print(cloud.Bill())
+	// Output:
+	// i-0dc6d46235d3167f9 is running
+	// i-0dc6d46235d3167f9  t3.medium  us-east-1a  1m0s  $0.0416/h  $0.000693
+	// total                                                        $0.000693
+}
+
+// Everything that can be wrong with a configuration is told at once.
+func ExampleConfig() {
+	_, err := fakeaws.New(fakeaws.Config{Region: "Virginia", Faults: []fakeaws.Fault{{Rate: 1.5}}})
+	fmt.Println(err)
+	// Output:
+	// fakeaws: region "Virginia": want a name such as us-east-1
+	// fault 0: action is empty: want one such as "ec2:RunInstances" or "*"
+	// rate is 1.5: want a share from 0 to 1
+}
+
+// A launch whose answer gets lost has taken place all the same.
+func ExampleFault() {
+	cloud, err := fakeaws.New(fakeaws.Config{
+		Faults: []fakeaws.Fault{{Action: "ec2:RunInstances", Subject: "first", Nth: 1, After: true}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cloud.Close() //nolint:errcheck // nothing runs in it
+
+	for range 2 {
+		instance, err := buy(context.Background(), cloud.Config(), cloud.Subnets()[0].ID)
+		fmt.Println(instance, err != nil)
+	}
+	fmt.Println(len(cloud.Bill().Lines), "instance")
+	// Output:
+	//  true
+	// i-0dc6d46235d3167f9 false
+	// 1 instance
+}
+
+func ExampleCloud_SetCapacity() {
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cloud.Close() //nolint:errcheck // nothing runs in it
+	if err := cloud.SetCapacity("t3.medium", "us-east-1a", 0); err != nil {
+		log.Fatal(err)
+	}
+	_, err = buy(context.Background(), cloud.Config(), cloud.Subnets()[0].ID)
+	refusal, _ := errors.AsType[smithy.APIError](err)
+	fmt.Println(refusal.ErrorCode())
+	// Output: InsufficientInstanceCapacity
+}
+
+func ExampleCloud_Host() {
+	ctx := context.Background()
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cloud.Close() //nolint:errcheck // nothing runs in it
+	if _, err := cloud.PushImage("example.com/hello:1", fakeaws.Image{Program: func(_ context.Context, p *fakelauncher.Proc) int {
+		fmt.Fprintln(p.Stdout, "hello from", p.ID)
+		return 0
+	}}); err != nil {
+		log.Fatal(err)
+	}
+	instance, err := buy(ctx, cloud.Config(), cloud.Subnets()[0].ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	host, err := cloud.Host(instance)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := host.Launch(ctx, launcher.Workload{ID: "hello", Owner: "alice", Image: "example.com/hello:1"}); err != nil {
+		log.Fatal(err)
+	}
+	text, err := host.Logs(ctx, "hello", launcher.LogOptions{Follow: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer text.Close() //nolint:errcheck // it is only read
+	if _, err := io.Copy(os.Stdout, text); err != nil {
+		log.Fatal(err)
+	}
+	// Output: hello from hello
+}
