@@ -145,7 +145,7 @@ func (d *Domain) ensureHome(ctx context.Context, r record, u User) (home efs.Hom
 			FileSystem: r.FileSystem, User: u.Name, UID: u.UID, GID: u.GID, Tags: r.tags(),
 		})
 		if !errors.Is(err, efs.ErrConflict) || u.Home != (efs.Home{}) {
-			return home, err
+			return home, gone(r, err)
 		}
 		taken := u.UID
 		stockErr := d.takeStock(ctx, r)

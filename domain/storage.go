@@ -71,16 +71,21 @@ func (d *Domain) ensureFileSystem(ctx context.Context, r record) (string, error)
 	client := d.client.efsFor(d.name, "", "file system")
 	if r.FileSystem != "" {
 		_, err := client.FileSystem(ctx, r.FileSystem)
-		if errors.Is(err, efs.ErrNotFound) {
-			return "", &Error{Op: "onboard", Name: d.name, Kind: ErrState, Err: fmt.Errorf(
-				"file system %s with the users' homes is gone: to go on with an empty one, delete the domain and create it again: %w", r.FileSystem, err)}
-		}
-		return r.FileSystem, err
+		return r.FileSystem, gone(r, err)
 	}
 	fs, err := client.EnsureFileSystem(ctx, efs.FileSystemSpec{
 		Token: fileSystemToken(d.name), Name: "atelier-" + d.name, KMSKeyID: r.KMSKeyID, Tags: r.tags(),
 	})
 	return fs.ID, err
+}
+
+// gone says what to do when EFS does not know the recorded file system.
+func gone(r record, err error) error {
+	if !errors.Is(err, efs.ErrNotFound) {
+		return err
+	}
+	return &Error{Op: "onboard", Name: r.Name, Kind: ErrState, Err: fmt.Errorf(
+		"file system %s with the users' homes is gone: to go on with an empty one, delete the domain and create it again: %w", r.FileSystem, err)}
 }
 
 // note records what was found or made, unless the record says so already.

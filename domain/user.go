@@ -58,9 +58,13 @@ func (q OnboardRequest) problems() problems {
 // two; see [Config.Progress].
 //
 // It is idempotent, and what a failure left half-way another call continues.
-// Onboarding a user again sets their groups to those given; onboarding one who
-// was offboarded gives back their uid and home. It may be called concurrently,
-// for one user or many.
+// Onboarding a user again sets their groups to those given, so give them all;
+// onboarding one who was offboarded gives back their uid and home. It may be
+// called concurrently, for one user or many. It asks EFS about the home each
+// time: call it when a person joins, not whenever one signs in.
+//
+// Names that make no sense are [ErrInvalid], before anything is done; a domain
+// that is being deleted, or whose file system is gone, is [ErrState].
 func (d *Domain) Onboard(ctx context.Context, q OnboardRequest) (User, error) {
 	const op = "onboard"
 	name := d.name + "/" + printable(q.User)

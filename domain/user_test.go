@@ -173,7 +173,7 @@ func TestFileSystemGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = d.Onboard(ctx, domain.OnboardRequest{User: "bob"})
-		is(t, err, domain.ErrNotFound)
+		is(t, err, domain.ErrState)
 
 		for _, user := range []string{"alice", "bob"} {
 			if err := d.Offboard(ctx, user); err != nil {
