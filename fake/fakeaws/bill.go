@@ -86,6 +86,6 @@ func (b Bill) String() string {
 		total += fmt.Sprintf(" and %d without a known price", b.Unpriced)
 	}
 	_, _ = fmt.Fprintf(w, "total\t\t\t\t\t%s\n", total)
-	_ = w.Flush() //nolint:errcheck // a strings.Builder never fails
+	_ = w.Flush()
 	return text.String()
 }

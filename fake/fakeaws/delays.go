@@ -3,6 +3,7 @@ package fakeaws
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"time"
 )
@@ -57,17 +58,16 @@ func Realistic() Delays {
 // long enough to see every state: a hundredth of [Realistic].
 func Brisk() Delays {
 	d := Realistic()
-	for f := range d.fields() {
+	for _, f := range d.fields() {
 		f.SetInt(f.Int() / 100)
 	}
 	return d
 }
 
-func (d *Delays) fields() func(func(reflect.Value) bool) {
-	return func(yield func(reflect.Value) bool) {
-		v := reflect.ValueOf(d).Elem()
-		for i := range v.NumField() {
-			if !yield(v.Field(i)) {
+func (d *Delays) fields() iter.Seq2[string, reflect.Value] {
+	return func(yield func(string, reflect.Value) bool) {
+		for f, v := range reflect.ValueOf(d).Elem().Fields() {
+			if !yield(f.Name, v) {
 				return
 			}
 		}
@@ -76,10 +76,9 @@ func (d *Delays) fields() func(func(reflect.Value) bool) {
 
 func (d Delays) validate() error {
 	var problems []error
-	t := reflect.TypeFor[Delays]()
-	for i := range t.NumField() {
-		if v := time.Duration(reflect.ValueOf(d).Field(i).Int()); v < 0 {
-			problems = append(problems, fmt.Errorf("delay %s is negative: %v", t.Field(i).Name, v))
+	for name, f := range d.fields() {
+		if v := time.Duration(f.Int()); v < 0 {
+			problems = append(problems, fmt.Errorf("delay %s is negative: %v", name, v))
 		}
 	}
 	return errors.Join(problems...)

@@ -145,15 +145,16 @@ type attributes func(filter string) (values []string, known bool)
 func matches(at call, filters []types.Filter, tags map[string]string, has attributes) (bool, error) {
 	for _, f := range filters {
 		name := aws.ToString(f.Name)
-		var values []string
-		known := true
+		values, known := has(name)
 		if key, ok := strings.CutPrefix(name, "tag:"); ok {
+			known = true
 			if v, ok := tags[key]; ok {
 				values = []string{v}
 			}
 		} else if name == "tag-key" {
-			values = slices.Collect(maps.Keys(tags))
-		} else if values, known = has(name); !known {
+			values, known = slices.Collect(maps.Keys(tags)), true
+		}
+		if !known {
 			return false, fmt.Errorf("fakeaws: %s with the filter %q is not modelled", at.Action, name)
 		}
 		if !slices.ContainsFunc(values, func(v string) bool {

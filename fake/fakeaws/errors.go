@@ -101,7 +101,7 @@ func members(err smithy.APIError) map[string]string {
 		if !f.IsExported() || f.Name == "ErrorCodeOverride" {
 			continue
 		}
-		if text, ok := v.Field(i).Interface().(*string); ok && text != nil {
+		if text, ok := reflect.TypeAssert[*string](v.Field(i)); ok && text != nil {
 			m[strings.TrimSuffix(f.Name, "_")] = *text
 		}
 	}

@@ -45,7 +45,6 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer cloud.Close() //nolint:errcheck // nothing runs in it
 
 	instance, err := buy(context.Background(), cloud.Config(), cloud.Subnets()[0].ID)
 	if err != nil {
@@ -53,6 +52,9 @@ func ExampleNew() {
 	}
 	fmt.Println(instance, "is running")
 	fmt.Print(cloud.Bill())
+	if err := cloud.Close(); err != nil {
+		log.Fatal(err)
+	}
 	// Output:
 	// i-0dc6d46235d3167f9 is running
 	// i-0dc6d46235d3167f9  t3.medium  us-east-1a  1m0s  $0.0416/h  $0.000693
@@ -77,13 +79,15 @@ func ExampleFault() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer cloud.Close() //nolint:errcheck // nothing runs in it
 
 	for range 2 {
 		instance, err := buy(context.Background(), cloud.Config(), cloud.Subnets()[0].ID)
 		fmt.Println(instance, err != nil)
 	}
 	fmt.Println(len(cloud.Bill().Lines), "instance")
+	if err := cloud.Close(); err != nil {
+		log.Fatal(err)
+	}
 	// Output:
 	//  true
 	// i-0dc6d46235d3167f9 false
@@ -95,13 +99,15 @@ func ExampleCloud_SetCapacity() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer cloud.Close() //nolint:errcheck // nothing runs in it
 	if err := cloud.SetCapacity("t3.medium", "us-east-1a", 0); err != nil {
 		log.Fatal(err)
 	}
 	_, err = buy(context.Background(), cloud.Config(), cloud.Subnets()[0].ID)
 	refusal, _ := errors.AsType[smithy.APIError](err)
 	fmt.Println(refusal.ErrorCode())
+	if err := cloud.Close(); err != nil {
+		log.Fatal(err)
+	}
 	// Output: InsufficientInstanceCapacity
 }
 
@@ -111,7 +117,6 @@ func ExampleCloud_Host() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer cloud.Close() //nolint:errcheck // nothing runs in it
 	if _, err := cloud.PushImage("example.com/hello:1", fakeaws.Image{Program: func(_ context.Context, p *fakelauncher.Proc) int {
 		fmt.Fprintln(p.Stdout, "hello from", p.ID)
 		return 0
@@ -133,8 +138,10 @@ func ExampleCloud_Host() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer text.Close() //nolint:errcheck // it is only read
 	if _, err := io.Copy(os.Stdout, text); err != nil {
+		log.Fatal(err)
+	}
+	if err := errors.Join(text.Close(), cloud.Close()); err != nil {
 		log.Fatal(err)
 	}
 	// Output: hello from hello

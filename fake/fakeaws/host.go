@@ -234,7 +234,7 @@ func (h *Host) Dial(ctx context.Context, id launcher.ID, port string) (net.Conn,
 	if !ok {
 		return nil, errors.Join(&launcher.Error{Op: "dial", ID: id, Kind: launcher.ErrUnsupported}, conn.Close())
 	}
-	return hostConn{hc, context.AfterFunc(h.life, func() { _ = conn.Close() })}, nil //nolint:errcheck // the program is dead
+	return hostConn{hc, context.AfterFunc(h.life, func() { _ = conn.Close() })}, nil
 }
 
 type halfCloser interface {

@@ -12,9 +12,9 @@ func (c *Cloud) hash(parts ...any) uint64 {
 	h := fnv.New64a()
 	var seed [8]byte
 	binary.LittleEndian.PutUint64(seed[:], c.seed)
-	h.Write(seed[:])
+	_, _ = h.Write(seed[:]) // a hash never fails
 	for _, p := range parts {
-		fmt.Fprintf(h, "\x00%v", p)
+		_, _ = fmt.Fprintf(h, "\x00%v", p)
 	}
 	return mix(h.Sum64())
 }

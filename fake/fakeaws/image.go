@@ -219,7 +219,7 @@ func (c *Cloud) ProtectRepository(name, username, password string) error {
 	case err != nil:
 		problems = append(problems, err)
 	case isECRHost(ref.Registry):
-		problems = append(problems, errors.New("Amazon ECR knows no passwords"))
+		problems = append(problems, errors.New("registries of Amazon ECR know no passwords"))
 	}
 	if username == "" || password == "" {
 		problems = append(problems, errors.New("want a username and a password"))

@@ -36,7 +36,7 @@ type registryTransport struct{ process *process }
 // RoundTrip implements http.RoundTripper.
 func (t registryTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
-		defer r.Body.Close()
+		defer func() { _ = r.Body.Close() }()
 	}
 	c := t.process.cloud
 	action, ref, ok := c.registryRequest(r)
