@@ -49,18 +49,13 @@ func checkSize(ask Ask, wrong *problems) bool {
 	return true
 }
 
-// usablePercent is the part of a type's nominal memory that sessions get. The
-// rest is the operating system's; Karpenter keeps as much back
-// (its vm-memory-overhead-percent is 0.075).
-const usablePercent = 93
-
 // roomOn reports why a size has no room on a type, or nil.
 func roomOn(t instancetype.Type, s Size) error {
 	var short []string
 	if s.MilliCPU > int64(t.VCPUs)*1000 {
 		short = append(short, fmt.Sprintf("%d vCPU", t.VCPUs))
 	}
-	if usable := t.MemoryMiB * usablePercent / 100; s.MemoryMiB > usable {
+	if usable := t.UsableMemoryMiB(); s.MemoryMiB > usable {
 		short = append(short, fmt.Sprintf("%s of its %s GiB for sessions", decimal(usable, 1024), decimal(t.MemoryMiB, 1024)))
 	}
 	if s.GPUs > int64(t.GPUs) {

@@ -1,0 +1,462 @@
+package ec2launcher_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
+)
+
+var realistic = fakeaws.Config{Delays: fakeaws.Realistic()}
+
+// bubble runs a test on virtual time.
+func bubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, test)
+}
+
+// instances returns the instances that EC2 shows in one of the states.
+func (w *world) instances(states ...string) []ec2types.Instance {
+	w.Helper()
+	out, err := awsec2.NewFromConfig(w.cloud.Config()).DescribeInstances(w.Context(), &awsec2.DescribeInstancesInput{
+		Filters: []ec2types.Filter{{Name: aws.String("instance-state-name"), Values: states}},
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	var found []ec2types.Instance
+	for _, r := range out.Reservations {
+		found = append(found, r.Instances...)
+	}
+	return found
+}
+
+// A purchase whose answer was lost with the process that made it is made again
+// with the same token, and brings the same host.
+func TestPurchaseIsJournalled(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		account := realistic
+		account.Faults = []fakeaws.Fault{{Action: "ec2:RunInstances", Nth: 1, After: true, Crash: true}}
+		w := newWorld(t, account, nil)
+		crashed := w.cloud.Crashed()
+		w.launch(w.workload("a", "alice"))
+		<-crashed
+		w.restart()
+		w.until("a", launcher.Running)
+		if n := len(w.instances("pending", "running")); n != 1 {
+			t.Errorf("%d instances were bought for one workload", n)
+		}
+	})
+}
+
+// An instance with the fleet's tag and no record is taken on, and released
+// when it turns out to be empty.
+func TestInstanceWithoutRecordIsTakenOn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		ami, err := w.cloud.AddAMI("x86_64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = awsec2.NewFromConfig(w.cloud.Config()).RunInstances(t.Context(), &awsec2.RunInstancesInput{
+			ImageId: aws.String(ami), InstanceType: "t3.medium", MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+			SubnetId: aws.String(w.cfg.Subnets[0]),
+			TagSpecifications: []ec2types.TagSpecification{{ResourceType: "instance", Tags: []ec2types.Tag{
+				{Key: aws.String("atelier:fleet"), Value: aws.String("test")},
+			}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if hosts := w.hosts(); len(hosts) != 1 || hosts[0].State != ec2launcher.HostReady {
+			t.Fatalf("the fleet has the hosts %+v, want the one without a record, ready", hosts)
+		}
+		time.Sleep(10 * time.Minute)
+		if left := w.instances("pending", "running"); len(left) != 0 {
+			t.Errorf("%d instances are left", len(left))
+		}
+	})
+}
+
+// What a host that does not answer runs is unknown, not finished, until the
+// host has been ended and EC2 has confirmed it.
+func TestSilentHostIsFenced(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		host := w.until("a", launcher.Running).Host
+		if err := w.cloud.Partition(host, true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(4 * time.Minute)
+		if s, err := launcher.Get(t.Context(), w.fleet, "a"); err != nil || s.Phase != launcher.Running || !s.Unknown {
+			t.Errorf("on a silent host it is %+v, %v; want running and unknown", s, err)
+		}
+		s := w.until("a", launcher.Exited)
+		if s.Reason != launcher.ErrHostLost || !strings.Contains(s.Message, "silent") {
+			t.Errorf("it ended with %q: %q; want %q and why", s.Reason, s.Message, launcher.ErrHostLost)
+		}
+		if n := len(w.instances("pending", "running", "shutting-down")); n != 0 {
+			t.Error("the workload was given up before its host was gone")
+		}
+	})
+}
+
+// A host that answers again in time goes on as if nothing had been.
+func TestSilenceThatEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		host := w.until("a", launcher.Running).Host
+		for _, cut := range []bool{true, false} {
+			if err := w.cloud.Partition(host, cut); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Minute)
+		}
+		time.Sleep(time.Hour)
+		if s, err := launcher.Get(t.Context(), w.fleet, "a"); err != nil || s.Phase != launcher.Running || s.Unknown || s.Host != host {
+			t.Errorf("after the silence it is %+v, %v; want running on %s", s, err, host)
+		}
+	})
+}
+
+// A host that fails takes its workloads with it; the fleet says so, and goes on.
+func TestHostCrash(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		host := w.until("a", launcher.Running).Host
+		if err := w.cloud.CrashHost(host); err != nil {
+			t.Fatal(err)
+		}
+		if s := w.until("a", launcher.Exited); s.Reason != launcher.ErrHostLost {
+			t.Errorf("it ended with %q (%s), want %q", s.Reason, s.Message, launcher.ErrHostLost)
+		}
+		w.launch(w.workload("b", "alice"))
+		if s := w.until("b", launcher.Running); s.Host == host {
+			t.Error("the next workload was placed on the dead host")
+		}
+	})
+}
+
+// A host whose engine never answers is replaced, and what waited for it moves.
+func TestHostThatNeverComesUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var first atomic.Pointer[string]
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+			connect := c.Connect
+			c.Connect = func(ctx context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) {
+				first.CompareAndSwap(nil, &h.ID)
+				if *first.Load() == h.ID {
+					return nil, errors.New("connection refused")
+				}
+				return connect(ctx, h)
+			}
+		})
+		w.launch(w.workload("a", "alice"))
+		s := w.until("a", launcher.Running)
+		if s.Host == *first.Load() {
+			t.Error("it runs on a host that never came up")
+		}
+		time.Sleep(5 * time.Minute)
+		if n := len(w.instances("running")); n != 1 {
+			t.Errorf("%d instances run, want 1", n)
+		}
+	})
+}
+
+// A type that is sold out in one zone is bought in another; sold out in all, it
+// is waited for with the reason told.
+func TestSoldOut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		subnets := w.cloud.Subnets()
+		sell := func(n int, zones ...fakeaws.Subnet) {
+			for _, s := range zones {
+				if err := w.cloud.SetCapacity("t3.medium", s.Zone, n); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		sell(0, subnets[0])
+		w.launch(w.workload("a", "alice"))
+		w.until("a", launcher.Running)
+		if h := w.hosts(); len(h) != 1 || h[0].Zone == subnets[0].Zone {
+			t.Errorf("hosts are %+v, want one outside %s", h, subnets[0].Zone)
+		}
+		time.Sleep(4 * time.Minute) // what was learnt about the first zone is forgotten
+		sell(0, subnets...)
+		w.launch(w.workload("b", "bob"))
+		time.Sleep(time.Minute)
+		s, err := launcher.Get(t.Context(), w.fleet, "b")
+		if err != nil || s.Phase != launcher.Queued || s.Reason != launcher.ErrCapacity || !strings.Contains(s.Message, "t3.medium") {
+			t.Errorf("sold out everywhere it is %+v, %v; want queued for want of capacity, and the type named", s, err)
+		}
+		before := w.calls("ec2:RunInstances")
+		time.Sleep(2 * time.Minute)
+		if n := w.calls("ec2:RunInstances") - before; n > 0 {
+			t.Errorf("sold-out zones were asked %d times again within three minutes", n)
+		}
+		sell(10, subnets...)
+		w.until("b", launcher.Running)
+	})
+}
+
+// A quota is said to be one, with whose turn it is.
+func TestQuota(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		if err := w.cloud.SetQuota(fakeaws.QuotaStandard, 2); err != nil {
+			t.Fatal(err)
+		}
+		w.launch(w.workload("a", "alice"))
+		w.until("a", launcher.Running)
+		w.launch(w.workload("b", "bob"))
+		time.Sleep(time.Minute)
+		s, err := launcher.Get(t.Context(), w.fleet, "b")
+		if err != nil || s.Phase != launcher.Queued || s.Reason != launcher.ErrQuota || !strings.Contains(s.Message, "administrator") {
+			t.Errorf("over the quota it is %+v, %v", s, err)
+		}
+		if err := w.fleet.Stop(t.Context(), "a", launcher.StopOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		w.until("b", launcher.Running) // when alice's host has lingered and gone
+	})
+}
+
+// What no waiting cures is said once, at once.
+func TestDenied(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		account := realistic
+		account.Deny = []string{"ec2:RunInstances"}
+		w := newWorld(t, account, nil)
+		w.launch(w.workload("a", "alice"))
+		s := w.until("a", launcher.Exited)
+		if s.Reason != launcher.ErrDenied || !strings.Contains(s.Message, "UnauthorizedOperation") || !strings.Contains(s.Message, "administrator") {
+			t.Errorf("it ended with %q: %q; want why, and whose turn it is", s.Reason, s.Message)
+		}
+		if n := w.calls("ec2:RunInstances"); n != 1 {
+			t.Errorf("EC2 was asked %d times", n)
+		}
+	})
+}
+
+// An empty host lingers for the next workload, and then goes.
+func TestLinger(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		host := w.until("a", launcher.Running).Host
+		stop := func(id launcher.ID) {
+			if err := w.fleet.Stop(t.Context(), id, launcher.StopOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			w.until(id, launcher.Exited)
+		}
+		stop("a")
+		time.Sleep(4 * time.Minute)
+		w.launch(w.workload("b", "alice"))
+		if s := w.until("b", launcher.Running); s.Host != host {
+			t.Errorf("it runs on %s, want the lingering %s", s.Host, host)
+		}
+		stop("b")
+		time.Sleep(4 * time.Minute)
+		if n := len(w.instances("running")); n != 1 {
+			t.Error("the host went before it had lingered")
+		}
+		time.Sleep(3 * time.Minute)
+		if n := len(w.instances("pending", "running")); n != 0 {
+			t.Error("the host lingers on")
+		}
+	})
+}
+
+// A host is not released while anything runs there, also if no record knows it.
+func TestReleaseSparesWhatRuns(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		host := w.until("a", launcher.Running).Host
+		engine, err := w.cloud.Host(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stray := w.workload("stray", "alice")
+		if _, err := engine.Launch(t.Context(), stray); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.fleet.Stop(t.Context(), "a", launcher.StopOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if n := len(w.instances("running")); n != 1 {
+			t.Fatal("a host was ended under a running container")
+		}
+		s, err := launcher.Get(t.Context(), w.fleet, "stray")
+		if err != nil || s.Phase != launcher.Running || s.Owner != "alice" {
+			t.Errorf("what runs without a record is listed as %+v, %v", s, err)
+		}
+		if err := w.fleet.Stop(t.Context(), "stray", launcher.StopOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		w.until("stray", launcher.Exited)
+	})
+}
+
+// Who shares a host with whom is the workload's choice.
+func TestSharing(t *testing.T) {
+	for _, c := range []struct {
+		sharing launcher.Sharing
+		hosts   int
+	}{{launcher.PerOwner, 2}, {launcher.Exclusive, 4}, {launcher.Pool, 1}} {
+		t.Run("sharing="+string(c.sharing), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, realistic, nil)
+				ids := []string{"a", "b", "c", "d"}
+				for i, id := range ids {
+					work := w.workload(id, []string{"alice", "bob"}[i%2])
+					work.Sharing = c.sharing
+					w.launch(work)
+				}
+				on := map[string]bool{}
+				for _, id := range ids {
+					on[w.until(launcher.ID(id), launcher.Running).Host] = true
+				}
+				if len(on) != c.hosts {
+					t.Errorf("four workloads of two owners run on %d hosts, want %d", len(on), c.hosts)
+				}
+			})
+		})
+	}
+}
+
+// A workload that is stopped while its host boots never starts.
+func TestStopBeforeTheHostIsUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		time.Sleep(5 * time.Second)
+		if err := w.fleet.Stop(t.Context(), "a", launcher.StopOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := launcher.Get(t.Context(), w.fleet, "a"); err != nil || s.Phase != launcher.Exited || !s.StartedAt.IsZero() {
+			t.Errorf("stopped before its host was up it is %+v, %v", s, err)
+		}
+		time.Sleep(10 * time.Minute)
+		if n := len(w.instances("pending", "running")); n != 0 {
+			t.Errorf("%d hosts are left", n)
+		}
+	})
+}
+
+// Using a launcher that does not run is an error, and so is running it twice.
+func TestRunIsNeeded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		time.Sleep(time.Second)
+		if err := w.fleet.Run(t.Context()); !errors.Is(err, launcher.ErrConflict) {
+			t.Errorf("a second Run returned %v", err)
+		}
+		idle, err := ec2launcher.NewFromConfig(w.cloud.Config(), w.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := idle.Launch(t.Context(), w.workload("a", "alice")); !errors.Is(err, launcher.ErrNotRunning) {
+			t.Errorf("Launch without Run returned %v", err)
+		}
+		if err := idle.Stop(t.Context(), "a", launcher.StopOptions{}); !errors.Is(err, launcher.ErrNotRunning) {
+			t.Errorf("Stop without Run returned %v", err)
+		}
+		for _, err := range idle.Watch(t.Context(), launcher.Filter{}) {
+			if !errors.Is(err, launcher.ErrNotRunning) {
+				t.Errorf("Watch without Run yielded %v", err)
+			}
+		}
+	})
+}
+
+// Two processes are one fleet: either takes requests, and when the one that
+// works ends, the other goes on.
+func TestTwoProcesses(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		time.Sleep(time.Second)
+		stopFirst := w.stop
+		w.start() // the second process; the first holds the lease
+		w.until("a", launcher.Running)
+		serving := w.workload("b", "alice")
+		serving.Command, serving.Ports = []string{"serve", "80"}, []launcher.Port{{Name: "http", Number: 80}}
+		w.launch(serving)
+		w.until("b", launcher.Running)
+		var conn io.ReadWriteCloser
+		for conn == nil {
+			c, err := w.fleet.Dial(t.Context(), "b", "http")
+			if err == nil {
+				conn = c
+			}
+			time.Sleep(time.Second)
+		}
+		if _, err := conn.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
+		conn.Close()
+		stopFirst()
+		w.launch(w.workload("c", "carol"))
+		w.until("c", launcher.Running)
+		if n := len(w.instances("pending", "running")); n != 2 {
+			t.Errorf("%d instances, want one for alice and one for carol", n)
+		}
+	})
+}
+
+// What makes no sense is refused before anything is recorded or bought.
+func TestBadInput(t *testing.T) {
+	if _, err := ec2launcher.New(nil, nil, "us-east-1", ec2launcher.Config{
+		Fleet: "My Fleet", Subnets: []string{"subnet-1", "subnet-1"}, Tags: map[string]string{"aws:x": "y"}, BootDeadline: -time.Second,
+	}); err == nil {
+		t.Error("a configuration in which everything is wrong was taken")
+	} else {
+		for _, problem := range []string{"fleet", "store", "connect", "listed twice", "security groups", "aws:x", "boot deadline"} {
+			if !strings.Contains(err.Error(), problem) {
+				t.Errorf("the error does not speak of %s:\n%v", problem, err)
+			}
+		}
+	}
+	for what, change := range map[string]func(*launcher.Workload){
+		"no type":       func(w *launcher.Workload) { w.InstanceType = "" },
+		"unknown type":  func(w *launcher.Workload) { w.InstanceType = "r5.5xlarge" },
+		"managed name":  func(w *launcher.Workload) { w.InstanceType = "ml.t3.medium" },
+		"too much room": func(w *launcher.Workload) { w.Resources.MemoryMiB = 4000 },
+		"no owner":      func(w *launcher.Workload) { w.Owner = "" },
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, realistic, nil)
+				work := w.workload("a", "alice")
+				change(&work)
+				if _, err := w.fleet.Launch(t.Context(), work); !errors.Is(err, launcher.ErrInvalid) {
+					t.Errorf("Launch returned %v", err)
+				}
+				time.Sleep(time.Minute)
+				if _, err := launcher.Get(t.Context(), w.fleet, "a"); !errors.Is(err, launcher.ErrNotFound) || w.calls("ec2:RunInstances") != 0 {
+					t.Errorf("something came of it: %v, %d purchases", err, w.calls("ec2:RunInstances"))
+				}
+			})
+		})
+	}
+}
