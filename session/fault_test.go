@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -307,13 +308,12 @@ func (l *edited) change(in iter.Seq2[launcher.Status, error]) iter.Seq2[launcher
 			l.mu.Lock()
 			edit := l.edit
 			l.mu.Unlock()
-			if err == nil && !s.Synced() && edit != nil {
+			mark := s.Synced()
+			if err == nil && !mark && edit != nil {
 				s = edit(s)
 			}
-			if s.Synced() && err == nil || s.ID != "" || err != nil {
-				if !yield(s, err) {
-					return
-				}
+			if leftOut := s.Synced() && !mark; !leftOut && !yield(s, err) {
+				return
 			}
 		}
 	}
@@ -541,6 +541,86 @@ func TestStoreFails(t *testing.T) {
 		_, err := m.Wait(t.Context(), "s1", session.Stopped)
 		check(t, err)
 	})
+}
+
+// A record that makes no sense holds up no other session, and nothing of its
+// session is taken for nobody's.
+func TestRecordThatMakesNoSense(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m, end := w.run(w.guard, session.Config{})
+		started(t, m, request("a"))
+		started(t, m, request("b"))
+		end()
+		r, err := w.store.Get(t.Context(), "domains/research/sessions", "a")
+		check(t, err)
+		r.Value = []byte("{")
+		_, err = w.store.Put(t.Context(), r)
+		check(t, err)
+		m, _ = w.run(w.guard, session.Config{})
+		_, err = m.Suspend(t.Context(), "b")
+		check(t, err)
+		_, err = m.Wait(t.Context(), "b", session.Suspended)
+		check(t, err)
+		if _, err := m.Get(t.Context(), "a"); err == nil {
+			t.Error("Get of a record that makes no sense succeeded")
+		}
+		time.Sleep(10 * time.Minute)
+		if got := fmt.Sprint(w.live()); got != "[research.a.1]" {
+			t.Errorf("%s live", got)
+		}
+	})
+}
+
+// A workload that vanishes behind a watch that does not tell is missed by the
+// sweep.
+func TestVanishedBehindTheWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := &edited{Launcher: w.guard}
+		m, _ := w.run(l, session.Config{})
+		started(t, m, request("s1"))
+		l.set(func(s launcher.Status) launcher.Status {
+			s.ID = "" // the element is left out
+			return s
+		})
+		time.Sleep(2 * time.Minute)
+		s, err := m.Get(t.Context(), "s1")
+		check(t, err)
+		if s.State != session.Failed || s.Reason != launcher.ErrNotFound {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// When Run has returned, nothing of it calls the launcher any more.
+func TestRunEndsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := &lingering{Launcher: w.guard}
+		m, end := w.run(l, session.Config{})
+		_, err := m.Start(t.Context(), request("s1"))
+		check(t, err)
+		synctest.Wait() // Launch lingers
+		end()
+		if n := l.calls.Load(); n != 0 {
+			t.Errorf("%d calls go on after Run has returned", n)
+		}
+	})
+}
+
+// lingering is a launcher whose Launch takes its time to heed its context.
+type lingering struct {
+	launcher.Launcher
+	calls atomic.Int64
+}
+
+func (l *lingering) Launch(ctx context.Context, _ launcher.Workload) (launcher.Status, error) {
+	l.calls.Add(1)
+	defer l.calls.Add(-1)
+	<-ctx.Done()
+	time.Sleep(time.Second)
+	return launcher.Status{}, ctx.Err()
 }
 
 func second[T any](_ T, err error) error { return err }

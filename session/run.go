@@ -34,7 +34,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	m.jobs.open(ctx)
 	defer m.jobs.close()
-	m.enqueueAll()
+	m.takeUp()
 	g.Go(func() error { return m.watchLauncher(ctx) })
 	g.Go(func() error {
 		return every(ctx, tick, func() { m.jobs.due(time.Now()) })
@@ -82,10 +82,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// enqueueAll has every session worked for that is not settled.
-func (m *Manager) enqueueAll() {
+// takeUp has every session worked for that something is to be done for. One
+// that runs needs nothing until its workload is told of, or found missing by a
+// sweep.
+func (m *Manager) takeUp() {
 	for _, r := range m.hub.All() {
-		if !r.settled() {
+		if !r.settled() && r.State != Running {
 			m.jobs.enqueue(r.ID)
 		}
 	}
@@ -106,7 +108,6 @@ func (m *Manager) watchLauncher(ctx context.Context) error {
 			}
 			if s.Synced() {
 				pause.Reset()
-				m.enqueueAll() // what was not told of may be gone
 				continue
 			}
 			if id, ok := m.seen.tell(s, true); ok {

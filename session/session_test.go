@@ -1,16 +1,20 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/session"
 )
@@ -372,10 +376,14 @@ type stuck struct {
 	launcher.Launcher
 	only    launcher.ID // empty: all
 	release chan struct{}
+
+	now, most atomic.Int64 // calls that hang
 }
 
 func (l *stuck) Launch(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
 	if l.only == "" || l.only == w.ID {
+		l.most.Store(max(l.most.Load(), l.now.Add(1)))
+		defer l.now.Add(-1)
 		select {
 		case <-l.release:
 		case <-ctx.Done():
@@ -388,13 +396,173 @@ func (l *stuck) Launch(ctx context.Context, w launcher.Workload) (launcher.Statu
 func TestOneSlowSessionDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		m, _ := w.run(&stuck{Launcher: w.guard, only: "research.slow.1"}, session.Config{})
+		l := &stuck{Launcher: w.guard, only: "research.slow.1"}
+		m, _ := w.run(l, session.Config{})
 		_, err := m.Start(t.Context(), request("slow"))
 		check(t, err)
 		begun := time.Now()
 		started(t, m, request("quick"))
 		if d := time.Since(begun); d > 0 {
 			t.Errorf("another session took %v", d)
+		}
+		for range 5 { // each has it looked at
+			_, err := m.Start(t.Context(), request("slow"))
+			check(t, err)
+		}
+		_, err = m.Wait(t.Context(), "slow", session.Running)
+		fails(t, err, session.ErrState, "did not answer in time")
+		if d := time.Since(begun); d > 10*time.Minute+20*time.Second {
+			t.Errorf("a launcher that hangs kept it pending for %v", d)
+		}
+		if n := l.most.Load(); n != 1 {
+			t.Errorf("%d calls at once for one session", n)
+		}
+	})
+}
+
+// Another manager takes up what one that hangs, or has died, has recorded.
+func TestTakeover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		hung, _ := w.run(&stuck{Launcher: w.guard}, session.Config{})
+		well := w.manager()
+		begun := time.Now()
+		_, err := hung.Start(t.Context(), request("s1"))
+		check(t, err)
+		time.Sleep(3 * time.Second)
+		s, err := well.Wait(t.Context(), "s1", session.Running)
+		check(t, err)
+		if d := time.Since(begun); d > 3*time.Second {
+			t.Errorf("taken up after %v: %+v", d, s)
+		}
+		if _, err := hung.Wait(t.Context(), "s1", session.Running); err != nil {
+			t.Errorf("the other manager's watchers do not hear of it: %v", err)
+		}
+	})
+}
+
+// overtaken is a store in which something happens just before the n-th Put.
+type overtaken struct {
+	store.Store
+	at     int64
+	puts   atomic.Int64
+	happen func()
+}
+
+func (s *overtaken) Put(ctx context.Context, r store.Record) (int64, error) {
+	if s.puts.Add(1) == s.at {
+		s.happen()
+	}
+	return s.Store.Put(ctx, r)
+}
+
+// Of two callers with one request at the same time, the later one gets the
+// session of the earlier.
+func TestStartOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		well := w.manager()
+		o := &overtaken{Store: w.store, at: 1}
+		m, _ := w.runOn(w.domainOn(o), w.guard, session.Config{})
+		var first session.Session
+		o.happen = func() {
+			var err error
+			first, err = well.Start(t.Context(), request("s1"))
+			check(t, err)
+		}
+		s, err := m.Start(t.Context(), request("s1"))
+		check(t, err)
+		if !s.CreatedAt.Equal(first.CreatedAt) {
+			t.Errorf("two sessions: %+v, %+v", first, s)
+		}
+	})
+}
+
+// A session that is stopped by another process between the decision to launch
+// it and its record is not launched.
+func TestStopOvertakesLaunch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := &overtaken{Store: w.store, at: 2} // the first makes the record
+		o.happen = func() {
+			other, end := w.run(&stuck{Launcher: w.guard}, session.Config{})
+			_, err := other.Stop(t.Context(), "s1")
+			check(t, err)
+			_, err = other.Wait(t.Context(), "s1", session.Stopped)
+			check(t, err)
+			end()
+		}
+		m, _ := w.runOn(w.domainOn(o), w.guard, session.Config{})
+		_, err := m.Start(t.Context(), request("s1"))
+		check(t, err)
+		time.Sleep(time.Minute)
+		if n := len(w.guard.workloads()); n != 0 {
+			t.Errorf("launched %d times after it was stopped", n)
+		}
+	})
+}
+
+// outdated is a store whose first sweep reads a record as it was long ago.
+type outdated struct {
+	store.Store
+	lists atomic.Int64
+	from  int64
+	edit  func(store.Record) store.Record
+}
+
+func (s *outdated) List(ctx context.Context, collection, after string) iter.Seq2[store.Record, error] {
+	n := s.lists.Add(1)
+	return func(yield func(store.Record, error) bool) {
+		for r, err := range s.Store.List(ctx, collection, after) {
+			if n >= s.from && err == nil {
+				r = s.edit(r)
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// A record that was made anew under a deleted one's ID is not purged by who has
+// read the old one.
+func TestPurgeOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := &outdated{Store: w.store, from: 1 << 60, edit: func(r store.Record) store.Record {
+			r.Value = bytes.Replace(r.Value, []byte(`"ID":"s1"`), []byte(`"ID":"s1","Deleted":"1999-01-01T00:00:00Z"`), 1)
+			return r
+		}}
+		d := w.domainOn(o)
+		m, end := w.runOn(d, w.guard, session.Config{})
+		started(t, m, request("s1"))
+		end()
+		o.from = 0
+		_, end = w.runOn(d, w.guard, session.Config{})
+		time.Sleep(35 * time.Second) // one sweep
+		end()
+		if n := countRecords(t, w, "domains/research/sessions"); n != 1 {
+			t.Errorf("%d records, want the one", n)
+		}
+	})
+}
+
+// The caller's maps stay the caller's.
+func TestRequestIsCopied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m := w.manager()
+		q := request("s1")
+		q.Labels = map[string]string{"project": "genome"}
+		s := started(t, m, q)
+		q.Labels["project"] = "other"
+		s.Labels["project"] = "third"
+		s.Kind.Ports[0].Name = "else"
+		for s := range m.Watch(t.Context(), session.Filter{}) {
+			if s.Labels["project"] != "genome" || s.Kind.Ports[0].Name != "http" {
+				t.Errorf("changed from outside: %+v", s)
+			}
+			break
 		}
 	})
 }
