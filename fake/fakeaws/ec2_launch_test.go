@@ -172,23 +172,17 @@ func TestHowMany(t *testing.T) {
 		check("other families", 5, "")(run("c7i.large", 0, 5, 5))
 		check("not offered", 0, "Unsupported")(run("m7i.large", 2, 1, 1))
 		check("offered", 1, "")(run("m7i.large", 0, 1, 1))
-		list, err := a.ec2.DescribeInstances(t.Context(), &awsec2.DescribeInstancesInput{Filters: []types.Filter{
-			{Name: aws.String("instance-type"), Values: []string{"r5.large"}}, {Name: aws.String("availability-zone"), Values: []string{"*a"}},
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
 		var end []string
-		for _, r := range list.Reservations {
-			for _, i := range r.Instances {
-				end = append(end, *i.InstanceId)
-			}
+		for _, i := range a.listed(t, filter("instance-type", "r5.large", "g5.xlarge"), filter("availability-zone", "*a")) {
+			end = append(end, *i.InstanceId)
 		}
 		if _, err := a.ec2.TerminateInstances(t.Context(), &awsec2.TerminateInstancesInput{InstanceIds: end}); err != nil {
 			t.Fatal(err)
 		}
 		check("while they shut down", 0, "InsufficientInstanceCapacity")(run("r5.large", 0, 1, 1))
+		check("while they shut down, by quota", 0, "VcpuLimitExceeded")(run("g5.xlarge", 0, 1, 1))
 		time.Sleep(time.Minute)
+		check("when they are gone, by quota", 2, "")(run("g5.xlarge", 0, 2, 2))
 		check("when they are gone", 3, "")(run("r5.large", 0, 3, 3))
 	})
 }
@@ -212,34 +206,51 @@ func TestPlacementByEC2(t *testing.T) {
 	}
 }
 
-// TestAddresses: every interface has an address of its own in its subnet, and a
-// subnet can be filled to the last.
+// TestAddresses: every interface has an address of its own in its subnet, which
+// can be filled to the last and has room again when an instance is gone.
 func TestAddresses(t *testing.T) {
-	a := newAccount(t, fakeaws.Config{})
-	in := a.launch("fill")
-	in.MinCount, in.MaxCount = aws.Int32(4000), aws.Int32(5000)
-	out, err := a.ec2.RunInstances(t.Context(), in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for _, i := range out.Instances {
-		seen[*i.PrivateIpAddress] = true
-	}
-	const size = 4096 - 5
-	if len(out.Instances) != size || len(seen) != size {
-		t.Errorf("%d instances with %d addresses in a /20, want %d", len(out.Instances), len(seen), size)
-	}
-	for _, taken := range []string{"172.31.0.0", "172.31.0.1", "172.31.0.2", "172.31.0.3", "172.31.15.255"} {
-		if seen[taken] {
-			t.Errorf("%s is EC2's own", taken)
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(t, fakeaws.Config{Delays: fakeaws.Delays{InstanceGone: time.Minute}})
+		in := a.launch("fill")
+		in.MinCount, in.MaxCount = aws.Int32(4000), aws.Int32(5000)
+		out, err := a.ec2.RunInstances(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	subnets, err := a.ec2.DescribeSubnets(t.Context(), &awsec2.DescribeSubnetsInput{SubnetIds: []string{*in.SubnetId}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if left := *subnets.Subnets[0].AvailableIpAddressCount; left != 0 {
-		t.Errorf("%d addresses left", left)
-	}
+		seen := map[string]bool{}
+		for _, i := range out.Instances {
+			seen[*i.PrivateIpAddress] = true
+		}
+		const size = 4096 - 5
+		if len(out.Instances) != size || len(seen) != size {
+			t.Errorf("%d instances with %d addresses in a /20, want %d", len(out.Instances), len(seen), size)
+		}
+		for _, taken := range []string{"172.31.0.0", "172.31.0.1", "172.31.0.2", "172.31.0.3", "172.31.15.255"} {
+			if seen[taken] {
+				t.Errorf("%s is EC2's own", taken)
+			}
+		}
+		left := func() int32 {
+			out, err := a.ec2.DescribeSubnets(t.Context(), &awsec2.DescribeSubnetsInput{SubnetIds: []string{*in.SubnetId}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return *out.Subnets[0].AvailableIpAddressCount
+		}
+		if n := left(); n != 0 {
+			t.Errorf("%d addresses left", n)
+		}
+		if _, err := a.ec2.TerminateInstances(t.Context(), &awsec2.TerminateInstancesInput{InstanceIds: ids(out)[:1]}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"InsufficientFreeAddressesInSubnet", ""} {
+			again, err := a.ec2.RunInstances(t.Context(), a.launch("one more"))
+			if code(err) != want {
+				t.Errorf("one more: %v, want %q", err, want)
+			} else if err == nil && *again.Instances[0].PrivateIpAddress != *out.Instances[0].PrivateIpAddress {
+				t.Errorf("one more has the address %s, which is taken", *again.Instances[0].PrivateIpAddress)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
 }

@@ -178,3 +178,31 @@ func TestSecurityGroupLife(t *testing.T) {
 		}
 	})
 }
+
+// TestPagesOfAListThatChanges: what stays is told, also when the item that a
+// token names goes.
+func TestPagesOfAListThatChanges(t *testing.T) {
+	a := newAccount(t, fakeaws.Config{})
+	const groups = 12 // with the VPC's own
+	for n := range groups - 1 {
+		if _, err := a.ec2.CreateSecurityGroup(t.Context(), &awsec2.CreateSecurityGroupInput{GroupName: aws.String(fmt.Sprint("g", n)), Description: aws.String("d")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := 0
+	pages := awsec2.NewDescribeSecurityGroupsPaginator(a.ec2, &awsec2.DescribeSecurityGroupsInput{MaxResults: aws.Int32(5)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		told += len(page.SecurityGroups)
+		last := page.SecurityGroups[len(page.SecurityGroups)-1]
+		if _, err := a.ec2.DeleteSecurityGroup(t.Context(), &awsec2.DeleteSecurityGroupInput{GroupId: last.GroupId}); code(err) != "" && *last.GroupName != "default" {
+			t.Fatal(err)
+		}
+	}
+	if told != groups {
+		t.Errorf("%d groups told, want %d", told, groups)
+	}
+}
