@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-
-	"github.com/atelier-go/atelier/launcher"
 )
 
 // Get returns a session, or [ErrNotFound]. It reads the store and needs no Run.
@@ -132,5 +130,5 @@ func (e endError) Unwrap() error {
 	if e.s.Reason == "" {
 		return nil
 	}
-	return launcher.Kind(e.s.Reason)
+	return e.s.Reason
 }
