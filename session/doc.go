@@ -12,23 +12,23 @@
 // Of what is seen at the launcher, "accepted" means that it has the workload,
 // "runs" that its process runs, "exited" that it is gone of itself or as asked,
 // "failed" that it is gone for a reason the launcher gives, "refused" that it
-// will never run. A dash means that nothing changes; "refused" in the table,
-// that the caller gets [ErrState]. Every transient state has a deadline
-// ([Deadlines]) and a way out. "Kill" ends the container by force and lets the
-// state last as long again.
+// will never run. A dash means that nothing changes, [ErrState] that the caller
+// is refused. Every transient state has a deadline, a field of [Deadlines], and
+// a way out. "Kill" ends the container by force and lets the state last as long
+// again.
 //
-//	event          pending   starting  running     suspending  suspended  stopping  stopped  failed
-//	Suspend        refused   refused   suspending  -           -          refused   refused  refused
-//	Resume         -         -         -           refused     pending    refused   refused  refused
-//	Stop           stopping  stopping  stopping    stopping    stopped    -         -        -
-//	accepted       starting  -         -           -           -          -         -        -
-//	runs           running   running   -           -           -          -         -        -
-//	exited         stopped   stopped   stopped     suspended   -          stopped   -        -
-//	failed         failed    failed    failed      suspended   -          stopped   -        -
-//	refused        failed    failed    -           -           -          -         -        -
-//	deadline       failed    failed    -           kill        -          kill      -        -
-//	after kill     failed    failed    -           failed      -          failed    -        -
-//	lasts at most  Pending   Starting  -           Suspending  -          Stopping  -        -
+//	event          pending   starting  running     suspending  suspended  stopping  stopped   failed
+//	Suspend        ErrState  ErrState  suspending  -           -          ErrState  ErrState  ErrState
+//	Resume         -         -         -           ErrState    pending    ErrState  ErrState  ErrState
+//	Stop           stopping  stopping  stopping    stopping    stopped    -         -         -
+//	accepted       starting  -         -           -           -          -         -         -
+//	runs           running   running   -           -           -          -         -         -
+//	exited         stopped   stopped   stopped     suspended   -          stopped   -         -
+//	failed         failed    failed    failed      suspended   -          stopped   -         -
+//	refused        failed    failed    -           -           -          -         -         -
+//	deadline       failed    failed    -           kill        -          kill      -         -
+//	after kill     failed    failed    -           failed      -          failed    -         -
+//	lasts at most  Pending   Starting  -           Suspending  -          Stopping  -         -
 //
 // A session that Failed because its container could not be confirmed to have
 // ended keeps being worked for until that is so. A container that no session

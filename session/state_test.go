@@ -28,7 +28,7 @@ func table() string {
 			o := machine[s].on[e]
 			switch {
 			case o.refuse != "":
-				fmt.Fprint(w, "\trefused")
+				fmt.Fprint(w, "\tErrState")
 			case o.kill:
 				fmt.Fprint(w, "\tkill")
 			case o.to == s:
