@@ -21,17 +21,20 @@ func (r *reconciler) describe(ctx context.Context, w *world) {
 			every = busyDescribe
 		}
 	}
-	if !r.bought.Swap(false) && w.now.Sub(r.describedAt) < every {
+	if !r.bought.Load() && w.now.Sub(r.describedAt) < every {
 		return
 	}
-	r.describedAt = w.now
-	r.task(ctx, "describe", func(ctx context.Context) error {
+	started := r.task(ctx, "describe", func(ctx context.Context) error {
+		r.bought.Store(false)          // what is bought from here on may not be in the answer
 		seen, err := r.l.describe(ctx) // before the records: what is bought between is in neither or in the records
 		if err != nil {
 			return err
 		}
 		return r.compare(ctx, seen)
 	})
+	if started {
+		r.describedAt = w.now
+	}
 }
 
 // compare brings the records of hosts up to what EC2 shows, and takes on
@@ -162,12 +165,7 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 
 // endHost asks EC2 to end a host, and again while it has not.
 func (r *reconciler) endHost(ctx context.Context, h Host) {
-	r.task(ctx, "terminate "+h.ID, func(ctx context.Context) error {
-		if err := r.l.terminate(ctx, h.ID); err != nil {
-			return err
-		}
-		return sleep(ctx, idleDescribe) // terminating twice is harmless, and once is usually enough
-	})
+	r.taskEvery(ctx, terminateEvery, "terminate "+h.ID, func(ctx context.Context) error { return r.l.terminate(ctx, h.ID) })
 }
 
 // linger releases a host that has had no work for long enough.

@@ -20,6 +20,9 @@ const (
 	// while a host is on its way in or out, and otherwise.
 	busyDescribe = 2 * time.Second
 	idleDescribe = 15 * time.Second
+	// terminateEvery is how often EC2 is asked to end a host that has not ended:
+	// asking twice is harmless, and once is usually enough.
+	terminateEvery = 15 * time.Second
 	// consistent is after how long EC2's answers are taken to be complete: an
 	// instance it does not show although it was bought longer ago is gone.
 	consistent = 5 * time.Minute
@@ -36,6 +39,10 @@ type reconciler struct {
 	tasks *tasks
 	fleet *fleet
 	hosts map[string]*hostWatch
+	known struct {
+		workloads *store.Mirror[workloadRecord]
+		hosts     *store.Mirror[Host]
+	}
 
 	describedAt time.Time
 	bought      atomic.Bool // something was bought that EC2 was not asked about yet
@@ -56,6 +63,7 @@ func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{},
 		fleet: &fleet{l: l, soldOut: map[pool]time.Time{}, held: map[string]refusal{}},
 	}
+	r.known.workloads, r.known.hosts = store.NewMirror(l.workloads), store.NewMirror(l.hosts)
 	defer r.tasks.wg.Wait()
 	every := time.NewTicker(tick)
 	defer every.Stop()
@@ -102,14 +110,20 @@ func (r *reconciler) pass(ctx context.Context) error {
 	return nil
 }
 
-// task runs a step beside the loop, if none with its key is under way. A step
-// that fails is taken again by a later pass.
-func (r *reconciler) task(ctx context.Context, key string, step func(context.Context) error) {
-	r.tasks.do(ctx, key, func(ctx context.Context) {
+// task runs a step beside the loop, if none with its key is under way, and
+// reports whether it does. A step that fails is taken again by a later pass.
+func (r *reconciler) task(ctx context.Context, key string, step func(context.Context) error) bool {
+	return r.taskEvery(ctx, 0, key, step)
+}
+
+// taskEvery is task for a step that is not taken again for a while.
+func (r *reconciler) taskEvery(ctx context.Context, rest time.Duration, key string, step func(context.Context) error) bool {
+	return r.tasks.do(ctx, key, func(ctx context.Context) time.Duration {
 		if err := step(ctx); err != nil && ctx.Err() == nil {
 			r.l.cfg.Logger.Warn("a step failed and is taken again", "step", key, "error", err)
-			_ = sleep(ctx, tick) // do not spin on what fails at once
+			return max(rest, tick) // do not spin on what fails at once
 		}
+		return rest
 	})
 }
 
@@ -122,13 +136,13 @@ func (r *reconciler) read(ctx context.Context) (*world, error) {
 		}
 		w.buys = append(w.buys, b)
 	}
-	for h, err := range r.l.hosts.All(ctx) {
+	for h, err := range r.known.hosts.All(ctx) {
 		if err != nil {
 			return nil, err
 		}
 		w.hosts = append(w.hosts, h)
 	}
-	for rec, err := range r.l.workloads.All(ctx) {
+	for rec, err := range r.known.workloads.All(ctx) {
 		if err != nil {
 			return nil, err
 		}
@@ -174,6 +188,9 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	}
 	if err := g.Wait(); err != nil {
 		return err
+	}
+	if len(p.assign) > 0 {
+		r.l.wake() // to deliver what has a host now
 	}
 	reasons := map[string]*refusal{}
 	for _, n := range p.buy {

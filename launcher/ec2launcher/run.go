@@ -168,19 +168,23 @@ func newTasks(after func()) *tasks {
 	return &tasks{slots: make(chan struct{}, parallel), busy: map[string]bool{}, after: after}
 }
 
-// do starts a step unless one with its key is under way.
-func (t *tasks) do(ctx context.Context, key string, step func(context.Context)) {
+// do starts a step, unless one with its key is under way, and reports whether
+// it did. The step returns how long its key is to rest afterwards.
+func (t *tasks) do(ctx context.Context, key string, step func(context.Context) time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.busy[key] {
-		return
+		return false
 	}
 	t.busy[key] = true
 	t.wg.Go(func() {
 		select {
 		case t.slots <- struct{}{}:
-			step(ctx)
+			rest := step(ctx)
 			<-t.slots
+			if rest > 0 {
+				_ = sleep(ctx, rest) // ended early, there is nothing left to do
+			}
 		case <-ctx.Done():
 		}
 		t.mu.Lock()
@@ -188,4 +192,5 @@ func (t *tasks) do(ctx context.Context, key string, step func(context.Context)) 
 		t.mu.Unlock()
 		t.after()
 	})
+	return true
 }
