@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/instancetype"
+	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/ec2launcher"
 	"github.com/atelier-go/atelier/session"
 )
@@ -43,11 +45,25 @@ func (s *stage) running(ctx context.Context, id session.ID) error {
 	}
 	s.tell("   %s runs on host %s at %s", id, now.Host, now.Endpoints["http"])
 	hello, err := s.get(ctx, id, "")
+	for errors.Is(err, launcher.ErrUnavailable) { // it runs, and does not listen yet
+		if err = pause(ctx); err == nil {
+			hello, err = s.get(ctx, id, "")
+		}
+	}
 	if err != nil {
 		return err
 	}
 	s.tell("   dialled, it answers %q", strings.TrimSpace(hello))
 	return nil
+}
+
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(time.Second):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // picture shows which sessions are on which host.
@@ -81,10 +97,8 @@ func (s *stage) untilGone(ctx context.Context, instanceType string) error {
 		if !left {
 			return nil
 		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pause(ctx); err != nil {
+			return err
 		}
 	}
 }

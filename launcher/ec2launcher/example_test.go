@@ -1,0 +1,95 @@
+package ec2launcher_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
+	"github.com/atelier-go/atelier/launcher/launchertest/behave"
+)
+
+// account is an AWS account in memory; in production cfg comes from the SDK's
+// config.LoadDefaultConfig.
+func account() (cloud *fakeaws.Cloud, cfg aws.Config, group string) {
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Panic(err)
+	}
+	if _, err := cloud.PushImage(testImage, fakeaws.Image{Program: behave.Program}); err != nil {
+		log.Panic(err)
+	}
+	cfg = cloud.Config()
+	made, err := awsec2.NewFromConfig(cfg).CreateSecurityGroup(context.Background(), &awsec2.CreateSecurityGroupInput{
+		GroupName: aws.String("hosts"), Description: aws.String("hosts"), VpcId: aws.String(cloud.DefaultVPC()),
+	})
+	if err != nil {
+		log.Panic(err)
+	}
+	return cloud, cfg, aws.ToString(made.GroupId)
+}
+
+func ExampleNewFromConfig() {
+	cloud, cfg, group := account()
+	defer func() { _ = cloud.Close() }()
+
+	fleet, err := ec2launcher.NewFromConfig(cfg, ec2launcher.Config{
+		Fleet:          "research",
+		Store:          store.NewMemory(),
+		Subnets:        []string{cloud.Subnets()[0].ID},
+		SecurityGroups: []string{group},
+		Connect: func(_ context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) {
+			return cloud.Host(h.ID)
+		},
+	})
+	if err != nil {
+		log.Panic(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- fleet.Run(ctx) }()
+
+	_, err = fleet.Launch(ctx, launcher.Workload{
+		ID: "hello", Owner: "alice", Image: testImage, Command: []string{"exit", "3"}, InstanceType: "t3.medium",
+	})
+	if err != nil {
+		log.Panic(err)
+	}
+	s, err := launcher.Wait(ctx, fleet, "hello", func(s launcher.Status) bool { return s.Phase == launcher.Exited })
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(s.ID, s.Phase, "with code", s.ExitCode)
+	for h, err := range fleet.Hosts(ctx) {
+		fmt.Println(h.InstanceType, "at", h.PricePerHour, "an hour is", h.State, err)
+	}
+	stop()
+	fmt.Println(<-done)
+	// Output:
+	// hello exited with code 3
+	// t3.medium at $0.0416 an hour is ready <nil>
+	// <nil>
+}
+
+// New is for programs that have clients of their own, for example with other
+// middleware. Everything that is wrong with a Config is told at once.
+func ExampleNew() {
+	cloud, cfg, group := account()
+	defer func() { _ = cloud.Close() }()
+	_, err := ec2launcher.New(awsec2.NewFromConfig(cfg), awsssm.NewFromConfig(cfg), cfg.Region, ec2launcher.Config{
+		Fleet: "Research", SecurityGroups: []string{group},
+	})
+	fmt.Println(err)
+	// Output:
+	// launcher: new: invalid: fleet "Research": want 1 to 20 of a-z 0-9 - beginning with a letter
+	// store is nil: use store.NewMemory or one that survives a restart
+	// connect is nil: without it no host can be spoken to
+	// no subnets: want at least one for the hosts
+}
