@@ -39,6 +39,10 @@ var verdicts = func() map[string]verdict {
 		"InsufficientFreeAddressesInSubnet")
 	add(verdict{launcher.ErrQuota, true, false, "an administrator has to have the account's EC2 quota raised, or sessions have to end"},
 		"VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "MaxFleetCountExceeded", "PendingVerification")
+	// The token of an interrupted purchase whose hosts have ended meanwhile:
+	// what is still wanted is bought with a new one.
+	add(verdict{launcher.ErrUnavailable, true, false, "the hosts of this purchase have ended; others are bought"},
+		"IdempotentInstanceTerminated")
 	add(verdict{launcher.ErrThrottled, false, false, "EC2 asks for fewer calls; it is repeated by itself"},
 		"RequestLimitExceeded", "Throttling", "ThrottlingException", "EC2ThrottledException")
 	add(verdict{launcher.ErrDenied, true, false, "an administrator has to correct the credentials or their policy"},
@@ -56,8 +60,7 @@ var verdicts = func() map[string]verdict {
 // judge classifies an error of an AWS call. What it does not know is taken for
 // a passing failure whose outcome is open.
 func judge(err error) verdict {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		if v, ok := verdicts[api.ErrorCode()]; ok {
 			return v
 		}
@@ -68,8 +71,7 @@ func judge(err error) verdict {
 // explain is the sentence people read about an AWS error: AWS's words, then
 // whose turn it is.
 func explain(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return fmt.Sprintf("%s: %s (%s)", api.ErrorCode(), api.ErrorMessage(), judge(err).advice)
 	}
 	return err.Error()

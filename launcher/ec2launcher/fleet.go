@@ -117,11 +117,12 @@ func (f *fleet) choose(instanceType string, now time.Time) (subnet, *refusal) {
 func (f *fleet) refused(b buyRecord, v verdict, err error, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if v.soldOut {
+	switch {
+	case v.soldOut:
 		f.soldOut[pool{b.InstanceType, b.Zone}] = now.Add(soldOutFor)
-		return
+	case v.kind != launcher.ErrUnavailable:
+		f.held[b.InstanceType] = refusal{v.kind, explain(err), now.Add(holdFor)}
 	}
-	f.held[b.InstanceType] = refusal{v.kind, explain(err), now.Add(holdFor)}
 }
 
 // order journals the purchase of n hosts of a type: from now on exactly this

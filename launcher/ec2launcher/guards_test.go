@@ -198,6 +198,10 @@ func TestSoldOut(t *testing.T) {
 		if h := w.hosts(); len(h) != 1 || h[0].Zone == subnets[0].Zone {
 			t.Errorf("hosts are %+v, want one outside %s", h, subnets[0].Zone)
 		}
+		// Sold out is HTTP 500, which the SDK would ask again and again.
+		if n := w.calls("ec2:RunInstances"); n != 2 {
+			t.Errorf("EC2 was asked %d times to sell, want once in each of two zones", n)
+		}
 		time.Sleep(4 * time.Minute) // what was learnt about the first zone is forgotten
 		sell(0, subnets...)
 		w.launch(w.workload("b", "bob"))
@@ -342,6 +346,55 @@ func TestSharing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A host of one's own is shared with nobody, not even with oneself.
+func TestExclusiveStaysAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		alone := w.workload("a", "alice")
+		alone.Sharing = launcher.Exclusive
+		w.launch(alone)
+		host := w.until("a", launcher.Running).Host
+		w.launch(w.workload("b", "alice"))
+		if s := w.until("b", launcher.Running); s.Host == host {
+			t.Error("another workload of the owner's was placed beside an exclusive one")
+		}
+		if err := w.fleet.Stop(t.Context(), "a", launcher.StopOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		w.until("a", launcher.Exited)
+		time.Sleep(2 * time.Minute)
+		for _, h := range w.hosts() {
+			if h.ID == host {
+				t.Error("a host that nobody may use any more lingers")
+			}
+		}
+	})
+}
+
+// What its host has forgotten is lost; it is not run again.
+func TestForgottenByItsHost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		host := w.until("a", launcher.Running).Host
+		w.stop()
+		engine, err := w.cloud.Host(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := engine.Stop(t.Context(), "a", launcher.StopOptions{Signal: "SIGKILL", Forget: true}); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		if s := w.until("a", launcher.Exited); s.Reason != launcher.ErrHostLost {
+			t.Errorf("it ended with %q (%s), want %q", s.Reason, s.Message, launcher.ErrHostLost)
+		}
+		for s, err := range engine.List(t.Context(), launcher.Filter{}) {
+			t.Errorf("its host runs %+v, %v", s, err)
+		}
+	})
 }
 
 // A workload that is stopped while its host boots never starts.
