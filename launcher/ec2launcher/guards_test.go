@@ -321,6 +321,35 @@ func TestReleaseSparesWhatRuns(t *testing.T) {
 	})
 }
 
+// A host that is due for release when the process starts is looked at before
+// it goes: the records may not know all that runs there.
+func TestReleaseLooksFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		host := w.until("a", launcher.Running).Host
+		if err := w.fleet.Stop(t.Context(), "a", launcher.StopOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		w.until("a", launcher.Exited)
+		time.Sleep(2 * time.Minute) // it lingers
+		w.stop()
+		engine, err := w.cloud.Host(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := engine.Launch(t.Context(), w.workload("stray", "alice")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		w.start()
+		time.Sleep(10 * time.Minute)
+		if n := len(w.instances("running")); n != 1 {
+			t.Error("a host was ended under a running container")
+		}
+	})
+}
+
 // Who shares a host with whom is the workload's choice.
 func TestSharing(t *testing.T) {
 	for _, c := range []struct {
