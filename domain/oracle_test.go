@@ -208,8 +208,8 @@ func TestDecideAgainstOracle(t *testing.T) {
 		}
 		refused++
 		named := rulesOf(wrong)
-		typ, known := strings.CutPrefix(ask.InstanceType, "ml.")
-		_, known = fits[typ]
+		typ, _ := strings.CutPrefix(ask.InstanceType, "ml.")
+		_, known := fits[typ]
 		switch {
 		case known && !general["size"]:
 			want := maps.Clone(general)

@@ -125,7 +125,7 @@ func TestOnlyNamedCallsDelete(t *testing.T) {
 		home := efs.HomeSpec{FileSystem: id, User: "alice", UID: 200001, GID: 200001}
 		stranger := home
 		stranger.User = "mallory"
-		for range c.AccessPoints(ctx, id) { //nolint:revive // only to make the calls
+		for range c.AccessPoints(ctx, id) {
 		}
 		for _, call := range []func() error{
 			func() error { _, err := w.provision(ctx, c); return err },
@@ -135,7 +135,7 @@ func TestOnlyNamedCallsDelete(t *testing.T) {
 			func() error { _, err := c.Usage(ctx, id); return err },
 			func() error { _, err := c.FileSystem(ctx, id); return err },
 		} {
-			call() //nolint:errcheck // some fail; none deletes
+			call()
 		}
 		if d := w.deletions(); len(d) > 0 {
 			t.Errorf("deleted: %v", d)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -257,9 +258,7 @@ func (s FileSystemSpec) tags() map[string]string {
 	if s.Name != "" {
 		tags["Name"] = s.Name
 	}
-	for k, v := range s.Tags {
-		tags[k] = v
-	}
+	maps.Copy(tags, s.Tags)
 	return tags
 }
 

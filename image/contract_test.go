@@ -25,7 +25,7 @@ func newCloud(t *testing.T, cfg fakeaws.Config) *fakeaws.Cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cloud.Close() }) //nolint:errcheck // nothing runs
+	t.Cleanup(func() { cloud.Close() })
 	return cloud
 }
 

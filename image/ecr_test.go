@@ -64,7 +64,7 @@ func TestRouting(t *testing.T) {
 			}
 			return awsJSON(r, http.StatusNotFound, `{}`), nil
 		}), image.Config{})
-		resolve(t, client, name) //nolint:errcheck // nothing is there
+		resolve(t, client, name)
 		if got != want {
 			t.Errorf("%s: asked %q, want %q", name, got, want)
 		}
@@ -75,7 +75,7 @@ func TestRouting(t *testing.T) {
 			got = r.URL.String()
 			return answer(r, http.StatusNotFound, ""), nil
 		})})
-		resolve(t, client, ecrRegistry+"/ide:1") //nolint:errcheck // nothing is there
+		resolve(t, client, ecrRegistry+"/ide:1")
 		if want := "https://" + ecrRegistry + "/v2/ide/manifests/1"; got != want {
 			t.Errorf("asked %s, want %s", got, want)
 		}

@@ -248,7 +248,7 @@ func TestLoopbackNeedsNoTLS(t *testing.T) {
 			got = r.URL.Scheme
 			return answer(r, http.StatusNotFound, ""), nil
 		})})
-		resolve(t, client, name) //nolint:errcheck // nothing is there
+		resolve(t, client, name)
 		if got != scheme {
 			t.Errorf("%s is asked over %q, want %s", name, got, scheme)
 		}

@@ -104,7 +104,7 @@ func TestUnknownType(t *testing.T) {
 		"r5.4xlarg":                        "r5.4xlarge r5.24xlarge r5.2xlarge",
 		"ml.r5.4xlrage":                    "r5.4xlarge r5.24xlarge r5.2xlarge",
 		"T3.Medium":                        "t3.medium t3a.medium t2.medium",
-		" t3.medium":                       "t3.medium t3a.medium t2.medium",
+		" t3.medium":                       "t3.medium t3a.medium t2.medium", //nolint:gocritic // the space is the point
 		"t3.humongous":                     "t3.medium t3.micro t3.nano",
 		"t3medium":                         "t3.medium t3a.medium t2.medium",
 		"zz99.what":                        "",

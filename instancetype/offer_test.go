@@ -22,8 +22,8 @@ func meets(c *Catalog, ty Type, region string, r Requirements) bool {
 		(r.GPUName == "" || strings.EqualFold(r.GPUName, ty.GPUName)) &&
 		(ty.Arch == r.Arch || r.Arch == "" && linux) &&
 		(r.MaxPerHour == 0 || priced && p.PerHour <= r.MaxPerHour) &&
-		allowed && !(r.NoBurstable && ty.Burstable) && !(ty.BareMetal && !r.BareMetal) &&
-		!(r.CurrentGeneration && ty.CurrentGeneration != Yes)
+		allowed && (!r.NoBurstable || !ty.Burstable) && (!ty.BareMetal || r.BareMetal) &&
+		(!r.CurrentGeneration || ty.CurrentGeneration == Yes)
 }
 
 // TestOffersAndCheckAgree draws requirements: the offers are exactly what

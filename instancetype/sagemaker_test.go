@@ -41,7 +41,7 @@ func TestSageMakerNames(t *testing.T) {
 	for ml := range listed {
 		ec2Name, _ := FromSageMaker(ml)
 		family, _, _ := strings.Cut(ec2Name, ".")
-		for _, size := range strings.Fields(sageMakerSizes(family)) {
+		for size := range strings.FieldsSeq(sageMakerSizes(family)) {
 			if !listed["ml."+family+"."+size] {
 				t.Errorf("%s has no size %s in SageMaker's list", family, size)
 			}

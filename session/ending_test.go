@@ -250,17 +250,17 @@ func TestForgottenWorkload(t *testing.T) {
 		check(t, w.host.Stop(t.Context(), "research.s1.1", launcher.StopOptions{Forget: true}))
 		time.Sleep(2 * time.Hour)
 		m, _ = w.run(w.guard, session.Config{})
-		s, err := m.Wait(t.Context(), "s1", session.Running, session.Failed)
+		_, err := m.Wait(t.Context(), "s1", session.Running, session.Failed)
 		check(t, err)
 		time.Sleep(time.Minute)
-		s, err = m.Get(t.Context(), "s1")
+		s, err := m.Get(t.Context(), "s1")
 		check(t, err)
 		if s.State != session.Failed || s.Reason != launcher.ErrNotFound || !strings.Contains(s.Message, "forgotten") {
 			t.Errorf("forgotten: %+v", s)
 		}
 		// The same behind a manager that runs, with a watch that never tells.
 		check(t, w.host.Stop(t.Context(), "research.s2.1", launcher.StopOptions{}))
-		s, err = m.Wait(t.Context(), "s2", session.Stopped)
+		_, err = m.Wait(t.Context(), "s2", session.Stopped)
 		check(t, err)
 	})
 }

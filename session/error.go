@@ -75,10 +75,10 @@ func (e *Error) Unwrap() []error {
 // passing returns the kind of an error that is the domain's or the launcher's,
 // whose own text has it; otherwise nil.
 func passing(err error) error {
-	if e, ok := err.(*domain.Error); ok {
+	switch e := err.(type) { //nolint:errorlint // what wraps one has a text of its own
+	case *domain.Error:
 		return e.Kind
-	}
-	if e, ok := err.(*launcher.Error); ok {
+	case *launcher.Error:
 		return e.Kind
 	}
 	return nil

@@ -185,7 +185,7 @@ func (g *guard) Launch(ctx context.Context, w launcher.Workload) (launcher.Statu
 
 func (g *guard) audit() {
 	count := map[string]int{}
-	for s, err := range g.Launcher.List(context.Background(), launcher.Filter{}) {
+	for s, err := range g.List(context.Background(), launcher.Filter{}) {
 		if err != nil {
 			return
 		}

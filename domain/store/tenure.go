@@ -144,7 +144,7 @@ func (t *tenure) serve(ctx context.Context, work func(context.Context, Term) err
 		err = work(held, Term{t})
 	}
 	lost := t.held()
-	t.end(fmt.Errorf("%w: the work has returned", ErrLeaseLost))
+	_ = t.end(fmt.Errorf("%w: the work has returned", ErrLeaseLost))
 	stop()
 	keeper.Wait()
 	t.release(outlive)
@@ -168,7 +168,7 @@ func (t *tenure) keep(ctx context.Context) {
 			t.extend(begun)
 			next = begun.Add(t.lease.twelfths(renewEvery))
 		case errors.Is(err, ErrLeaseLost):
-			t.end(err)
+			_ = t.end(err)
 		default:
 			t.mu.Lock()
 			t.failure = err
@@ -193,7 +193,7 @@ func (t *tenure) check(ctx context.Context) error {
 	defer cancel()
 	record, _, err := t.read(ctx)
 	if err == nil && record.Token != t.token {
-		t.end(taken(record))
+		_ = t.end(taken(record))
 	}
 	if lost := t.held(); lost != nil {
 		return lost

@@ -151,7 +151,7 @@ func TestEFSErrors(t *testing.T) {
 				}
 			}},
 			{409, "IncorrectMountTargetState", nil, func(api *awsefs.Client) error {
-				api.DeleteMountTarget(ctx, &awsefs.DeleteMountTargetInput{MountTargetId: target.MountTargetId}) //nolint:errcheck // the second client's has no effect
+				api.DeleteMountTarget(ctx, &awsefs.DeleteMountTargetInput{MountTargetId: target.MountTargetId})
 				_, err := api.DescribeMountTargetSecurityGroups(ctx, &awsefs.DescribeMountTargetSecurityGroupsInput{MountTargetId: target.MountTargetId})
 				return err
 			}},

@@ -87,7 +87,7 @@ func (s *stream) drop() {
 func (s *stream) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil && !(s.fin && s.dropped) {
+	if s.err == nil && (!s.fin || !s.dropped) {
 		s.err, s.data = err, nil
 		s.wake()
 	}
@@ -244,10 +244,10 @@ func (c *conn) setDeadline(d *deadline, t time.Time) error {
 
 // opError is an error in the form of package net's; io.EOF stays as it is.
 func (c *conn) opError(op string, err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	if errno, ok := err.(syscall.Errno); ok {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		err = os.NewSyscallError(op, errno)
 	}
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}

@@ -127,7 +127,7 @@ func TestListen(t *testing.T) {
 			if _, err := ln.Accept(); err == nil {
 				t.Error("Accept on a closed listener succeeded")
 			}
-			ln, err = p.Listen(80)
+			_, err = p.Listen(80)
 			must(t, err)
 			<-ctx.Done()
 			return 0

@@ -305,7 +305,7 @@ func (l *Launcher) Logs(ctx context.Context, id launcher.ID, o launcher.LogOptio
 		release()
 		return nil, wrap("logs", id, launcher.ErrNotFound, nil)
 	}
-	return c.log.reader(bound, release, up, o), nil
+	return c.log.reader(bound, up, release, o), nil
 }
 
 // answer fails if ctx has ended or the host does not answer. It also drops the

@@ -2,6 +2,7 @@ package fakelauncher
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"sync"
@@ -63,7 +64,7 @@ type logReader struct {
 	offset, limit int64
 }
 
-func (l *log) reader(ctx context.Context, release func(), up context.Context, o launcher.LogOptions) *logReader {
+func (l *log) reader(ctx, up context.Context, release func(), o launcher.LogOptions) *logReader {
 	r := &logReader{ctx: ctx, release: release, up: up, log: l, stream: o.Stream, offset: o.Offset, limit: -1}
 	if !o.Follow {
 		l.mu.Lock()
@@ -79,7 +80,7 @@ func (r *logReader) Read(p []byte) (int, error) {
 			return 0, context.Cause(r.ctx)
 		}
 		n, again, err := r.next(p)
-		if err == io.EOF && r.up.Err() != nil {
+		if errors.Is(err, io.EOF) && r.up.Err() != nil {
 			<-r.ctx.Done() // a log that ended with its host does not tell an exit
 			continue
 		}

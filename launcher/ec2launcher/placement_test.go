@@ -2,6 +2,7 @@ package ec2launcher
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -68,9 +69,7 @@ func settle(t *testing.T, queue []launcher.Workload) (map[launcher.ID]string, []
 			}
 		}
 		p := place(waiting, current, nil, testRoom)
-		for id, host := range p.assign {
-			placed[id] = host
-		}
+		maps.Copy(placed, p.assign)
 		if len(p.buy) == 0 {
 			return placed, hosts
 		}

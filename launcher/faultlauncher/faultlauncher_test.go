@@ -284,7 +284,7 @@ func TestBrokenStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		rest, err := io.ReadAll(r)
-		if all := append(first, rest...); !bytes.Equal(all, behave.Pattern(1000)) || err != nil {
+		if all := slices.Concat(first, rest); !bytes.Equal(all, behave.Pattern(1000)) || err != nil {
 			t.Errorf("resumed logs make %d bytes, %v; want what was written", len(all), err)
 		}
 		if got, want := l.Injected(), map[faultlauncher.Op]int{faultlauncher.List: 1, faultlauncher.Watch: 1, faultlauncher.Logs: 1}; !maps.Equal(got, want) {
