@@ -96,8 +96,8 @@ const DefaultGrace = 10 * time.Second
 // StopOptions say how a workload ends. The zero value sends the workload's own
 // stop signal and kills it after [DefaultGrace].
 type StopOptions struct {
-	// Signal is sent first, by name ("SIGTERM"). Empty means the workload's
-	// StopSignal. SIGKILL kills at once.
+	// Signal is sent first, by a name that [SignalNumber] knows ("SIGTERM").
+	// Empty means the workload's StopSignal. SIGKILL kills at once.
 	Signal string
 	// Grace is how long the workload may take to end after the signal before
 	// it is killed. Zero means [DefaultGrace]; negative is [ErrInvalid].

@@ -38,7 +38,8 @@ type Workload struct {
 	Secrets map[string]string `json:",omitempty"`
 	// Stdin is written to the standard input, which then ends.
 	Stdin []byte `json:",omitempty"`
-	// StopSignal is what asks the workload to end, by name. Empty is SIGTERM.
+	// StopSignal is what asks the workload to end, by a name that
+	// [SignalNumber] knows. Empty is SIGTERM.
 	StopSignal string
 	// User is who the container's process is.
 	User User
@@ -160,8 +161,8 @@ func (w Workload) Validate() error {
 	if w.Image == "" {
 		bad("image is empty")
 	}
-	if w.StopSignal != "" && !strings.HasPrefix(w.StopSignal, "SIG") {
-		bad("stop signal %q: want a name such as SIGTERM", w.StopSignal)
+	if err := checkSignal(w.StopSignal); err != nil {
+		bad("stop %w", err)
 	}
 	for _, k := range slices.Sorted(maps.Keys(w.Env)) {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.Contains(w.Env[k], "\x00") {

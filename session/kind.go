@@ -20,12 +20,14 @@ type Kind struct {
 	// Ports are what it serves, by the names that [Manager.Dial] takes. None
 	// is a session that nobody connects to.
 	Ports []launcher.Port `json:",omitempty"`
-	// StopSignal asks it to end for good, by name. Empty is SIGTERM.
+	// StopSignal asks it to end for good, by a name that
+	// [launcher.SignalNumber] knows. Empty is SIGTERM.
 	StopSignal string `json:",omitempty"`
 	// StopGrace is how long it may then take before it is killed. Zero is
 	// [launcher.DefaultGrace].
 	StopGrace time.Duration `json:",omitempty"`
-	// SuspendSignal asks it to save its state and end. Empty is StopSignal.
+	// SuspendSignal asks it to save its state and end, by such a name. Empty
+	// is StopSignal.
 	SuspendSignal string `json:",omitempty"`
 	// SuspendGrace is how long it may then take before it is killed. Zero is
 	// [launcher.DefaultGrace].
@@ -65,8 +67,8 @@ func (k Kind) problems() []error {
 	if k.StopGrace < 0 || k.SuspendGrace < 0 {
 		found = append(found, fmt.Errorf("kind: stop grace %v and suspend grace %v must not be negative", k.StopGrace, k.SuspendGrace))
 	}
-	if s := k.SuspendSignal; s != "" && !strings.HasPrefix(s, "SIG") {
-		found = append(found, fmt.Errorf("kind: suspend signal %q: want a name such as SIGTERM", s))
+	if _, ok := launcher.SignalNumber(k.SuspendSignal); !ok && k.SuspendSignal != "" {
+		found = append(found, fmt.Errorf("kind: suspend signal %.20q is unknown: want a name such as SIGTERM", k.SuspendSignal))
 	}
 	return found
 }

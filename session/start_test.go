@@ -110,13 +110,13 @@ func TestInvalidRequests(t *testing.T) {
 		_, err := m.Start(t.Context(), session.StartRequest{
 			ID: "Bad Name", User: "nobody", Image: "absent", InstanceType: "t3.mediun",
 			Size: domain.Size{MilliCPU: -1},
-			Kind: session.Kind{Name: "X", StopGrace: -1, SuspendSignal: "usr1", StopSignal: "term", Home: "relative",
+			Kind: session.Kind{Name: "X", StopGrace: -1, SuspendSignal: "SIGUSR", StopSignal: "term", Home: "relative",
 				Ports: []launcher.Port{{Name: "http", Number: 0}}},
 			Env:     map[string]string{"HOME": "/", "A=B": "secret-value"},
 			Labels:  map[string]string{"atelier.domain": "x"},
 			Command: []string{"\xff"},
 		})
-		fails(t, err, session.ErrInvalid, "Bad Name", "nobody", "absent", "t3.mediun", "size", `"X"`, "grace", "usr1", "term", "relative",
+		fails(t, err, session.ErrInvalid, "Bad Name", "nobody", "absent", "t3.mediun", "size", `"X"`, "grace", "SIGUSR", "term", "relative",
 			"http", "HOME", "A=B", "atelier.domain", "UTF-8")
 		if strings.Contains(err.Error(), "secret-value") {
 			t.Errorf("the error shows a value: %v", err)

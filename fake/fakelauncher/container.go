@@ -172,7 +172,7 @@ func (c *container) end(signal string, grace time.Duration) {
 // deliver hands a signal to the process. It reports whether the signal ends
 // it, and with which code.
 func (c *container) deliver(signal string) (int, bool) {
-	number, _ := signalNumber(signal)
+	number, _ := launcher.SignalNumber(signal)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if signal != sigkill {

@@ -21,7 +21,7 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 		}
 		return launcher.Status{}, wrap("launch", w.ID, kind, err)
 	}
-	if err := errors.Join(w.Validate(), checkSignal(w.StopSignal)); err != nil {
+	if err := w.Validate(); err != nil {
 		return fail(launcher.ErrInvalid, err)
 	}
 	if err := l.answer(ctx, "launch", w.ID); err != nil {

@@ -163,12 +163,8 @@ func (l *Launcher) Pull(ctx context.Context, image string) error {
 // Stop implements [launcher.Launcher]. Stopping again sends the signal again,
 // as engines do. Exits that were forgotten are [launcher.ErrNotFound].
 func (l *Launcher) Stop(ctx context.Context, id launcher.ID, o launcher.StopOptions) error {
-	problems := checkSignal(o.Signal)
-	if o.Grace < 0 {
-		problems = errors.Join(problems, fmt.Errorf("grace %v must not be negative", o.Grace))
-	}
-	if problems != nil {
-		return wrap("stop", id, launcher.ErrInvalid, problems)
+	if err := o.Validate(id); err != nil {
+		return err
 	}
 	if o.Grace == 0 {
 		o.Grace = launcher.DefaultGrace

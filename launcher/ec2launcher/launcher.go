@@ -158,8 +158,8 @@ func Room(t instancetype.Type) launcher.Resources {
 // Stop records that a workload is to end and returns; see [launcher.Launcher].
 // A workload that no host was asked to run yet has exited when Stop returns.
 func (l *Launcher) Stop(ctx context.Context, id launcher.ID, o launcher.StopOptions) error {
-	if o.Grace < 0 {
-		return fail("stop", id, launcher.ErrInvalid, fmt.Errorf("grace %v is negative", o.Grace))
+	if err := o.Validate(id); err != nil {
+		return err
 	}
 	if err := l.awake(ctx, "stop", id); err != nil {
 		return err

@@ -117,6 +117,7 @@ func kindsInvalid(r *run) {
 	w := r.workload("a", "trap", "SIGTERM", "7")
 	r.start(w, "trapped")
 	r.wantKind("Stop with a negative grace", r.Launcher.Stop(r.ctx, w.ID, launcher.StopOptions{Grace: -1}), launcher.ErrInvalid)
+	r.wantKind("Stop with an unknown signal", r.Launcher.Stop(r.ctx, w.ID, launcher.StopOptions{Signal: "SIGNAL"}), launcher.ErrInvalid)
 	_, err := r.Launcher.Logs(r.ctx, w.ID, launcher.LogOptions{Offset: -1})
 	r.wantKind("Logs from a negative offset", err, launcher.ErrInvalid)
 	if s, err := launcher.Get(r.ctx, r.Launcher, w.ID); err != nil || s.Phase != launcher.Running {

@@ -165,10 +165,10 @@ func launchConcurrent(r *run) {
 
 func launchInvalid(r *run) {
 	w := r.workload("a", "exit", "0")
-	w.Owner, w.Ports = "", []launcher.Port{{Name: "HTTP", Number: 80}}
+	w.Owner, w.StopSignal, w.Ports = "", "SIGNAL", []launcher.Port{{Name: "HTTP", Number: 80}}
 	_, err := r.Launcher.Launch(r.ctx, w)
-	r.wantKind("Launch without owner and with a bad port name", err, launcher.ErrInvalid)
-	for _, word := range []string{"owner", "HTTP"} {
+	r.wantKind("Launch without owner, with an unknown signal and a bad port name", err, launcher.ErrInvalid)
+	for _, word := range []string{"owner", "SIGNAL", "HTTP"} {
 		if err != nil && !strings.Contains(err.Error(), word) {
 			r.Errorf("the error %q does not name %q; want every problem at once", err, word)
 		}
