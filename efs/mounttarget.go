@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsefs "github.com/aws/aws-sdk-go-v2/service/efs"
 	"github.com/aws/aws-sdk-go-v2/service/efs/types"
+
+	"github.com/atelier-go/atelier/internal/pace"
 )
 
 // Subnet is a place for a mount target.
@@ -143,7 +145,7 @@ func (c *Client) createMountTarget(ctx context.Context, op, fileSystem, zone, su
 		if _, ok := found[zone]; ok {
 			return nil
 		}
-		if err := sleep(ctx, firstPause<<i); err != nil {
+		if err := pace.Sleep(ctx, firstPause<<i); err != nil {
 			return failed(ctx, op, fileSystem, err)
 		}
 	}

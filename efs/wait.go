@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/efs/types"
+
+	"github.com/atelier-go/atelier/internal/pace"
 )
 
 const (
@@ -55,21 +57,9 @@ func (c *Client) wait(ctx context.Context, op, resource string, see func(context
 				cmp.Or(string(seen.state), "not visible"), waited.Round(time.Second))
 		}
 		c.progress(Progress{Resource: seen.resource, State: string(seen.state), Waited: waited})
-		if err := sleep(ctx, min(pause, c.timeout-waited)); err != nil {
+		if err := pace.Sleep(ctx, min(pause, c.timeout-waited)); err != nil {
 			return failed(ctx, op, resource, err)
 		}
 		pause = min(2*pause, longestPause)
-	}
-}
-
-// sleep passes d unless ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

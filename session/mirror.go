@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/internal/pace"
 )
 
 // mirrorEvery is how often the store is read for what other processes have
@@ -39,7 +40,7 @@ func (r *mirror) prime(ctx context.Context) error {
 			return nil
 		}
 		r.manager.log.Warn("the store does not answer", "op", "prime", "error", err)
-		if err := sleep(ctx, pause.NextBackOff()); err != nil {
+		if err := pace.Sleep(ctx, pause.NextBackOff()); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/atelier-go/atelier/internal/pace"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -37,48 +38,23 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.takeUp()
 	g.Go(func() error { return m.watchLauncher(ctx) })
 	g.Go(func() error {
-		return every(ctx, tick, func() { m.jobs.due(time.Now()) })
+		return pace.Every(ctx, tick, func() { m.jobs.due(time.Now()) })
 	})
 	g.Go(func() error {
-		return every(ctx, mirrorEvery, func() { m.attempt(ctx, "mirror", mirror.pass) })
+		return pace.Every(ctx, mirrorEvery, func() { m.attempt(ctx, "mirror", mirror.pass) })
 	})
 	g.Go(func() error {
 		s := sweeper{manager: m, suspects: map[launcher.ID]time.Time{}}
-		return every(ctx, sweepEvery, func() { m.attempt(ctx, "sweep", s.sweep) })
+		return pace.Every(ctx, sweepEvery, func() { m.attempt(ctx, "sweep", s.sweep) })
 	})
 	_ = g.Wait() // it is ctx's
 	return nil
-}
-
-// every calls f at an interval until ctx ends, whose error it returns.
-func every(ctx context.Context, d time.Duration, f func()) error {
-	t := time.NewTicker(d)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-t.C:
-			f()
-		}
-	}
 }
 
 // attempt logs why f failed; it is called again soon.
 func (m *Manager) attempt(ctx context.Context, op string, f func(context.Context) error) {
 	if err := f(ctx); err != nil && ctx.Err() == nil {
 		m.log.Warn("a pass over all sessions failed; it is repeated", "op", op, "error", err)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
 	}
 }
 
@@ -119,7 +95,7 @@ func (m *Manager) watchLauncher(ctx context.Context) error {
 			return ctx.Err()
 		}
 		m.log.Warn("the launcher's watch ended; it is begun anew", "error", ended)
-		if err := sleep(ctx, pause.NextBackOff()); err != nil {
+		if err := pace.Sleep(ctx, pause.NextBackOff()); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go/middleware"
+
+	"github.com/atelier-go/atelier/internal/pace"
 )
 
 // A Call is one attempt of one SDK call, as the account saw it.
@@ -257,7 +259,7 @@ func (wire) HandleDeserialize(ctx context.Context, _ middleware.DeserializeInput
 func (p *process) answer(ctx context.Context, input any) (output any, requestID string, err error) {
 	c := p.cloud
 	action := iamPrefix(awsmiddleware.GetServiceID(ctx)) + ":" + awsmiddleware.GetOperationName(ctx)
-	if err := wait(ctx, c.delays.Call); err != nil {
+	if err := pace.Sleep(ctx, c.delays.Call); err != nil {
 		return nil, "", err
 	}
 	c.mu.Lock()
@@ -322,21 +324,6 @@ func iamPrefix(serviceID string) string {
 		return "elasticfilesystem"
 	default:
 		return strings.ToLower(serviceID)
-	}
-}
-
-// wait passes d unless ctx ends first.
-func wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"oras.land/oras-go/v2/registry"
+
+	"github.com/atelier-go/atelier/internal/pace"
 )
 
 // Registry returns what carries requests to every image registry there is, in
@@ -43,7 +45,7 @@ func (t registryTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, fmt.Errorf("fakeaws: refused to send a request to %s", r.URL.Host)
 	}
-	if err := wait(r.Context(), c.delays.Call); err != nil {
+	if err := pace.Sleep(r.Context(), c.delays.Call); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()

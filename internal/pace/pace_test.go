@@ -1,0 +1,60 @@
+package pace_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/atelier-go/atelier/internal/pace"
+)
+
+func TestSleep(t *testing.T) {
+	for name, c := range map[string]struct {
+		sleep, ends, took time.Duration
+		err               error
+	}{
+		"Whole":    {sleep: time.Minute, ends: time.Hour, took: time.Minute},
+		"CutShort": {sleep: time.Hour, ends: time.Minute, took: time.Minute, err: context.DeadlineExceeded},
+		"None":     {sleep: 0, ends: time.Hour},
+		"Negative": {sleep: -time.Second, ends: time.Hour},
+		"Over":     {sleep: 0, ends: 0, err: context.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), c.ends)
+				defer cancel()
+				if err := pace.Sleep(ctx, c.sleep); !errors.Is(err, c.err) {
+					t.Errorf("Sleep = %v; want %v", err, c.err)
+				}
+				if took := time.Since(begun); took != c.took {
+					t.Errorf("it took %v; want %v", took, c.took)
+				}
+			})
+		})
+	}
+}
+
+func TestEvery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		var at []time.Duration
+		err := pace.Every(ctx, 2*time.Second, func() {
+			at = append(at, time.Since(begun))
+			if len(at) == 1 {
+				time.Sleep(5 * time.Second) // misses one
+			}
+		})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Every = %v; want the context's error", err)
+		}
+		want := []time.Duration{2 * time.Second, 7 * time.Second, 8 * time.Second}
+		if len(at) < len(want) || at[0] != want[0] || at[1] != want[1] || at[2] != want[2] {
+			t.Errorf("called after %v; want it to begin with %v", at, want)
+		}
+	})
+}
