@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/atelier-go/atelier/launcher"
 )
@@ -18,6 +20,9 @@ type verdict struct {
 	settled bool
 	// soldOut: the type is not to be had in the zone for a while.
 	soldOut bool
+	// anew: what was wanted may be asked for again at once. Otherwise the type
+	// is left alone for a while.
+	anew bool
 	// advice is whose turn it is, for people.
 	advice string
 }
@@ -32,23 +37,23 @@ var verdicts = func() map[string]verdict {
 			table[c] = v
 		}
 	}
-	add(verdict{launcher.ErrCapacity, true, true, "AWS has none of this type in the zone now; it is tried again in another zone or in a few minutes"},
+	add(verdict{kind: launcher.ErrCapacity, settled: true, soldOut: true, advice: "AWS has none of this type in the zone now; it is tried again in another zone or in a few minutes"},
 		"InsufficientInstanceCapacity", "InsufficientHostCapacity", "UnfulfillableCapacity", "Unsupported",
 		"ReservationCapacityExceeded", "InsufficientCapacity")
-	add(verdict{launcher.ErrCapacity, true, true, "the subnet has no free addresses; it is tried in another subnet"},
+	add(verdict{kind: launcher.ErrCapacity, settled: true, soldOut: true, advice: "the subnet has no free addresses; it is tried in another subnet"},
 		"InsufficientFreeAddressesInSubnet")
-	add(verdict{launcher.ErrQuota, true, false, "an administrator has to have the account's EC2 quota raised, or sessions have to end"},
+	add(verdict{kind: launcher.ErrQuota, settled: true, advice: "an administrator has to have the account's EC2 quota raised, or sessions have to end"},
 		"VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "MaxFleetCountExceeded", "PendingVerification")
 	// The token of an interrupted purchase whose hosts have ended meanwhile:
 	// what is still wanted is bought with a new one.
-	add(verdict{launcher.ErrUnavailable, true, false, "the hosts of this purchase have ended; others are bought"},
+	add(verdict{kind: launcher.ErrUnavailable, settled: true, anew: true, advice: "the hosts of this purchase have ended; others are bought"},
 		"IdempotentInstanceTerminated")
-	add(verdict{launcher.ErrThrottled, false, false, "EC2 asks for fewer calls; it is repeated by itself"},
+	add(verdict{kind: launcher.ErrThrottled, advice: "EC2 asks for fewer calls; it is repeated by itself"},
 		"RequestLimitExceeded", "Throttling", "ThrottlingException", "EC2ThrottledException")
-	add(verdict{launcher.ErrDenied, true, false, "an administrator has to correct the credentials or their policy"},
+	add(verdict{kind: launcher.ErrDenied, settled: true, advice: "an administrator has to correct the credentials or their policy"},
 		"UnauthorizedOperation", "AuthFailure", "AccessDenied", "AccessDeniedException", "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
 		"OptInRequired", "Blocked", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "SignatureDoesNotMatch")
-	add(verdict{launcher.ErrInvalid, true, false, "an administrator has to correct the launcher's configuration"},
+	add(verdict{kind: launcher.ErrInvalid, settled: true, advice: "an administrator has to correct the launcher's configuration"},
 		"InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidParameterValue", "InvalidParameterCombination",
 		"InvalidParameter", "MissingParameter", "InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed", "InvalidSubnet",
 		"InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidSecurityGroupID.NotFound", "InvalidUserData.Malformed",
@@ -57,15 +62,29 @@ var verdicts = func() map[string]verdict {
 	return table
 }()
 
-// judge classifies an error of an AWS call. What it does not know is taken for
-// a passing failure whose outcome is open.
+// judge classifies an error of an AWS call. One that the table does not know is
+// a refusal if AWS answered with a client's fault (HTTP status 4xx), and else a
+// passing failure whose outcome is open.
 func judge(err error) verdict {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		if v, ok := verdicts[api.ErrorCode()]; ok {
 			return v
 		}
 	}
-	return verdict{launcher.ErrUnavailable, false, false, "it is repeated by itself"}
+	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		switch status := response.HTTPStatusCode(); {
+		case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests:
+		case status >= 400 && status < 500:
+			return verdict{kind: launcher.ErrUnavailable, settled: true, advice: "it is tried again in a minute; if it stays, an administrator has to see to it"}
+		}
+	}
+	return verdict{kind: launcher.ErrUnavailable, anew: true, advice: "it is repeated by itself"}
+}
+
+// isNotFound reports whether EC2 knows no instance of the id it was asked for.
+func isNotFound(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && api.ErrorCode() == "InvalidInstanceID.NotFound"
 }
 
 // explain is the sentence people read about an AWS error: AWS's words, then

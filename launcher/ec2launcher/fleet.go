@@ -120,7 +120,7 @@ func (f *fleet) refused(b buyRecord, v verdict, err error, now time.Time) {
 	switch {
 	case v.soldOut:
 		f.soldOut[pool{b.InstanceType, b.Zone}] = now.Add(soldOutFor)
-	case v.kind != launcher.ErrUnavailable:
+	case !v.anew:
 		f.held[b.InstanceType] = refusal{v.kind, explain(err), now.Add(holdFor)}
 	}
 }
@@ -199,9 +199,9 @@ func (f *fleet) buy(ctx context.Context, b buyRecord) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	out, err := f.l.ec2.RunInstances(ctx, in, func(o *awsec2.Options) { o.Retryer = aws.NopRetryer{} })
+	out, err := f.l.ec2.RunInstances(call, in, func(o *awsec2.Options) { o.Retryer = aws.NopRetryer{} })
 	now := time.Now()
 	if err != nil {
 		return f.notBought(ctx, b, err, now)
@@ -219,8 +219,8 @@ func (f *fleet) buy(ctx context.Context, b buyRecord) error {
 func (f *fleet) notBought(ctx context.Context, b buyRecord, err error, now time.Time) error {
 	v := judge(err)
 	f.l.cfg.Logger.Warn("hosts not bought", "token", b.Token, "type", b.InstanceType, "zone", b.Zone, "error", err)
-	if ctx.Err() != nil || !v.settled {
-		_, err := f.l.buys.Update(context.WithoutCancel(ctx), b.Token, func(b *buyRecord) error {
+	if !v.settled {
+		_, err := f.l.buys.Update(ctx, b.Token, func(b *buyRecord) error {
 			b.Attempts++
 			b.NotBefore = now.Add(min(time.Second<<min(b.Attempts, 5), 30*time.Second))
 			return nil
@@ -306,6 +306,25 @@ func (l *Launcher) describe(ctx context.Context) (map[string]ec2types.Instance, 
 		}
 	}
 	return seen, nil
+}
+
+// find looks an instance up by its id, whatever its tags are.
+func (l *Launcher) find(ctx context.Context, id string) (i ec2types.Instance, shown bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	out, err := l.ec2.DescribeInstances(ctx, &awsec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	if isNotFound(err) {
+		return i, false, nil
+	}
+	if err != nil {
+		return i, false, err
+	}
+	for _, r := range out.Reservations {
+		for _, i := range r.Instances {
+			return i, true, nil
+		}
+	}
+	return i, false, nil
 }
 
 // terminate asks EC2 to end a host. That the instance is not found is no proof

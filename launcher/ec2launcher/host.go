@@ -2,6 +2,7 @@ package ec2launcher
 
 import (
 	"context"
+	"maps"
 	"sync"
 
 	"github.com/atelier-go/atelier/launcher"
@@ -51,6 +52,13 @@ func (e *engines) get(ctx context.Context, h Host) (HostLauncher, error) {
 	}
 	e.open[h.ID] = engine
 	return engine, nil
+}
+
+// keep drops the ways to hosts that are not among the live ones.
+func (e *engines) keep(live map[string]bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	maps.DeleteFunc(e.open, func(id string, _ HostLauncher) bool { return !live[id] })
 }
 
 // drop forgets the way to a host, so that the next use opens it anew.

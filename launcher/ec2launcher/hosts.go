@@ -17,7 +17,7 @@ import (
 func (r *reconciler) describe(ctx context.Context, w *world) {
 	every := idleDescribe
 	for _, h := range w.hosts {
-		if h.State == HostBooting && !h.Running || h.State == HostTerminating || !h.UnreachableSince.IsZero() {
+		if h.State == HostBooting && !h.Running || h.State == HostTerminating || h.live() && !h.UnreachableSince.IsZero() {
 			every = busyDescribe
 		}
 	}
@@ -56,8 +56,14 @@ func (r *reconciler) compare(ctx context.Context, seen map[string]ec2types.Insta
 		}
 		known[h.ID] = true
 		i, shown := seen[h.ID]
-		if !shown && now.Sub(h.BoughtAt) < consistent {
-			continue // not found is no proof of absence so soon after a purchase
+		if !shown {
+			if !h.live() || now.Sub(h.BoughtAt) < consistent {
+				continue // not found is no proof of absence so soon after a purchase
+			}
+			// Somebody may have taken its tags away: it is asked for by its id.
+			if i, shown, err = r.l.find(ctx, h.ID); err != nil {
+				return err
+			}
 		}
 		_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
 			if !h.compare(i, shown, now) {
@@ -130,6 +136,9 @@ func (r *reconciler) followHosts(ctx context.Context, w *world) error {
 			watch.end()
 			delete(r.hosts, h.ID)
 		}
+		if _, ok := r.met[h.ID]; !ok && h.live() {
+			r.met[h.ID] = w.now
+		}
 		if err := r.driveHost(ctx, w, h); err != nil {
 			return err
 		}
@@ -141,6 +150,7 @@ func (r *reconciler) followHosts(ctx context.Context, w *world) error {
 func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 	switch {
 	case h.State == HostGone:
+		delete(r.met, h.ID)
 		if err := r.bury(ctx, w, h); err != nil {
 			return err
 		}
@@ -151,16 +161,25 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 	case h.State == HostTerminating:
 		r.endHost(ctx, h)
 		return r.unplaceAll(ctx, w, h)
+	case h.State == HostBooting && r.overdue(w, h, h.BoughtAt, r.l.cfg.BootDeadline):
+		return r.give(ctx, h, fmt.Sprintf("its engine did not answer within %v of its purchase", r.l.cfg.BootDeadline),
+			func(h *Host) bool { return h.State == HostBooting })
+	case !h.UnreachableSince.IsZero() && r.overdue(w, h, h.UnreachableSince, r.l.cfg.FenceAfter):
+		return r.give(ctx, h, fmt.Sprintf("its engine was silent for %v", r.l.cfg.FenceAfter),
+			func(h *Host) bool { return !h.UnreachableSince.IsZero() })
 	case h.State == HostDraining:
 		r.task(ctx, "release "+h.ID, func(ctx context.Context) error { return r.release(ctx, h) })
 		return r.unplaceAll(ctx, w, h)
-	case h.State == HostBooting && w.now.Sub(h.BoughtAt) > r.l.cfg.BootDeadline:
-		return r.give(ctx, h, fmt.Sprintf("its engine did not answer within %v of its purchase", r.l.cfg.BootDeadline))
-	case !h.UnreachableSince.IsZero() && w.now.Sub(h.UnreachableSince) > r.l.cfg.FenceAfter:
-		return r.give(ctx, h, fmt.Sprintf("its engine was silent for %v", r.l.cfg.FenceAfter))
 	}
 	r.takeStrays(ctx, w, h)
 	return r.linger(ctx, w, h)
+}
+
+// overdue reports whether a host has kept the fleet waiting since a time for
+// longer than the limit. What passed while no process worked for the fleet does
+// not count against it: this one has to have tried for a while too.
+func (r *reconciler) overdue(w *world, h Host, since time.Time, limit time.Duration) bool {
+	return w.now.Sub(since) > limit && w.now.Sub(r.met[h.ID]) > min(limit, tryFor)
 }
 
 // endHost asks EC2 to end a host, and again while it has not.
@@ -168,9 +187,11 @@ func (r *reconciler) endHost(ctx context.Context, h Host) {
 	r.taskEvery(ctx, terminateEvery, "terminate "+h.ID, func(ctx context.Context) error { return r.l.terminate(ctx, h.ID) })
 }
 
-// linger releases a host that has had no work for long enough.
+// linger releases a host that has had no work for long enough. One that has
+// never answered is left to its boot deadline: if it was taken on without a
+// record, it is not known yet what runs there.
 func (r *reconciler) linger(ctx context.Context, w *world, h Host) error {
-	if len(w.on[h.ID]) > 0 {
+	if len(w.on[h.ID]) > 0 || r.hosts[h.ID].busy() {
 		return nil
 	}
 	patience := r.l.cfg.Linger
@@ -178,61 +199,63 @@ func (r *reconciler) linger(ctx context.Context, w *world, h Host) error {
 		patience = 0 // nobody else may use it
 	}
 	_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
-		switch {
-		case h.State != HostReady && h.State != HostBooting:
-			return store.ErrUnchanged
-		case h.EmptySince.IsZero():
+		before := *h
+		if h.EmptySince.IsZero() {
 			h.EmptySince = w.now
-		case w.now.Sub(h.EmptySince) < patience:
-			return store.ErrUnchanged
 		}
-		if w.now.Sub(h.EmptySince) >= patience {
+		if h.State == HostReady && w.now.Sub(h.EmptySince) >= patience {
 			h.State = HostDraining
+		}
+		if *h == before {
+			return store.ErrUnchanged
 		}
 		return nil
 	})
 	return ignoreNotFound(err)
 }
 
-// release ends a drained host once its engine has shown that nothing runs
-// there, or never answered and so was never given anything.
+// release ends a drained host once a look at its engine has shown that nothing
+// runs there.
 func (r *reconciler) release(ctx context.Context, h Host) error {
-	if h.Ready {
-		engine, err := r.l.engines.get(ctx, h)
+	engine, err := r.l.engines.get(ctx, h)
+	if err != nil {
+		return err
+	}
+	for s, err := range engine.List(ctx, launcher.Filter{}) {
 		if err != nil {
 			return err
 		}
-		for s, err := range engine.List(ctx, launcher.Filter{}) {
-			if err != nil {
-				return err
-			}
-			if s.Phase != launcher.Exited {
-				_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
-					h.State, h.EmptySince = HostReady, time.Time{}
-					return nil
-				})
-				return ignoreNotFound(err)
-			}
+		if s.Phase != launcher.Exited {
+			_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
+				if h.State != HostDraining {
+					return store.ErrUnchanged
+				}
+				h.State, h.EmptySince = HostReady, time.Time{}
+				return nil
+			})
+			return ignoreNotFound(err)
 		}
 	}
 	if err := r.term.Check(ctx); err != nil {
 		return err
 	}
-	return r.give(ctx, h, "")
+	return r.give(ctx, h, "", func(h *Host) bool { return h.State == HostDraining })
 }
 
-// give marks a host as one to be ended.
-func (r *reconciler) give(ctx context.Context, h Host, fault string) error {
-	if fault != "" {
-		r.l.cfg.Logger.Warn("a host is given up", "instance", h.ID, "fault", fault)
-	}
+// give marks a host as one to be ended, if that is still so when it is marked.
+func (r *reconciler) give(ctx context.Context, h Host, fault string, still func(*Host) bool) error {
+	given := false
 	_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
-		if h.State == HostTerminating || h.State == HostGone {
+		given = h.State != HostTerminating && h.State != HostGone && still(h)
+		if !given {
 			return store.ErrUnchanged
 		}
 		h.State, h.Fault = HostTerminating, fault
 		return nil
 	})
+	if given && fault != "" {
+		r.l.cfg.Logger.Warn("a host is given up", "instance", h.ID, "fault", fault)
+	}
 	r.l.wake()
 	return ignoreNotFound(err)
 }
@@ -296,7 +319,7 @@ func (r *reconciler) takeStrays(ctx context.Context, w *world, h Host) {
 		if s.Phase == launcher.Exited || w.wants(h.ID, s.ID) {
 			continue
 		}
-		r.task(ctx, "stray "+string(s.ID), func(ctx context.Context) error { return r.takeStray(ctx, watch, s) })
+		r.taskEvery(ctx, tick, "stray "+string(s.ID), func(ctx context.Context) error { return r.takeStray(ctx, watch, s) })
 	}
 }
 
@@ -349,13 +372,13 @@ func (r *reconciler) hostAnswers(ctx context.Context, id string, room launcher.R
 // hostSilent records that the engine of a host that was ready does not answer.
 func (r *reconciler) hostSilent(ctx context.Context, id string, why error) {
 	h, err := r.l.hosts.Update(ctx, id, func(h *Host) error {
-		if !h.Ready || !h.UnreachableSince.IsZero() {
+		if !h.Ready || !h.answers() || !h.UnreachableSince.IsZero() {
 			return store.ErrUnchanged
 		}
 		h.UnreachableSince = time.Now()
 		return nil
 	})
-	if err == nil && h.Ready {
+	if err == nil && h.silent() {
 		r.l.cfg.Logger.Warn("a host does not answer", "instance", id, "error", why)
 	}
 	r.l.wake()

@@ -57,6 +57,7 @@ type Launcher struct {
 	hub       watch.Hub[launcher.ID, launcher.Status]
 	published sync.Mutex // orders what is published
 	revisions map[launcher.ID]int64
+	silent    map[string]bool // hosts whose engines did not answer at the last look
 }
 
 var _ launcher.Launcher = (*Launcher)(nil)
@@ -122,7 +123,7 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 	if err != nil {
 		return launcher.Status{}, l.storeFailed("launch", w.ID, err)
 	}
-	l.publish(rec, false)
+	l.publish(rec)
 	l.wake()
 	return rec.Status, nil
 }
@@ -139,8 +140,9 @@ func (l *Launcher) check(w launcher.Workload) error {
 	if t.Name != w.InstanceType {
 		return fmt.Errorf("instance type %q: write it as EC2 does, %q", w.InstanceType, t.Name)
 	}
-	if room := Room(t); !w.Resources.Fits(room) {
-		return fmt.Errorf("it asks for %v, and a %s has room for %v", w.Resources, t.Name, room)
+	if room := Room(t); !newSlot(t.Name, room).fits(w) {
+		return fmt.Errorf("it asks for %v, %d ports and %d mounts, and a %s has room for %v, %d ports and %d mounts",
+			w.Resources, len(w.Ports), len(w.Mounts), t.Name, room, maxPorts, maxMounts)
 	}
 	return nil
 }
@@ -271,7 +273,7 @@ func (l *Launcher) Logs(ctx context.Context, id launcher.ID, o launcher.LogOptio
 			return nil, err
 		case engine != nil && rec.Seen:
 			return engine.Logs(ctx, id, o)
-		case rec.Status.Phase == launcher.Exited && rec.Host != "":
+		case engine == nil && rec.Delivered:
 			return nil, fail("logs", id, launcher.ErrNotFound, errors.New("its host is gone, and the logs with it"))
 		case !o.Follow || rec.Status.Phase == launcher.Exited:
 			return io.NopCloser(eof{}), nil
@@ -341,17 +343,20 @@ func (l *Launcher) change(ctx context.Context, id launcher.ID, f func(*workloadR
 			return store.ErrUnchanged
 		}
 		w.Revision++
+		if w.Status.Phase == launcher.Exited && w.Ended.IsZero() {
+			w.Ended = time.Now()
+		}
 		return nil
 	})
 	if err == nil && changed {
-		l.publish(rec, false)
+		l.publish(rec)
 	}
 	return rec, err
 }
 
 // publish tells the watchers of this process of a record, unless they have
-// seen a later one. silent says that its host does not answer.
-func (l *Launcher) publish(rec workloadRecord, silent bool) {
+// seen a later one.
+func (l *Launcher) publish(rec workloadRecord) {
 	l.published.Lock()
 	defer l.published.Unlock()
 	id := rec.Workload.ID
@@ -359,16 +364,22 @@ func (l *Launcher) publish(rec workloadRecord, silent bool) {
 		return
 	}
 	l.revisions[id] = rec.Revision
-	s := rec.status(silent)
+	s := rec.status(l.silent[rec.Host])
 	if known, ok := l.hub.Get(id); !ok || !reflect.DeepEqual(known, s) {
 		l.hub.Set(id, s)
 	}
 }
 
-// unpublish forgets a workload.
+// unpublish forgets a workload. Watchers that have not seen its exit, as it was
+// recorded and forgotten by another process since the last look, see that it
+// has ended, which is all that is known here.
 func (l *Launcher) unpublish(id launcher.ID) {
 	l.published.Lock()
 	defer l.published.Unlock()
+	if s, ok := l.hub.Get(id); ok && s.Phase != launcher.Exited {
+		s.Phase, s.Endpoints, s.Unknown, s.Message = launcher.Exited, nil, false, "it has ended and was forgotten"
+		l.hub.Set(id, s)
+	}
 	delete(l.revisions, id)
 	l.hub.Delete(id)
 }

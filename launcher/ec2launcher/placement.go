@@ -26,6 +26,8 @@ type plan struct {
 	// a host that is being bought is in coming.
 	assign map[launcher.ID]string
 	coming map[launcher.ID]bool
+	// misfits are the workloads that not even an empty host has room for.
+	misfits []launcher.ID
 	// buy is what to buy, in the order in which it was needed.
 	buy []need
 }
@@ -57,7 +59,10 @@ func place(queue []launcher.Workload, hosts []slot, bought map[string]int, roomO
 			}
 		}
 		if h == nil {
-			h = &slot{instanceType: w.InstanceType, room: roomOf(w.InstanceType), free: roomOf(w.InstanceType), ports: map[int]bool{}, mounts: map[string]bool{}}
+			if h = newSlot(w.InstanceType, roomOf(w.InstanceType)); !h.fits(w) {
+				p.misfits = append(p.misfits, w.ID)
+				continue
+			}
 			rows[own] = append(rows[own], h)
 			asked[w.InstanceType]++
 			if asked[w.InstanceType] > bought[w.InstanceType] {
@@ -99,6 +104,11 @@ type slot struct {
 	portCount    int
 	ports        map[int]bool    // fixed host ports that are taken
 	mounts       map[string]bool // mount sources in use
+}
+
+// newSlot is an empty host with some room.
+func newSlot(instanceType string, room launcher.Resources) *slot {
+	return &slot{instanceType: instanceType, room: room, free: room, ports: map[int]bool{}, mounts: map[string]bool{}}
 }
 
 func (s *slot) row() row { return row{s.instanceType, s.key} }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -26,6 +27,12 @@ const (
 	// consistent is after how long EC2's answers are taken to be complete: an
 	// instance it does not show although it was bought longer ago is gone.
 	consistent = 5 * time.Minute
+	// tryFor is how long a process tries to reach a host by itself before it
+	// holds a deadline against it.
+	tryFor = 30 * time.Second
+	// stepTimeout bounds one step beside the loop: a host that hangs must not
+	// hold up what needs the slot.
+	stepTimeout = 2 * time.Minute
 	// hostKept is how long a host is told of after its end.
 	hostKept = time.Hour
 )
@@ -39,10 +46,8 @@ type reconciler struct {
 	tasks *tasks
 	fleet *fleet
 	hosts map[string]*hostWatch
-	known struct {
-		workloads *store.Mirror[workloadRecord]
-		hosts     *store.Mirror[Host]
-	}
+	met   map[string]time.Time // since when this process knows a host
+	known mirrors
 
 	describedAt time.Time
 	bought      atomic.Bool // something was bought that EC2 was not asked about yet
@@ -60,35 +65,37 @@ type world struct {
 // reconcile is the work of the lease's holder.
 func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 	r := &reconciler{
-		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{},
+		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, known: l.mirrors(),
 		fleet: &fleet{l: l, soldOut: map[pool]time.Time{}, held: map[string]refusal{}},
 	}
-	r.known.workloads, r.known.hosts = store.NewMirror(l.workloads), store.NewMirror(l.hosts)
 	defer r.tasks.wg.Wait()
-	every := time.NewTicker(tick)
-	defer every.Stop()
 	for {
-		if err := r.pass(ctx); err != nil && ctx.Err() == nil {
+		again, err := r.pass(ctx)
+		if err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Warn("a pass over the fleet failed and is repeated", "error", err)
 		}
+		next := time.NewTimer(again)
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
 		case <-l.kick:
-		case <-every.C:
+		case <-next.C:
+		}
+		next.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 }
 
-// pass takes every step that can be taken now. Steps that call AWS or a host
-// are tasks beside the loop.
-func (r *reconciler) pass(ctx context.Context) error {
+// pass takes every step that can be taken now, and returns when to look again
+// at the latest. Steps that call AWS or a host are tasks beside the loop.
+func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) {
 	if err := r.term.Check(ctx); err != nil {
-		return err
+		return tick, err
 	}
 	w, err := r.read(ctx)
 	if err != nil {
-		return err
+		return tick, err
 	}
 	r.describe(ctx, w)
 	for _, b := range w.buys {
@@ -97,17 +104,38 @@ func (r *reconciler) pass(ctx context.Context) error {
 		}
 	}
 	if err := r.placeQueue(ctx, w); err != nil {
-		return err
+		return tick, err
 	}
 	if err := r.followHosts(ctx, w); err != nil {
-		return err
+		return tick, err
 	}
 	for i := range w.workloads {
 		if err := r.drive(ctx, w, &w.workloads[i]); err != nil {
-			return err
+			return tick, err
 		}
 	}
-	return nil
+	if w.calm() {
+		return calmTick, nil
+	}
+	return tick, nil
+}
+
+// calm reports whether nothing is under way that time alone moves on soon.
+func (w *world) calm() bool {
+	if len(w.buys) > 0 {
+		return false
+	}
+	for _, h := range w.hosts {
+		if h.State != HostGone && (h.State != HostReady || !h.UnreachableSince.IsZero()) {
+			return false
+		}
+	}
+	for _, rec := range w.workloads {
+		if p := rec.Status.Phase; p != launcher.Running && p != launcher.Exited {
+			return false
+		}
+	}
+	return true
 }
 
 // task runs a step beside the loop, if none with its key is under way, and
@@ -119,7 +147,9 @@ func (r *reconciler) task(ctx context.Context, key string, step func(context.Con
 // taskEvery is task for a step that is not taken again for a while.
 func (r *reconciler) taskEvery(ctx context.Context, rest time.Duration, key string, step func(context.Context) error) bool {
 	return r.tasks.do(ctx, key, func(ctx context.Context) time.Duration {
-		if err := step(ctx); err != nil && ctx.Err() == nil {
+		bound, cancel := context.WithTimeout(ctx, stepTimeout)
+		defer cancel()
+		if err := step(bound); err != nil && ctx.Err() == nil {
 			r.l.cfg.Logger.Warn("a step failed and is taken again", "step", key, "error", err)
 			return max(rest, tick) // do not spin on what fails at once
 		}
@@ -196,6 +226,11 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	for _, n := range p.buy {
 		reasons[n.instanceType] = r.order(ctx, n, w.now)
 	}
+	for _, id := range p.misfits {
+		if err := r.exclude(ctx, id); err != nil {
+			return err
+		}
+	}
 	for id := range p.coming {
 		if err := r.explainWait(ctx, index[id], reasons); err != nil {
 			return err
@@ -254,19 +289,31 @@ func (r *reconciler) prepare(ctx context.Context, instanceType string) error {
 	return err
 }
 
-// explainWait records whether a workload waits for a host that is on its way,
-// or why none is.
+// exclude ends a workload that no host of its type has room for, though it was
+// taken for one when it was launched: the catalog has changed since.
+func (r *reconciler) exclude(ctx context.Context, id launcher.ID) error {
+	return r.changed(r.l.change(ctx, id, func(w *workloadRecord) bool {
+		if w.Host != "" || w.Status.Phase == launcher.Exited {
+			return false
+		}
+		w.exit(launcher.ErrInvalid, fmt.Sprintf("no %s has room for it; choose another type", w.Workload.InstanceType))
+		return true
+	}))
+}
+
+// explainWait records why no host is on its way for a workload that waits for
+// one, if none is.
 func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, reasons map[string]*refusal) error {
-	phase, reason, message := launcher.Provisioning, launcher.Kind(""), ""
+	reason, message := launcher.Kind(""), ""
 	if why := reasons[rec.Workload.InstanceType]; why != nil {
-		phase, reason, message = launcher.Queued, why.kind, why.message
+		reason, message = why.kind, why.message
 	}
 	return r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
 		s := &w.Status
-		if w.Host != "" || s.Phase == launcher.Exited || s.Reason == reason && s.Message == message && s.Phase == phase {
+		if w.Host != "" || s.Phase == launcher.Exited || s.Reason == reason && s.Message == message {
 			return false
 		}
-		s.Phase, s.Reason, s.Message = phase, reason, message
+		s.Reason, s.Message = reason, message
 		return true
 	}))
 }
@@ -303,164 +350,6 @@ func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host strin
 
 var errNotTaken = errors.New("the host takes no more work")
 
-// drive takes the next step for one workload.
-func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) error {
-	id := rec.Workload.ID
-	if rec.Status.Phase == launcher.Exited {
-		r.forget(ctx, w, rec)
-		return nil
-	}
-	watch := r.hosts[rec.Host]
-	if watch == nil {
-		return nil
-	}
-	said, synced, known := watch.said(id)
-	switch {
-	case !synced:
-	case known && said.Phase == launcher.Exited:
-		return r.observe(ctx, watch.id, said)
-	case !known && rec.Seen:
-		return r.changed(r.l.change(ctx, id, func(w *workloadRecord) bool {
-			if w.Status.Phase == launcher.Exited {
-				return false
-			}
-			w.exit(launcher.ErrHostLost, "its host no longer knows it")
-			return true
-		}))
-	case rec.Stop != nil && known:
-		if watch.stopSent(id, rec.Stop.Kill) {
-			break
-		}
-		r.task(ctx, "stop "+string(id), func(ctx context.Context) error { return r.stop(ctx, watch, *rec) })
-	case !known:
-		// Also when it is to stop: whether an earlier try to deliver it still
-		// arrives cannot be known, and what runs can be stopped.
-		r.task(ctx, "launch "+string(id), func(ctx context.Context) error { return r.deliver(ctx, watch, *rec) })
-	}
-	return nil
-}
-
-// deliver asks the host to run a workload. That it is about to is recorded
-// first: from then on no other host will be asked.
-func (r *reconciler) deliver(ctx context.Context, watch *hostWatch, rec workloadRecord) error {
-	id := rec.Workload.ID
-	if !rec.Delivered {
-		now, err := r.l.change(ctx, id, func(w *workloadRecord) bool {
-			if w.Host != watch.id || w.Delivered || w.Status.Phase == launcher.Exited {
-				return false
-			}
-			w.Delivered = true
-			w.Status.Phase = launcher.Starting
-			return true
-		})
-		if err = r.changed(now, err); err != nil || !now.Delivered || now.Host != watch.id || now.Status.Phase == launcher.Exited {
-			return err
-		}
-	}
-	if err := r.term.Check(ctx); err != nil {
-		return err
-	}
-	engine, err := watch.engine()
-	if err != nil {
-		return err
-	}
-	said, err := engine.Launch(ctx, rec.Workload)
-	if err != nil {
-		return r.notDelivered(ctx, watch, id, err)
-	}
-	watch.hear(said)
-	return r.observe(ctx, watch.id, said)
-}
-
-// observe records what a host said of a workload.
-func (r *reconciler) observe(ctx context.Context, host string, s launcher.Status) error {
-	return r.changed(r.l.change(ctx, s.ID, func(w *workloadRecord) bool { return w.observe(host, s) }))
-}
-
-// notDelivered deals with a host that refused a workload. A clear refusal means
-// that nothing runs; anything else is open and is tried again.
-func (r *reconciler) notDelivered(ctx context.Context, watch *hostWatch, id launcher.ID, err error) error {
-	var e *launcher.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	switch e.Kind {
-	case launcher.ErrUnavailable, launcher.ErrThrottled, launcher.ErrNotRunning:
-		return err
-	}
-	return r.changed(r.l.change(ctx, id, func(w *workloadRecord) bool {
-		if w.Host != watch.id || w.Seen || w.Status.Phase == launcher.Exited {
-			return false
-		}
-		if e.Kind == launcher.ErrCapacity { // the host is smaller than it was taken for
-			watch.refused()
-			w.unplace(e.Kind, "the host had no room for it after all; another is looked for")
-			return true
-		}
-		w.exit(e.Kind, e.Error())
-		return true
-	}))
-}
-
-// stop passes on that a workload is to end, with what is left of its grace.
-func (r *reconciler) stop(ctx context.Context, watch *hostWatch, rec workloadRecord) error {
-	o := launcher.StopOptions{Signal: rec.Stop.Signal, Grace: time.Until(rec.Stop.Kill)}
-	if o.Grace <= 0 {
-		o = launcher.StopOptions{Signal: "SIGKILL"}
-	}
-	engine, err := watch.engine()
-	if err != nil {
-		return err
-	}
-	err = engine.Stop(ctx, rec.Workload.ID, o)
-	if err == nil || errors.Is(err, launcher.ErrNotFound) {
-		watch.sentStop(rec.Workload.ID, rec.Stop.Kill)
-		return nil
-	}
-	return err
-}
-
-// forget lets go of an exited workload: of its container when the exit is
-// recorded and nobody needs its logs, of its record then too.
-func (r *reconciler) forget(ctx context.Context, w *world, rec *workloadRecord) {
-	if !rec.Forget && w.now.Sub(rec.Status.ExitedAt) < launcher.Retention {
-		return
-	}
-	id, watch, known := rec.Workload.ID, r.hosts[rec.Host], false
-	if watch != nil {
-		var synced bool
-		if _, synced, known = watch.said(id); !synced {
-			return
-		}
-	}
-	r.task(ctx, "forget "+string(id), func(ctx context.Context) error {
-		if known {
-			engine, err := watch.engine()
-			if err != nil {
-				return err
-			}
-			err = engine.Stop(ctx, id, launcher.StopOptions{Forget: true})
-			if err != nil && !errors.Is(err, launcher.ErrNotFound) {
-				return err
-			}
-			watch.unhear(id)
-		}
-		if err := r.l.workloads.Delete(ctx, string(id)); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		r.l.unpublish(id)
-		return nil
-	})
-}
-
-// changed takes a record that was deleted meanwhile for an ordinary outcome.
-func (r *reconciler) changed(_ workloadRecord, err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	return err
-}
-
 // roomOf is the room of a new host of a type.
 func (r *reconciler) roomOf(instanceType string) launcher.Resources {
 	t, err := r.l.cfg.Catalog.Type(instanceType)
@@ -482,12 +371,13 @@ func (r *reconciler) slots(w *world) []slot {
 		if !h.takes(h.Sharing) || h.silent() || r.hosts[h.ID].full(w.now) {
 			continue
 		}
-		s := slot{id: h.ID, instanceType: h.InstanceType, room: h.Room, free: h.Room, ports: map[int]bool{}, mounts: map[string]bool{}}
+		s := newSlot(h.InstanceType, h.Room)
+		s.id = h.ID
 		for _, rec := range w.on[h.ID] {
 			s.take(rec.Workload)
 		}
 		s.key = h.Sharing
-		all = append(all, s)
+		all = append(all, *s)
 	}
 	return all
 }

@@ -26,7 +26,10 @@ type workloadRecord struct {
 	// is false, or when the host has refused it, so that no two hosts run it.
 	Host string `json:",omitempty"`
 	// Delivered is set before the host is asked to run it for the first time.
-	Delivered bool `json:",omitempty"`
+	Delivered   bool `json:",omitempty"`
+	DeliveredAt time.Time
+	// Refusals counts the hosts that had no room for it after all.
+	Refusals int `json:",omitempty"`
 	// Seen is set when the host has reported it: from then on, a host that
 	// does not know it has lost it, and it is not run again.
 	Seen bool `json:",omitempty"`
@@ -34,16 +37,18 @@ type workloadRecord struct {
 	Stop *stopRecord `json:",omitempty"`
 	// Forget is set once the caller has recorded the exit, or will have.
 	Forget bool `json:",omitempty"`
+	// Ended is when the exit was recorded, which may be long after it.
+	Ended time.Time
 	// Revision counts the changes, so that a reader can tell old from new.
 	Revision int64
 	Status   launcher.Status
 }
 
-// unplace takes the workload off its host, which does not run it.
+// unplace takes the workload off its host, which does not run it. It waits for
+// another in the phase it has come to: phases do not go back.
 func (w *workloadRecord) unplace(reason launcher.Kind, message string) {
-	w.Host, w.Delivered = "", false
-	w.Status.Phase, w.Status.Host = launcher.Queued, ""
-	w.Status.Reason, w.Status.Message = reason, message
+	w.Host, w.Delivered, w.DeliveredAt = "", false, time.Time{}
+	w.Status.Host, w.Status.Reason, w.Status.Message = "", reason, message
 }
 
 // status is the workload's status as told to callers; silent says that its
@@ -68,11 +73,11 @@ func (w *workloadRecord) stop(o launcher.StopOptions) bool {
 		grace = 0
 	}
 	if !w.Delivered {
-		w.exit("", "it was stopped before it started")
+		w.exit("", stoppedEarly)
 		return true
 	}
 	if kill := time.Now().Add(grace); w.Stop == nil || kill.Before(w.Stop.Kill) {
-		w.Stop, news = &stopRecord{Signal: signal, Kill: kill}, true
+		w.Stop, news = &stopRecord{Signal: signal, Grace: grace, Kill: kill}, true
 		w.Status.Phase = launcher.Stopping
 	}
 	return news
@@ -108,8 +113,11 @@ func order(p launcher.Phase) int {
 // stopRecord is how a workload is asked to end.
 type stopRecord struct {
 	Signal string
+	Grace  time.Duration
 	Kill   time.Time // when the grace is over
 }
+
+const stoppedEarly = "it was stopped before it started"
 
 // exit makes the record final.
 func (w *workloadRecord) exit(reason launcher.Kind, message string) {

@@ -16,10 +16,15 @@ import (
 )
 
 const (
-	// tick is how often the reconciler looks at what only time changes.
-	tick = time.Second
+	// tick is how often the reconciler looks at what only time changes, and
+	// calmTick when nothing is under way.
+	tick     = time.Second
+	calmTick = 5 * time.Second
 	// mirrorEvery is how often a process reads what others have written.
 	mirrorEvery = 2 * time.Second
+	// toldWithin is how long an exit stays recorded at least, so that every
+	// process can tell its watchers.
+	toldWithin = 3 * mirrorEvery
 	// leaseTTL bounds how long a fleet stands still when the process that ran
 	// it dies without a word: another has the lease within 4/3 of it.
 	leaseTTL = 15 * time.Second
@@ -33,7 +38,8 @@ const (
 // another takes over within 20 seconds if it dies. A second Run of one
 // Launcher at the same time is an error.
 func (l *Launcher) Run(ctx context.Context) error {
-	if err := l.prime(ctx); err != nil {
+	seen := l.mirrors()
+	if err := l.prime(ctx, seen); err != nil {
 		return nil // ctx has ended
 	}
 	leave, err := l.gate.Enter()
@@ -43,7 +49,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 	defer leave()
 	lease := store.Lease{Name: l.cfg.Fleet, Holder: l.holder(), TTL: leaseTTL}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return l.mirror(ctx) })
+	g.Go(func() error { return l.mirror(ctx, seen) })
 	g.Go(func() error {
 		return again(ctx, func() error {
 			return lease.Hold(ctx, l.cfg.Store, l.reconcile)
@@ -65,9 +71,9 @@ func (l *Launcher) holder() string {
 }
 
 // prime reads the store once, so that the first Watch begins with all there is.
-func (l *Launcher) prime(ctx context.Context) error {
+func (l *Launcher) prime(ctx context.Context, seen mirrors) error {
 	return again(ctx, func() error {
-		if err := l.refresh(ctx); err != nil {
+		if err := l.refresh(ctx, seen); err != nil {
 			return err
 		}
 		return errDone
@@ -75,7 +81,7 @@ func (l *Launcher) prime(ctx context.Context) error {
 }
 
 // mirror tells this process's watchers what other processes have written.
-func (l *Launcher) mirror(ctx context.Context) error {
+func (l *Launcher) mirror(ctx context.Context, seen mirrors) error {
 	every := time.NewTicker(mirrorEvery)
 	defer every.Stop()
 	for {
@@ -84,28 +90,46 @@ func (l *Launcher) mirror(ctx context.Context) error {
 			return ctx.Err()
 		case <-every.C:
 		}
-		if err := l.refresh(ctx); err != nil && ctx.Err() == nil {
+		if err := l.refresh(ctx, seen); err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Warn("the store does not answer", "error", err)
 		}
 	}
 }
 
-// refresh publishes every record of the store.
-func (l *Launcher) refresh(ctx context.Context) error {
-	silent, err := l.silentHosts(ctx)
-	if err != nil {
-		return err
+// mirrors are what one loop has read of the store.
+type mirrors struct {
+	workloads *store.Mirror[workloadRecord]
+	hosts     *store.Mirror[Host]
+}
+
+func (l *Launcher) mirrors() mirrors {
+	return mirrors{store.NewMirror(l.workloads), store.NewMirror(l.hosts)}
+}
+
+// refresh publishes every record of the store, and drops the ways to hosts
+// that are no more.
+func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
+	live, silent := map[string]bool{}, map[string]bool{}
+	for h, err := range seen.hosts.All(ctx) {
+		if err != nil {
+			return err
+		}
+		live[h.ID], silent[h.ID] = h.live(), h.silent()
 	}
+	l.engines.keep(live)
+	l.published.Lock()
+	l.silent = silent
+	l.published.Unlock()
 	known := map[launcher.ID]bool{}
 	for _, s := range l.hub.All() {
 		known[s.ID] = true
 	}
-	for rec, err := range l.workloads.All(ctx) {
+	for rec, err := range seen.workloads.All(ctx) {
 		if err != nil {
 			return err
 		}
 		delete(known, rec.Workload.ID)
-		l.publish(rec, silent[rec.Host])
+		l.publish(rec)
 	}
 	for id := range known {
 		if _, err := l.workloads.Get(ctx, string(id)); errors.Is(err, store.ErrNotFound) {

@@ -17,6 +17,9 @@ const (
 	// fullFor is how long a host that refused a workload for want of room is
 	// left out of placement.
 	fullFor = 30 * time.Second
+	// killAgain is how long after its grace a workload may still run before
+	// its host is told to kill it once more.
+	killAgain = 10 * time.Second
 )
 
 // A hostWatch follows one host: it connects to its engine, reports it ready,
@@ -32,8 +35,14 @@ type hostWatch struct {
 	open      HostLauncher
 	synced    bool
 	statuses  map[launcher.ID]launcher.Status
-	stops     map[launcher.ID]time.Time // the kill time last passed on
+	stops     map[launcher.ID]sentStop
 	fullUntil time.Time
+}
+
+// sentStop is the last that a host was told about the end of a workload.
+type sentStop struct {
+	kill  time.Time // of the stopRecord
+	until time.Time // when the workload should have ended
 }
 
 // follow starts watching a host.
@@ -41,7 +50,7 @@ func (r *reconciler) follow(ctx context.Context, h Host) *hostWatch {
 	ctx, end := context.WithCancel(ctx)
 	w := &hostWatch{
 		id: h.ID, r: r, end: end, done: make(chan struct{}),
-		statuses: map[launcher.ID]launcher.Status{}, stops: map[launcher.ID]time.Time{},
+		statuses: map[launcher.ID]launcher.Status{}, stops: map[launcher.ID]sentStop{},
 	}
 	r.tasks.wg.Go(func() {
 		defer close(w.done)
@@ -162,17 +171,47 @@ func (w *hostWatch) unhear(id launcher.ID) {
 	delete(w.stops, id)
 }
 
-// stopSent reports whether the host was told to kill a workload by then.
-func (w *hostWatch) stopSent(id launcher.ID, kill time.Time) bool {
+// nextStop returns what the host is to be told about the end of a workload;
+// due is false while it was told and has time left. A host that is told after
+// the grace is over, because nobody reached it before, still gives the
+// workload its signal and its time.
+func (w *hostWatch) nextStop(id launcher.ID, s stopRecord, now time.Time) (o launcher.StopOptions, due bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.stops[id].Equal(kill)
+	sent, ok := w.stops[id]
+	switch {
+	case !ok || !sent.kill.Equal(s.Kill):
+		o = launcher.StopOptions{Signal: s.Signal, Grace: s.Kill.Sub(now)}
+		if o.Grace <= 0 {
+			o.Grace = s.Grace
+		}
+		return o, true
+	case now.After(sent.until):
+		return launcher.StopOptions{Signal: "SIGKILL"}, true
+	}
+	return o, false
 }
 
-func (w *hostWatch) sentStop(id launcher.ID, kill time.Time) {
+func (w *hostWatch) sentStop(id launcher.ID, kill time.Time, o launcher.StopOptions) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stops[id] = kill
+	w.stops[id] = sentStop{kill, time.Now().Add(o.Grace + killAgain)}
+}
+
+// busy reports whether the host says that something runs there. A host that is
+// not watched says nothing.
+func (w *hostWatch) busy() bool {
+	if w == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.statuses {
+		if s.Phase != launcher.Exited {
+			return true
+		}
+	}
+	return false
 }
 
 // refused notes that the host had no room although it should have.
