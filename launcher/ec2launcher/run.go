@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/internal/pace"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -82,18 +83,11 @@ func (l *Launcher) prime(ctx context.Context, seen mirrors) error {
 
 // mirror tells this process's watchers what other processes have written.
 func (l *Launcher) mirror(ctx context.Context, seen mirrors) error {
-	every := time.NewTicker(mirrorEvery)
-	defer every.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-every.C:
-		}
+	return pace.Every(ctx, mirrorEvery, func() {
 		if err := l.refresh(ctx, seen); err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Warn("the store does not answer", "error", err)
 		}
-	}
+	})
 }
 
 // mirrors are what one loop has read of the store.
@@ -161,20 +155,9 @@ func again(ctx context.Context, f func() error, failed func(error)) error {
 		if time.Since(begun) > time.Minute {
 			pause.Reset()
 		}
-		if err := sleep(ctx, pause.NextBackOff()); err != nil {
+		if err := pace.Sleep(ctx, pause.NextBackOff()); err != nil {
 			return err
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
@@ -207,7 +190,7 @@ func (t *tasks) do(ctx context.Context, key string, step func(context.Context) t
 			rest := step(ctx)
 			<-t.slots
 			if rest > 0 {
-				_ = sleep(ctx, rest) // ended early, there is nothing left to do
+				_ = pace.Sleep(ctx, rest) // ended early, there is nothing left to do
 			}
 		case <-ctx.Done():
 		}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/atelier-go/atelier/internal/pace"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -62,7 +63,7 @@ func (r *reconciler) follow(ctx context.Context, h Host) *hostWatch {
 				return
 			}
 			w.lost(ctx, err)
-			if sleep(ctx, probeEvery) != nil {
+			if pace.Sleep(ctx, probeEvery) != nil {
 				return
 			}
 		}
