@@ -16,7 +16,7 @@ import (
 )
 
 // seeds is how many fleets TestChaos sends through their bad days.
-const seeds = 48
+const seeds = 40
 
 // weather is what goes wrong with a fifth of the calls, in the ways that EC2
 // documents: an answer of "slow down", a failure before and after the effect,
@@ -82,6 +82,7 @@ type chaos struct {
 func TestChaos(t *testing.T) {
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { runChaos(t, seed) })
 		})
 	}
@@ -98,12 +99,14 @@ func runChaos(t *testing.T, seed uint64) {
 		cfg.Linger, cfg.FenceAfter, cfg.BootDeadline = linger, 2*time.Minute, 4*time.Minute
 	})
 	c.processes = append(c.processes, c.process(), c.process())
+	c.world.stop()
+	c.world.stop = func() {} // these two are enough
 	defer func() {
 		for _, p := range c.processes {
 			p.end()
 		}
 	}()
-	for range 60 {
+	for range 50 {
 		c.step()
 		time.Sleep(time.Duration(c.rand.Int64N(int64(20 * time.Second))))
 	}
@@ -229,7 +232,7 @@ func (c *chaos) calm() {
 		}
 	}
 	if c.rand.IntN(2) == 0 {
-		time.Sleep(10 * time.Minute) // long enough for whatever waits to run
+		time.Sleep(6 * time.Minute) // long enough for whatever waits to run
 		for id := range c.launched {
 			s, err := launcher.Get(c.Context(), c.one().fleet, id)
 			if err != nil {
@@ -245,7 +248,8 @@ func (c *chaos) calm() {
 			return l.Stop(ctx, id, launcher.StopOptions{})
 		})
 	}
-	time.Sleep(15 * time.Minute)
+	time.Sleep(12 * time.Minute)
+	c.fleet = c.one().fleet
 	if err := c.left(); err != nil {
 		c.Errorf("when all was over:\n%v", err)
 	}

@@ -372,6 +372,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			name := fmt.Sprintf("%s/%s/%d/after=%t", strings.TrimPrefix(c.Action, "ec2:"), c.Subject, c.Nth, after)
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					fault := fakeaws.Fault{Action: c.Action, Subject: c.Subject, Nth: c.Nth, Crash: true, After: after}
 					if _, _, bought := story(t, []fakeaws.Fault{fault}, nil); bought != want {
@@ -391,6 +392,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	for n := range writes {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d/after=%t", n+1, after), func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					_, _, bought := story(t, nil, func(m *mortal) { m.fatal, m.after = n+1, after })
 					if bought != want {

@@ -193,8 +193,13 @@ func (l *Launcher) request(b buyRecord, ami string) *awsec2.RunInstancesInput {
 
 // buy makes a journalled purchase and records what it brought. The SDK does
 // not retry it: a sold-out zone is answered with HTTP 500, which its retryer
-// would take for a passing failure.
-func (f *fleet) buy(ctx context.Context, b buyRecord) error {
+// would take for a passing failure. The record is read anew: a pass may have
+// seen it before the purchase was settled.
+func (f *fleet) buy(ctx context.Context, token string) error {
+	b, err := f.l.buys.Get(ctx, token)
+	if err != nil || time.Now().Before(b.NotBefore) {
+		return ignoreNotFound(err)
+	}
 	in, err := b.input()
 	if err != nil {
 		return err

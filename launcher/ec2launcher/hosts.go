@@ -50,7 +50,7 @@ func (r *reconciler) compare(ctx context.Context, seen map[string]ec2types.Insta
 	}
 	known := map[string]bool{}
 	now := time.Now()
-	for h, err := range r.l.hosts.All(ctx) {
+	for h, err := range r.compared.All(ctx) {
 		if err != nil {
 			return err
 		}
@@ -65,13 +65,7 @@ func (r *reconciler) compare(ctx context.Context, seen map[string]ec2types.Insta
 				return err
 			}
 		}
-		_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
-			if !h.compare(i, shown, now) {
-				return store.ErrUnchanged
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err := r.changeHost(ctx, h, func(h *Host) { h.compare(i, shown, now) }); err != nil {
 			return err
 		}
 	}
@@ -87,11 +81,27 @@ func (r *reconciler) compare(ctx context.Context, seen map[string]ec2types.Insta
 	return nil
 }
 
-// compare brings a host's record up to what EC2 shows of it and reports
-// whether that is news.
-func (h *Host) compare(i ec2types.Instance, shown bool, now time.Time) bool {
+// changeHost changes a host's record. If the change makes no difference to the
+// record as it was read, the store is not asked.
+func (r *reconciler) changeHost(ctx context.Context, h Host, change func(*Host)) error {
+	before := h
+	if change(&h); h == before {
+		return nil
+	}
+	_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
+		before := *h
+		if change(h); *h == before {
+			return store.ErrUnchanged
+		}
+		return nil
+	})
+	return ignoreNotFound(err)
+}
+
+// compare brings a host's record up to what EC2 shows of it.
+func (h *Host) compare(i ec2types.Instance, shown bool, now time.Time) {
 	if h.State == HostGone {
-		return false
+		return
 	}
 	state := ec2types.InstanceStateNameTerminated
 	if shown {
@@ -103,19 +113,13 @@ func (h *Host) compare(i ec2types.Instance, shown bool, now time.Time) bool {
 		if h.Fault == "" && shown && i.StateReason != nil {
 			h.Fault = aws.ToString(i.StateReason.Message)
 		}
-		return true
 	case ec2types.InstanceStateNameShuttingDown, ec2types.InstanceStateNameStopping, ec2types.InstanceStateNameStopped:
 		if h.State != HostTerminating {
 			h.State, h.Fault = HostTerminating, "EC2 or its operating system is ending it"
-			return true
 		}
 	case ec2types.InstanceStateNameRunning:
-		if address := aws.ToString(i.PrivateIpAddress); !h.Running || h.Address != address {
-			h.Running, h.Address = true, address
-			return true
-		}
+		h.Running, h.Address = true, aws.ToString(i.PrivateIpAddress)
 	}
-	return false
 }
 
 func stateOf(i ec2types.Instance) ec2types.InstanceStateName {
@@ -198,20 +202,14 @@ func (r *reconciler) linger(ctx context.Context, w *world, h Host) error {
 	if h.exclusive() {
 		patience = 0 // nobody else may use it
 	}
-	_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
-		before := *h
+	return r.changeHost(ctx, h, func(h *Host) {
 		if h.EmptySince.IsZero() {
 			h.EmptySince = w.now
 		}
 		if h.State == HostReady && w.now.Sub(h.EmptySince) >= patience {
 			h.State = HostDraining
 		}
-		if *h == before {
-			return store.ErrUnchanged
-		}
-		return nil
 	})
-	return ignoreNotFound(err)
 }
 
 // release ends a drained host once a look at its engine has shown that nothing
@@ -324,6 +322,9 @@ func (r *reconciler) takeStrays(ctx context.Context, w *world, h Host) {
 }
 
 func (r *reconciler) takeStray(ctx context.Context, watch *hostWatch, s launcher.Status) error {
+	if now, _, known := watch.said(s.ID); !known || now.Phase == launcher.Exited {
+		return nil // it has ended, and may have been forgotten
+	}
 	rec, err := r.l.workloads.Get(ctx, string(s.ID))
 	switch {
 	case errors.Is(err, store.ErrNotFound):

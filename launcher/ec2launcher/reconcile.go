@@ -50,7 +50,8 @@ type reconciler struct {
 	known mirrors
 
 	describedAt time.Time
-	bought      atomic.Bool // something was bought that EC2 was not asked about yet
+	compared    *store.Mirror[Host] // of the step that compares
+	bought      atomic.Bool         // something was bought that EC2 was not asked about yet
 }
 
 // world is what one pass of the loop sees of the store.
@@ -65,7 +66,8 @@ type world struct {
 // reconcile is the work of the lease's holder.
 func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 	r := &reconciler{
-		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, known: l.mirrors(),
+		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{}, met: map[string]time.Time{},
+		known: l.mirrors(), compared: store.NewMirror(l.hosts),
 		fleet: &fleet{l: l, soldOut: map[pool]time.Time{}, held: map[string]refusal{}},
 	}
 	defer r.tasks.wg.Wait()
@@ -268,7 +270,7 @@ func (r *reconciler) order(ctx context.Context, n need, now time.Time) *refusal 
 func (r *reconciler) buy(ctx context.Context, b buyRecord) {
 	r.task(ctx, "buy "+b.Token, func(ctx context.Context) error {
 		defer r.bought.Store(true)
-		return r.fleet.buy(ctx, b)
+		return r.fleet.buy(ctx, b.Token)
 	})
 }
 

@@ -1,0 +1,335 @@
+package ec2launcher_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
+)
+
+// An oddHost is a host's engine that behaves oddly where a function is set.
+type oddHost struct {
+	ec2launcher.HostLauncher
+	launch func(context.Context, launcher.Workload) (launcher.Status, error)
+	watch  func(context.Context, launcher.Filter) iter.Seq2[launcher.Status, error]
+}
+
+func (o oddHost) Launch(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
+	if o.launch != nil {
+		return o.launch(ctx, w)
+	}
+	return o.HostLauncher.Launch(ctx, w)
+}
+
+func (o oddHost) Watch(ctx context.Context, f launcher.Filter) iter.Seq2[launcher.Status, error] {
+	if o.watch != nil {
+		return o.watch(ctx, f)
+	}
+	return o.HostLauncher.Watch(ctx, f)
+}
+
+// odd makes every host the fleet connects to an odd one.
+func odd(c *ec2launcher.Config, change func(*oddHost)) {
+	connect := c.Connect
+	c.Connect = func(ctx context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) {
+		engine, err := connect(ctx, h)
+		if err != nil {
+			return nil, err
+		}
+		o := oddHost{HostLauncher: engine}
+		change(&o)
+		return o, nil
+	}
+}
+
+// A host that falls silent while it lingers is not kept for ever.
+func TestSilentHostThatLingers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) { c.Linger = time.Minute })
+		work := w.workload("a", "alice")
+		work.Command = []string{"exit", "0"}
+		w.launch(work)
+		host := w.until("a", launcher.Exited).Host
+		if err := w.cloud.Partition(host, true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(15 * time.Minute)
+		if n := len(w.instances("pending", "running")); n != 0 {
+			t.Error("the silent host is kept")
+		}
+	})
+}
+
+// A host that came up while no process worked for the fleet is as good as any.
+func TestHostComesUpUnseen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		time.Sleep(5 * time.Second)
+		if n := len(w.hosts()); n != 1 {
+			t.Fatalf("%d hosts; want the one that boots", n)
+		}
+		w.stop()
+		time.Sleep(time.Hour)
+		w.start()
+		w.until("a", launcher.Running)
+		if n := w.calls("ec2:RunInstances"); n != 1 {
+			t.Errorf("%d purchases for one workload", n)
+		}
+	})
+}
+
+// A fleet that has lost its store, or has an older copy of it, finds its hosts
+// again and ends nothing that runs there.
+func TestLostStore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) { c.Linger = -1 })
+		w.launch(w.workload("a", "alice"))
+		host := w.until("a", launcher.Running).Host
+		time.Sleep(time.Hour)
+		w.stop()
+		w.cfg.Store = store.NewMemory()
+		w.start()
+		time.Sleep(10 * time.Minute)
+		s, err := launcher.Get(t.Context(), w.fleet, "a")
+		if err != nil || s.Phase != launcher.Running || s.Host != host {
+			t.Errorf("it is %+v, %v; want it running on %s as before", s, err, host)
+		}
+	})
+}
+
+// What is gone is not asked for more often than a fleet at rest.
+func TestCrashedHostCostsNoCalls(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		host := w.until("a", launcher.Running).Host
+		if err := w.cloud.CrashHost(host); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		before := w.calls("ec2:DescribeInstances")
+		time.Sleep(20 * time.Minute)
+		if n := w.calls("ec2:DescribeInstances") - before; n > 20*4 {
+			t.Errorf("%d calls of DescribeInstances in 20 minutes without a host", n)
+		}
+	})
+}
+
+// What no host takes does not make the fleet buy hosts without end.
+func TestRefusedEverywhere(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+			odd(c, func(o *oddHost) {
+				o.launch = func(_ context.Context, w launcher.Workload) (launcher.Status, error) {
+					return launcher.Status{}, &launcher.Error{Op: "launch", ID: w.ID, Kind: launcher.ErrCapacity}
+				}
+			})
+		})
+		w.launch(w.workload("a", "alice"))
+		if s := w.until("a", launcher.Exited); s.Reason != launcher.ErrCapacity {
+			t.Errorf("it ended with %q (%s)", s.Reason, s.Message)
+		}
+		if n := w.calls("ec2:RunInstances"); n > 3 {
+			t.Errorf("%d hosts were bought for what none takes", n)
+		}
+	})
+}
+
+// A workload with more mounts than a host has room for is refused.
+func TestTooManyMounts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		work := w.workload("a", "alice")
+		for i := range 401 {
+			work.Mounts = append(work.Mounts, launcher.Mount{Source: fmt.Sprintf("/efs/%d", i), Target: fmt.Sprintf("/mnt/%d", i)})
+		}
+		if _, err := w.fleet.Launch(t.Context(), work); !errors.Is(err, launcher.ErrInvalid) {
+			t.Errorf("Launch = %v; want it refused", err)
+		}
+	})
+}
+
+// A refusal that nobody has heard of is told, and not taken for an open outcome.
+func TestUnknownRefusal(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		account := realistic
+		account.Faults = []fakeaws.Fault{{Action: "ec2:RunInstances", Status: 400, Code: "SomethingNew"}}
+		w := newWorld(t, account, nil)
+		w.launch(w.workload("a", "alice"))
+		time.Sleep(5*time.Minute + 30*time.Second)
+		s, err := launcher.Get(t.Context(), w.fleet, "a")
+		if err != nil || s.Reason != launcher.ErrUnavailable || !strings.Contains(s.Message, "SomethingNew") {
+			t.Errorf("it is %+v, %v; want it to say what EC2 said", s, err)
+		}
+		if n := w.calls("ec2:RunInstances"); n > 6 {
+			t.Errorf("EC2 was asked %d times", n)
+		}
+	})
+}
+
+// What a host was given so long ago that it may have run and been forgotten is
+// not given to it again.
+func TestGivenLongAgo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var w *world
+		w, _ = newFleet(t, realistic, func(c *ec2launcher.Config) {
+			odd(c, func(o *oddHost) {
+				engine := o.HostLauncher
+				o.launch = func(ctx context.Context, work launcher.Workload) (launcher.Status, error) {
+					s, err := engine.Launch(ctx, work)
+					if err == nil {
+						w.cfg.Store.(*mortal).kill() // and nobody notes that it runs
+					}
+					return s, err
+				}
+			})
+		})
+		w.launch(w.noted("a", "alice", "0s"))
+		<-w.cfg.Store.(*mortal).killed
+		time.Sleep(2 * time.Hour)
+		w.replace()
+		if s := w.until("a", launcher.Exited); s.Reason != launcher.ErrHostLost {
+			t.Errorf("it ended with %q (%s)", s.Reason, s.Message)
+		}
+	})
+}
+
+// A host's account that is older than a workload does not make it lost.
+func TestAccountThatLags(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		lag := false
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+			odd(c, func(o *oddHost) {
+				engine := o.HostLauncher
+				o.watch = func(ctx context.Context, f launcher.Filter) iter.Seq2[launcher.Status, error] {
+					return func(yield func(launcher.Status, error) bool) {
+						if lag && !yield(launcher.Status{}, nil) { // synced, with nothing
+							return
+						}
+						for s, err := range engine.Watch(ctx, f) {
+							if lag {
+								time.Sleep(10 * time.Second)
+								if s.Synced() {
+									continue
+								}
+							}
+							if !yield(s, err) {
+								return
+							}
+						}
+					}
+				}
+			})
+		})
+		w.launch(w.workload("a", "alice"))
+		w.until("a", launcher.Running)
+		w.stop()
+		lag = true
+		w.start()
+		time.Sleep(time.Minute)
+		if s, err := launcher.Get(t.Context(), w.fleet, "a"); err != nil || s.Phase != launcher.Running {
+			t.Errorf("it is %+v, %v; want it running", s, err)
+		}
+	})
+}
+
+// A host that hangs holds up its own workloads and nobody else's.
+func TestHostThatHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+			odd(c, func(o *oddHost) {
+				engine := o.HostLauncher
+				o.launch = func(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
+					if w.Owner == "alice" {
+						<-ctx.Done()
+						return launcher.Status{}, ctx.Err()
+					}
+					return engine.Launch(ctx, w)
+				}
+			})
+		})
+		for i := range 100 {
+			work := w.workload(fmt.Sprintf("a%d", i), "alice")
+			work.Resources = launcher.Resources{MilliCPU: 1, MemoryMiB: 1}
+			w.launch(work)
+		}
+		time.Sleep(time.Minute)
+		w.launch(w.workload("b", "bob"))
+		asked := time.Now()
+		w.until("b", launcher.Running)
+		if waited := time.Since(asked); waited > 15*time.Minute {
+			t.Errorf("it waited %v for another's host", waited)
+		}
+	})
+}
+
+// A workload that is asked to stop while its host is silent stays unknown.
+func TestStopOnSilentHost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		host := w.until("a", launcher.Running).Host
+		if err := w.cloud.Partition(host, true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if err := w.fleet.Stop(t.Context(), "a", launcher.StopOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for s, err := range w.fleet.Watch(t.Context(), launcher.Filter{}) {
+			if err != nil || s.Phase != launcher.Stopping || !s.Unknown {
+				t.Errorf("it is told as %+v, %v; want stopping and unknown", s, err)
+			}
+			break
+		}
+	})
+}
+
+// Also a process that only stands by tells an exit that is forgotten at once,
+// and its code.
+func TestForgottenExitIsToldElsewhere(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		time.Sleep(time.Second)
+		works := w.fleet
+		standby, err := ec2launcher.NewFromConfig(w.cloud.Config(), w.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		done := make(chan error, 1)
+		go func() { done <- standby.Run(ctx) }()
+		work := w.workload("a", "alice")
+		work.Command = []string{"trap", "SIGTERM", "7"}
+		w.launch(work)
+		w.until("a", launcher.Running)
+		time.Sleep(5 * time.Second)
+		told := make(chan launcher.Status, 1)
+		go func() {
+			s, err := launcher.Wait(ctx, standby, "a", func(s launcher.Status) bool { return s.Phase == launcher.Exited })
+			if err != nil {
+				t.Errorf("the other process was told %v", err)
+			}
+			told <- s
+		}()
+		if err := works.Stop(ctx, "a", launcher.StopOptions{Forget: true}); err != nil {
+			t.Fatal(err)
+		}
+		if s := <-told; s.ExitCode != 7 {
+			t.Errorf("the other process was told %+v", s)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
