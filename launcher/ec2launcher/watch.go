@@ -93,8 +93,10 @@ func (w *hostWatch) session(ctx context.Context, h Host) error {
 		case err != nil:
 			return err
 		case s.Synced():
-			w.sync(snapshot)
-			snapshot = nil
+			if snapshot != nil { // an engine that marks twice says nothing new
+				w.sync(snapshot)
+				snapshot = nil
+			}
 			w.r.l.wake()
 			continue
 		case snapshot != nil:
