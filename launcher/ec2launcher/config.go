@@ -67,10 +67,16 @@ const (
 
 var fleetPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
 
-// validate reports everything wrong with c at once.
-func (c Config) validate() error {
+// validate reports everything wrong with c, and with what it comes with, at once.
+func (c Config) validate(clients bool, region string) error {
 	var problems []error
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if !clients {
+		bad("the EC2 or the SSM client is nil: use NewFromConfig, or give both")
+	}
+	if region == "" {
+		bad("region is empty: set it in the AWS configuration")
+	}
 	if !fleetPattern.MatchString(c.Fleet) {
 		bad("fleet %q: want 1 to 20 of a-z 0-9 - beginning with a letter", c.Fleet)
 	}
@@ -80,25 +86,15 @@ func (c Config) validate() error {
 	if c.Connect == nil {
 		bad("connect is nil: without it no host can be spoken to")
 	}
-	if len(c.Subnets) == 0 {
-		bad("no subnets: want at least one for the hosts")
-	}
-	if len(c.SecurityGroups) == 0 {
-		bad("no security groups: want at least the hosts' own")
-	}
-	for _, list := range [][]string{c.Subnets, c.SecurityGroups} {
-		seen := map[string]bool{}
-		for _, id := range list {
-			if id == "" || seen[id] {
-				bad("%q is empty or listed twice", id)
-			}
-			seen[id] = true
-		}
+	problems = append(problems, idProblems("subnet", "subnet-", c.Subnets)...)
+	problems = append(problems, idProblems("security group", "sg-", c.SecurityGroups)...)
+	if c.AMI != "" && !strings.HasPrefix(c.AMI, "ami-") {
+		bad("AMI %q: want an id such as ami-0123456789abcdef0, or none for Amazon's own", c.AMI)
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.Tags)) {
 		// Limits: "Tag restrictions", Amazon EC2 user guide.
-		if k == "" || len(k) > 128 || len(c.Tags[k]) > 256 || strings.HasPrefix(k, "aws:") || strings.HasPrefix(k, tagPrefix) {
-			bad("tag %q: want a key of 1 to 128 characters that begins with neither aws: nor %s, and a value of at most 256", k, tagPrefix)
+		if k == "" || len(k) > 128 || len(c.Tags[k]) > 256 || strings.HasPrefix(k, "aws:") || strings.HasPrefix(k, tagPrefix) || k == "Name" {
+			bad("tag %q: want a key of 1 to 128 characters, neither Name nor beginning with aws: or %s, and a value of at most 256", k, tagPrefix)
 		}
 	}
 	if c.BootDeadline < 0 || c.FenceAfter < 0 {
@@ -108,6 +104,24 @@ func (c Config) validate() error {
 		return nil
 	}
 	return fail("new", "", launcher.ErrInvalid, errors.Join(problems...))
+}
+
+// idProblems reports what is wrong with a list of ids of one sort.
+func idProblems(what, prefix string, ids []string) (problems []error) {
+	if len(ids) == 0 {
+		return []error{fmt.Errorf("no %ss: want at least one", what)}
+	}
+	seen := map[string]bool{}
+	for i, id := range ids {
+		switch {
+		case !strings.HasPrefix(id, prefix):
+			problems = append(problems, fmt.Errorf("%s %d is %q: want an id that begins with %s", what, i, id, prefix))
+		case seen[id]:
+			problems = append(problems, fmt.Errorf("%s %q is listed twice", what, id))
+		}
+		seen[id] = true
+	}
+	return problems
 }
 
 func (c Config) withDefaults() Config {

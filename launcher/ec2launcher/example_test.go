@@ -91,5 +91,5 @@ func ExampleNew() {
 	// launcher: new: invalid: fleet "Research": want 1 to 20 of a-z 0-9 - beginning with a letter
 	// store is nil: use store.NewMemory or one that survives a restart
 	// connect is nil: without it no host can be spoken to
-	// no subnets: want at least one for the hosts
+	// no subnets: want at least one
 }

@@ -211,7 +211,12 @@ func TestSoldOut(t *testing.T) {
 			t.Errorf("sold out everywhere it is %+v, %v; want queued for want of capacity, and the type named", s, err)
 		}
 		before := w.calls("ec2:RunInstances")
-		time.Sleep(2 * time.Minute)
+		for range 240 { // the reason stays told, also while it is tried again
+			time.Sleep(time.Second / 2)
+			if s, err := launcher.Get(t.Context(), w.fleet, "b"); err != nil || s.Reason != launcher.ErrCapacity {
+				t.Fatalf("while it waits for capacity it is %+v, %v", s, err)
+			}
+		}
 		if n := w.calls("ec2:RunInstances") - before; n > 0 {
 			t.Errorf("sold-out zones were asked %d times again within three minutes", n)
 		}
@@ -234,6 +239,12 @@ func TestQuota(t *testing.T) {
 		s, err := launcher.Get(t.Context(), w.fleet, "b")
 		if err != nil || s.Phase != launcher.Queued || s.Reason != launcher.ErrQuota || !strings.Contains(s.Message, "administrator") {
 			t.Errorf("over the quota it is %+v, %v", s, err)
+		}
+		for range 300 { // the reason stays told, also while it is tried again
+			time.Sleep(time.Second)
+			if s, err := launcher.Get(t.Context(), w.fleet, "b"); err != nil || s.Reason != launcher.ErrQuota {
+				t.Fatalf("while the quota is full it is %+v, %v", s, err)
+			}
 		}
 		if err := w.fleet.Stop(t.Context(), "a", launcher.StopOptions{}); err != nil {
 			t.Fatal(err)
@@ -508,12 +519,12 @@ func TestTwoProcesses(t *testing.T) {
 
 // What makes no sense is refused before anything is recorded or bought.
 func TestBadInput(t *testing.T) {
-	if _, err := ec2launcher.New(nil, nil, "us-east-1", ec2launcher.Config{
-		Fleet: "My Fleet", Subnets: []string{"subnet-1", "subnet-1"}, Tags: map[string]string{"aws:x": "y"}, BootDeadline: -time.Second,
+	if _, err := ec2launcher.New(nil, nil, "", ec2launcher.Config{
+		Fleet: "My Fleet", Subnets: []string{"subnet-1", "subnet-1", "x"}, Tags: map[string]string{"aws:x": "y"}, BootDeadline: -time.Second, AMI: "foo",
 	}); err == nil {
 		t.Error("a configuration in which everything is wrong was taken")
 	} else {
-		for _, problem := range []string{"fleet", "store", "connect", "listed twice", "security groups", "aws:x", "boot deadline"} {
+		for _, problem := range []string{"client", "region", "fleet", "store", "connect", "listed twice", `subnet 2 is "x"`, "security groups", "foo", "aws:x", "boot deadline"} {
 			if !strings.Contains(err.Error(), problem) {
 				t.Errorf("the error does not speak of %s:\n%v", problem, err)
 			}

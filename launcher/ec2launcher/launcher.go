@@ -71,7 +71,7 @@ func NewFromConfig(cfg aws.Config, c Config) (*Launcher, error) {
 // region, whose prices it uses. It calls nothing and reports everything wrong
 // with c in one [launcher.ErrInvalid] error.
 func New(ec2 EC2, ssm SSM, region string, c Config) (*Launcher, error) {
-	if err := c.validate(); err != nil {
+	if err := c.validate(ec2 != nil && ssm != nil, region); err != nil {
 		return nil, err
 	}
 	c = c.withDefaults()
@@ -92,11 +92,12 @@ func New(ec2 EC2, ssm SSM, region string, c Config) (*Launcher, error) {
 // workload has to name an InstanceType of the catalog, and its Resources have
 // to fit one: what a host leaves to workloads is [Room].
 func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
-	if err := w.Validate(); err != nil {
-		return launcher.Status{}, err
+	problems := l.check(w)
+	if e, ok := errors.AsType[*launcher.Error](w.Validate()); ok {
+		problems = errors.Join(e.Err, problems)
 	}
-	if err := l.check(w); err != nil {
-		return launcher.Status{}, fail("launch", w.ID, launcher.ErrInvalid, err)
+	if problems != nil {
+		return launcher.Status{}, fail("launch", w.ID, launcher.ErrInvalid, problems)
 	}
 	if err := l.awake(ctx, "launch", w.ID); err != nil {
 		return launcher.Status{}, err

@@ -306,10 +306,11 @@ func (r *reconciler) exclude(ctx context.Context, id launcher.ID) error {
 // explainWait records why no host is on its way for a workload that waits for
 // one, if none is.
 func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, reasons map[string]*refusal) error {
-	reason, message := launcher.Kind(""), ""
-	if why := reasons[rec.Workload.InstanceType]; why != nil {
-		reason, message = why.kind, why.message
+	why := reasons[rec.Workload.InstanceType]
+	if why == nil {
+		return nil // it is being tried: the last reason stands until it succeeds
 	}
+	reason, message := why.kind, why.message
 	return r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
 		s := &w.Status
 		if w.Host != "" || s.Phase == launcher.Exited || s.Reason == reason && s.Message == message {
