@@ -1,10 +1,12 @@
 package fake_test
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/atelier-go/atelier/fake"
 	"github.com/atelier-go/atelier/fake/fakeaws"
@@ -13,7 +15,8 @@ import (
 
 func TestResumeOnABiggerInstance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx := t.Context()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // virtual: waiting costs nothing
+		defer cancel()
 		w := fake.New(t, fake.Config{AWS: fakeaws.Config{Delays: fakeaws.Realistic()}})
 
 		_, err := w.Sessions.Start(ctx, session.StartRequest{

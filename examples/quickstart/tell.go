@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -173,7 +172,7 @@ func zones(subnets []domain.Subnet) string {
 	for _, s := range subnets {
 		names = append(names, s.ID+" in "+s.Zone)
 	}
-	return strings.Join(slices.Sorted(slices.Values(names)), ", ")
+	return strings.Join(names, ", ")
 }
 
 func price(s session.Session) string {
