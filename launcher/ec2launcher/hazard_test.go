@@ -333,3 +333,25 @@ func TestForgottenExitIsToldElsewhere(t *testing.T) {
 		}
 	})
 }
+
+// A host that nobody needs any more and that never comes up is not kept for
+// ever either.
+func TestUnneededHostThatNeverComesUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) { c.Linger = time.Minute })
+		w.launch(w.workload("a", "alice"))
+		time.Sleep(5 * time.Second)
+		for _, h := range w.hosts() {
+			if err := w.cloud.Partition(h.ID, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.fleet.Stop(t.Context(), "a", launcher.StopOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(15 * time.Minute)
+		if n := len(w.instances("pending", "running")); n != 0 {
+			t.Error("it is kept")
+		}
+	})
+}
