@@ -10,9 +10,9 @@ import (
 type Phase string
 
 const (
-	// Queued: the intent is recorded; nothing was done for it yet.
+	// Queued: the intent is recorded; it waits for a host.
 	Queued Phase = "queued"
-	// Provisioning: a host for it is being bought or is booting.
+	// Provisioning: it has a host, which is booting or was not told of it yet.
 	Provisioning Phase = "provisioning"
 	// Starting: on its host; the image is pulled, the container created.
 	Starting Phase = "starting"

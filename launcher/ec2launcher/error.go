@@ -27,6 +27,12 @@ type verdict struct {
 	advice string
 }
 
+// hopeless reports whether no waiting helps: the configuration or a permission
+// has to be corrected first.
+func (v verdict) hopeless() bool {
+	return v.settled && (v.kind == launcher.ErrDenied || v.kind == launcher.ErrInvalid)
+}
+
 // verdicts is the one place that knows EC2's error codes. Sources: "Error codes
 // for the Amazon EC2 API" in the EC2 developer guide, and for the order of
 // things to try "Troubleshoot Amazon EC2 instance launch issues".
@@ -50,9 +56,11 @@ var verdicts = func() map[string]verdict {
 		"IdempotentInstanceTerminated")
 	add(verdict{kind: launcher.ErrThrottled, advice: "EC2 asks for fewer calls; it is repeated by itself"},
 		"RequestLimitExceeded", "Throttling", "ThrottlingException", "EC2ThrottledException")
+	add(verdict{kind: launcher.ErrDenied, advice: "the program's credentials have expired and have to be renewed; it is repeated by itself"},
+		"ExpiredToken", "ExpiredTokenException", "RequestExpired")
 	add(verdict{kind: launcher.ErrDenied, settled: true, advice: "an administrator has to correct the credentials or their policy"},
 		"UnauthorizedOperation", "AuthFailure", "AccessDenied", "AccessDeniedException", "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
-		"OptInRequired", "Blocked", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "SignatureDoesNotMatch")
+		"OptInRequired", "Blocked", "InvalidClientTokenId", "SignatureDoesNotMatch")
 	add(verdict{kind: launcher.ErrInvalid, settled: true, advice: "an administrator has to correct the launcher's configuration"},
 		"InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidParameterValue", "InvalidParameterCombination",
 		"InvalidParameter", "MissingParameter", "InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed", "InvalidSubnet",

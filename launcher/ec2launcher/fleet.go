@@ -233,7 +233,7 @@ func (f *fleet) notBought(ctx context.Context, b buyRecord, err error, now time.
 		return err
 	}
 	f.refused(b, v, err, now)
-	if v.kind == launcher.ErrDenied || v.kind == launcher.ErrInvalid {
+	if v.hopeless() {
 		if err := f.l.giveUp(ctx, b.InstanceType, v.kind, explain(err)); err != nil {
 			return err
 		}

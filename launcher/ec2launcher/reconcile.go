@@ -285,7 +285,7 @@ func (r *reconciler) prepare(ctx context.Context, instanceType string) error {
 	}
 	v := judge(err)
 	r.fleet.refused(buyRecord{InstanceType: instanceType}, v, err, time.Now())
-	if v.kind == launcher.ErrDenied || v.kind == launcher.ErrInvalid {
+	if v.hopeless() {
 		return r.l.giveUp(ctx, instanceType, v.kind, explain(err))
 	}
 	return err
