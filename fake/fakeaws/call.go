@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -317,16 +315,6 @@ func (c *Cloud) serve(at call, model operation, input any) (any, error) {
 	return model.answer(at, clone(reflect.ValueOf(input)).Interface())
 }
 
-// iamPrefix is the name of a service in IAM policies.
-func iamPrefix(serviceID string) string {
-	switch serviceID {
-	case "EFS":
-		return "elasticfilesystem"
-	default:
-		return strings.ToLower(serviceID)
-	}
-}
-
 // clone copies a value deeply, so that neither side sees the other's changes.
 // SDK shapes are trees of structs, pointers, slices, maps and interfaces.
 func clone(v reflect.Value) reflect.Value {
@@ -375,12 +363,6 @@ func clone(v reflect.Value) reflect.Value {
 	default:
 		return v
 	}
-}
-
-// actionPattern compiles an action in the notation of IAM policies.
-func actionPattern(pattern string) *regexp.Regexp {
-	quoted := strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, `.*`)
-	return regexp.MustCompile(`(?i)^` + quoted + `$`)
 }
 
 func staticCredentials(context.Context) (aws.Credentials, error) {

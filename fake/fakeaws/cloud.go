@@ -55,7 +55,8 @@ type Config struct {
 	// Faults are the failures to inject.
 	Faults []Fault
 	// Deny lists actions the credentials may not use ("ec2:RunInstances"), in
-	// the notation of IAM policies with * as a wildcard.
+	// the notation of IAM policies with * as a wildcard. As with faults, what
+	// matches no modelled action is refused by [New].
 	Deny []string
 }
 
@@ -80,7 +81,9 @@ type Cloud struct {
 	services
 }
 
-// New makes an account. It reports everything wrong with cfg at once.
+// New makes an account. It reports everything wrong with cfg at once, also
+// faults and denials of actions that are not modelled: they could never strike,
+// and a test that relies on them would prove nothing.
 func New(cfg Config) (*Cloud, error) {
 	if cfg.Region == "" {
 		cfg.Region = "us-east-1"
@@ -103,14 +106,16 @@ func New(cfg Config) (*Cloud, error) {
 	if err := cfg.Delays.validate(); err != nil {
 		problems = append(problems, err)
 	}
-	if problems != nil {
-		return nil, fmt.Errorf("fakeaws: %w", errors.Join(problems...))
-	}
 	c := &Cloud{
 		region: cfg.Region, account: cfg.Account, seed: cfg.Seed,
 		delays: cfg.Delays, faults: cfg.Faults,
 		operations: map[reflect.Type]operation{},
 		asked:      map[occurrence]int{},
+	}
+	c.register()
+	problems = append(problems, checkActions(cfg, c.actions())...)
+	if problems != nil {
+		return nil, fmt.Errorf("fakeaws: %w", errors.Join(problems...))
 	}
 	c.life, c.endLife = context.WithCancelCause(context.Background())
 	for _, f := range cfg.Faults {
@@ -119,7 +124,6 @@ func New(cfg Config) (*Cloud, error) {
 	for _, pattern := range cfg.Deny {
 		c.deny = append(c.deny, actionPattern(pattern))
 	}
-	c.register()
 	return c, nil
 }
 

@@ -37,6 +37,59 @@ func TestConfigProblems(t *testing.T) {
 	}
 }
 
+// TestActionsThatNothingMatches: a fault or denial that can never strike is
+// refused, with what there is instead.
+func TestActionsThatNothingMatches(t *testing.T) {
+	_, err := fakeaws.New(fakeaws.Config{
+		Faults: []fakeaws.Fault{{Action: "ec2:RunInstancez"}, {Action: "EC2:run*"}, {Action: "efs:*"}, {Action: "registry:Get"}},
+		Deny:   []string{"", "sts:*", "ecr:BatchGet*s", "elasticfilesystem:MountTarget"},
+	})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		`fault 0: action "ec2:RunInstancez" is not modelled: want one of ec2:AuthorizeSecurityGroupEgress, `, ", ec2:RunInstances, ec2:TerminateInstances\n",
+		`fault 2: action "efs:*" is not modelled: want one of ec2:*, ecr:*, elasticfilesystem:*, registry:*, ssm:*, sts:*`,
+		`fault 3: action "registry:Get" is not modelled: want one of registry:GetBlob, registry:GetManifest, registry:GetToken, registry:Ping`,
+		`deny 0: action "" is not modelled: want one of ec2:*, `,
+		`deny 2: action "ecr:BatchGet*s" is not modelled: want one of ecr:BatchGetImage, ecr:GetDownloadUrlForLayer`,
+		`deny 3: action "elasticfilesystem:MountTarget" is not modelled: want one of elasticfilesystem:CreateAccessPoint, `,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\ndoes not say\n%s", err, want)
+		}
+	}
+	for _, fine := range []string{"fault 1", "deny 1"} {
+		if strings.Contains(err.Error(), fine) {
+			t.Errorf("%v\nfinds fault with %s", err, fine)
+		}
+	}
+}
+
+// TestEveryActionCanBeNamed: what the journal calls an action, faults and
+// denials may name.
+func TestEveryActionCanBeNamed(t *testing.T) {
+	a := newAccount(t, fakeaws.Config{})
+	if _, err := a.ec2.RunInstances(t.Context(), a.launch("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := awsefs.NewFromConfig(a.Config()).DescribeFileSystems(t.Context(), &awsefs.DescribeFileSystemsInput{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := awssts.NewFromConfig(a.Config()).GetCallerIdentity(t.Context(), &awssts.GetCallerIdentityInput{}); err != nil {
+		t.Fatal(err)
+	}
+	calls := a.Calls()
+	if len(calls) < 3 {
+		t.Fatalf("%d calls", len(calls))
+	}
+	for _, c := range calls {
+		if _, err := fakeaws.New(fakeaws.Config{Deny: []string{c.Action}, Faults: []fakeaws.Fault{{Action: c.Action}}}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestFaults: which calls a fault strikes, and what the account did.
 func TestFaults(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -53,7 +106,7 @@ func TestFaults(t *testing.T) {
 		"before":     {fakeaws.Fault{Action: "ec2:RunInstances", Nth: 1}, []string{"InternalError", "InternalError", "", ""}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAccount(t, fakeaws.Config{Faults: []fakeaws.Fault{{Action: "none:*"}, c.fault}})
+			a := newAccount(t, fakeaws.Config{Faults: []fakeaws.Fault{{Action: "sts:*"}, c.fault}})
 			var got []string
 			for _, token := range []string{"a", "b", "a", "b"} {
 				_, err := a.ec2.RunInstances(t.Context(), a.launch(token), func(o *awsec2.Options) { o.RetryMaxAttempts = 1 })

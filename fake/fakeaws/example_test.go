@@ -71,6 +71,19 @@ func ExampleConfig() {
 	// rate is 1.5: want a share from 0 to 1
 }
 
+// An account as slow as AWS is for a testing/synctest bubble, where it costs
+// nothing.
+func ExampleRealistic() {
+	fmt.Println(fakeaws.Realistic().InstanceRunning)
+	// Output: 17.8s
+}
+
+// A brisk account is for a demonstration on the wall clock.
+func ExampleBrisk() {
+	fmt.Println(fakeaws.Brisk().InstanceRunning)
+	// Output: 178ms
+}
+
 // A launch whose answer gets lost has taken place all the same.
 func ExampleFault() {
 	cloud, err := fakeaws.New(fakeaws.Config{

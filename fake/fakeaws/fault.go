@@ -12,7 +12,8 @@ import (
 // replays however goroutines are scheduled.
 type Fault struct {
 	// Action is the service and operation it strikes ("ec2:RunInstances"), in
-	// the notation of IAM policies with * as a wildcard. Required.
+	// the notation of IAM policies with * as a wildcard. Required, and matches
+	// at least one action that is modelled.
 	Action string
 	// Subject strikes only calls that name this token or resource; see
 	// [Call.Subject]. Empty strikes all.

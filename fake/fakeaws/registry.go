@@ -32,6 +32,14 @@ func (c *Cloud) Registry() http.RoundTripper {
 	return registryTransport{&process{cloud: c, life: c.life}}
 }
 
+// What registries are asked, as the actions name it.
+const (
+	pingAction     = "Ping"
+	tokenAction    = "GetToken"
+	manifestAction = "GetManifest"
+	blobAction     = "GetBlob"
+)
+
 // registryTransport is a process's way to the registries.
 type registryTransport struct{ process *process }
 
@@ -85,7 +93,7 @@ func (c *Cloud) registryRequest(r *http.Request) (action string, ref registry.Re
 	case c.ecrStorage():
 		path := strings.TrimPrefix(r.URL.Path, "/")
 		i := strings.LastIndexByte(path, '/')
-		return "GetBlob", registry.Reference{Registry: c.ecrRegistry(), Repository: path[:max(i, 0)], Reference: path[i+1:]}, true
+		return blobAction, registry.Reference{Registry: c.ecrRegistry(), Repository: path[:max(i, 0)], Reference: path[i+1:]}, true
 	case "registry-1.docker.io": // where Docker Hub's registry is
 		host = "docker.io"
 	}
@@ -96,7 +104,7 @@ func (c *Cloud) registryRequest(r *http.Request) (action string, ref registry.Re
 	}
 	ref.Registry = host
 	if r.URL.Path == "/token" {
-		return "GetToken", ref, true
+		return tokenAction, ref, true
 	}
 	path := strings.TrimPrefix(r.URL.Path, "/v2/")
 	parts := strings.Split(path, "/")
@@ -104,12 +112,12 @@ func (c *Cloud) registryRequest(r *http.Request) (action string, ref registry.Re
 		ref.Repository, ref.Reference = strings.Join(parts[:n-2], "/"), parts[n-1]
 		switch parts[n-2] {
 		case "manifests":
-			return "GetManifest", ref, true
+			return manifestAction, ref, true
 		case "blobs":
-			return "GetBlob", ref, true
+			return blobAction, ref, true
 		}
 	}
-	return "Ping", registry.Reference{Registry: host}, true
+	return pingAction, registry.Reference{Registry: host}, true
 }
 
 // serveRegistry answers a request; c.mu is held.
@@ -133,7 +141,7 @@ func (c *Cloud) serveRegistry(at call, action string, ref registry.Reference, r 
 	if r.URL.Host == c.ecrStorage() {
 		return c.serveStorage(ref, r, out)
 	}
-	if action == "GetToken" {
+	if action == tokenAction {
 		return c.serveToken(ref, r, out)
 	}
 	if err := c.authorise(ref, r, out); err != nil {
@@ -141,7 +149,7 @@ func (c *Cloud) serveRegistry(at call, action string, ref registry.Reference, r 
 	}
 	out.header.Set("Docker-Distribution-Api-Version", "registry/2.0")
 	switch action {
-	case "GetManifest":
+	case manifestAction:
 		d, repository := c.images.find(ref)
 		if repository == nil {
 			return refuse(http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
@@ -151,7 +159,7 @@ func (c *Cloud) serveRegistry(at call, action string, ref registry.Reference, r 
 			return refuse(http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown")
 		}
 		out.content(m)
-	case "GetBlob":
+	case blobAction:
 		repository := c.images.repositories[repositoryName(ref)]
 		if repository == nil {
 			return refuse(http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")

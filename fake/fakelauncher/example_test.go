@@ -61,3 +61,29 @@ func ExampleDir() {
 	// <nil>
 	// open alice/plan.R: permission denied
 }
+
+// A reference that is not in the map is no image.
+func ExamplePrograms() {
+	images := fakelauncher.Programs(map[string]fakelauncher.Program{
+		"greet": func(context.Context, *fakelauncher.Proc) int { return 0 },
+	})
+	_, err := images(context.Background(), "great")
+	fmt.Println(err)
+	// Output:
+	// no image "great": there are ["greet"]
+}
+
+// A new directory belongs to root; who else may write in it is for the test to
+// say.
+func ExampleNewDir() {
+	data := fakelauncher.NewDir()
+	alice := launcher.User{UID: 10001, GID: 10001}
+	fmt.Println(data.As(alice).WriteFile("plan.R", nil, 0o644))
+	if err := data.Chmod("/", 0o777); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(data.As(alice).WriteFile("plan.R", nil, 0o644))
+	// Output:
+	// open plan.R: permission denied
+	// <nil>
+}
