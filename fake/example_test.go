@@ -5,8 +5,15 @@ import (
 	"fmt"
 	"log"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/fake"
+	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
 	"github.com/atelier-go/atelier/session"
 )
 
@@ -42,6 +49,46 @@ func ExampleStart() {
 	// Output:
 	// alice t3.medium running <nil>
 	// <nil>
+}
+
+// A fleet of one's own on the account of a fake reaches its hosts by Connect.
+func ExampleConnect() {
+	ctx := context.Background()
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Panic(err)
+	}
+	if _, err := cloud.PushImage("example.com/hello:1", fakeaws.Image{}); err != nil {
+		log.Panic(err)
+	}
+	group, err := awsec2.NewFromConfig(cloud.Config()).CreateSecurityGroup(ctx, &awsec2.CreateSecurityGroupInput{
+		GroupName: aws.String("hosts"), Description: aws.String("hosts"), VpcId: aws.String(cloud.DefaultVPC()),
+	})
+	if err != nil {
+		log.Panic(err)
+	}
+	fleet, err := ec2launcher.NewFromConfig(cloud.Config(), ec2launcher.Config{
+		Fleet: "own", Store: store.NewMemory(), Connect: fake.Connect(cloud),
+		Subnets: []string{cloud.Subnets()[0].ID}, SecurityGroups: []string{*group.GroupId},
+	})
+	if err != nil {
+		log.Panic(err)
+	}
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error)
+	go func() { ended <- fleet.Run(running) }()
+
+	w := launcher.Workload{ID: "hello", Owner: "alice", Image: "example.com/hello:1", InstanceType: "t3.medium"}
+	if _, err := fleet.Launch(ctx, w); err != nil {
+		log.Panic(err)
+	}
+	s, err := launcher.Wait(ctx, fleet, w.ID, func(s launcher.Status) bool { return s.Phase == launcher.Exited })
+	fmt.Println(s.Phase, s.InstanceType, err)
+	stop()
+	fmt.Println(<-ended, cloud.Close())
+	// Output:
+	// exited t3.medium <nil>
+	// <nil> <nil>
 }
 
 type exampleT struct{ cleanups []func() }

@@ -15,12 +15,25 @@
 // Everything but AWS is the real thing: the SDK's clients, the domain, the
 // fleet, the manager. In a [testing/synctest] bubble minutes of booting pass at
 // once; without one a world with zero delays works too.
+//
+// # Waiting
+//
+// Bound what you wait for. A bubble's clock runs as long as anything in it
+// sleeps, and a fleet always does: a wait for what never comes passes virtual
+// hours for ever, at the price of a processor, until the timeout of go test
+// ends it. A context that ends is free, for its hour is virtual too, and says
+// which wait it was:
+//
+//	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+//	defer cancel()
+//	s, err := w.Sessions.Wait(ctx, "analysis", session.Running)
 package fake
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -49,6 +62,9 @@ type Config struct {
 	Images map[string]fakelauncher.Program
 	// Policy is the domain's. Zero allows everything.
 	Policy domain.Policy
+	// Groups are the policies of groups, by name, set before users are
+	// onboarded. Groups that need none need not be here.
+	Groups map[string]domain.Policy
 	// Linger is how long a host without work is kept. Zero is five minutes,
 	// negative releases it at once.
 	Linger time.Duration
@@ -67,8 +83,8 @@ type World struct {
 	// Domains is the client that made Domain.
 	Domains *domain.Client
 	Domain  *domain.Domain
-	// Hosts is the fleet, and Sessions the manager; both are running.
-	Hosts    *ec2launcher.Launcher
+	// Fleet launches on EC2, and Sessions is the manager; both are running.
+	Fleet    *ec2launcher.Launcher
 	Sessions *session.Manager
 }
 
@@ -81,7 +97,8 @@ type T interface {
 }
 
 // New makes a world that works until the test ends; it then ends everything it
-// started and waits for it. What is wrong with cfg fails the test.
+// started and waits for it. Everything that is wrong with cfg fails the test at
+// once, before anything takes time.
 func New(t T, cfg Config) *World {
 	t.Helper()
 	w, end, err := Start(context.Background(), cfg)
@@ -102,7 +119,7 @@ func New(t T, cfg Config) *World {
 func Start(ctx context.Context, cfg Config) (w *World, end func() error, err error) {
 	cfg = cfg.withDefaults()
 	cloud, err := fakeaws.New(cfg.AWS)
-	if err != nil {
+	if err := errors.Join(err, cfg.rehearse(ctx)); err != nil {
 		return nil, nil, err
 	}
 	defer func() {
@@ -116,7 +133,7 @@ func Start(ctx context.Context, cfg Config) (w *World, end func() error, err err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var work errgroup.Group
-	work.Go(func() error { return w.Hosts.Run(running) })
+	work.Go(func() error { return w.Fleet.Run(running) })
 	work.Go(func() error { return w.Sessions.Run(running) })
 	return w, func() error {
 		stop()
@@ -124,32 +141,13 @@ func Start(ctx context.Context, cfg Config) (w *World, end func() error, err err
 	}, nil
 }
 
-// furnish fills the account.
+// furnish makes a working world in the account.
 func (w *World) furnish(ctx context.Context, cfg Config) (err error) {
-	if w.Domains, err = domain.NewFromConfig(w.AWS, domain.Config{Store: w.Store}); err != nil {
+	if err := w.found(ctx, cfg.Domain, cfg.Policy); err != nil {
 		return err
 	}
-	var subnets []string
-	for _, s := range w.Cloud.Subnets() {
-		subnets = append(subnets, s.ID)
-	}
-	w.Domain, err = w.Domains.Create(ctx, domain.CreateRequest{
-		Name: cfg.Domain, VPC: w.Cloud.DefaultVPC(), Subnets: subnets, Policy: cfg.Policy,
-	})
-	if err != nil {
-		return err
-	}
-	for _, user := range slices.Sorted(maps.Keys(cfg.Users)) {
-		if _, err := w.Domain.Onboard(ctx, domain.OnboardRequest{User: user, Groups: cfg.Users[user]}); err != nil {
-			return err
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(cfg.Images)) {
-		ref := "registry.example.com/" + name + ":1"
-		if _, err := w.Cloud.PushImage(ref, fakeaws.Image{Program: cfg.Images[name]}); err != nil {
-			return err
-		}
-		if _, err := w.Domain.Attach(ctx, domain.AttachRequest{Name: name, Reference: ref}); err != nil {
+	for err := range w.populate(ctx, cfg) {
+		if err != nil {
 			return err
 		}
 	}
@@ -157,14 +155,90 @@ func (w *World) furnish(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	if w.Hosts, err = ec2launcher.NewFromConfig(w.AWS, ec2launcher.Config{
-		Fleet: cfg.Domain, Store: w.Store, Subnets: subnets, SecurityGroups: []string{about.HostSecurityGroup},
+	if w.Fleet, err = ec2launcher.NewFromConfig(w.AWS, ec2launcher.Config{
+		Fleet: cfg.Domain, Store: w.Store, Subnets: w.subnets(), SecurityGroups: []string{about.HostSecurityGroup},
 		Connect: Connect(w.Cloud), Linger: cfg.Linger,
 	}); err != nil {
 		return err
 	}
-	w.Sessions, err = session.New(w.Domain, w.Hosts, session.Config{})
+	w.Sessions, err = session.New(w.Domain, w.Fleet, session.Config{})
 	return err
+}
+
+// found makes the domain.
+func (w *World) found(ctx context.Context, name string, policy domain.Policy) (err error) {
+	if w.Domains, err = domain.NewFromConfig(w.AWS, domain.Config{Store: w.Store}); err != nil {
+		return err
+	}
+	w.Domain, err = w.Domains.Create(ctx, domain.CreateRequest{
+		Name: name, VPC: w.Cloud.DefaultVPC(), Subnets: w.subnets(), Policy: policy,
+	})
+	return err
+}
+
+func (w *World) subnets() []string {
+	var ids []string
+	for _, s := range w.Cloud.Subnets() {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
+// populate fills the domain step by step and yields the outcome of each.
+func (w *World) populate(ctx context.Context, cfg Config) iter.Seq[error] {
+	return func(yield func(error) bool) {
+		for _, group := range slices.Sorted(maps.Keys(cfg.Groups)) {
+			if !yield(w.Domain.SetGroupPolicy(ctx, group, new(cfg.Groups[group]))) {
+				return
+			}
+		}
+		for _, user := range slices.Sorted(maps.Keys(cfg.Users)) {
+			if _, err := w.Domain.Onboard(ctx, domain.OnboardRequest{User: user, Groups: cfg.Users[user]}); !yield(err) {
+				return
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(cfg.Images)) {
+			if !yield(w.attach(ctx, name, cfg.Images[name])) {
+				return
+			}
+		}
+	}
+}
+
+// attach pushes an image and attaches it. Of a name that makes no sense the
+// domain's complaint is the better one, so both are tried.
+func (w *World) attach(ctx context.Context, name string, program fakelauncher.Program) error {
+	ref := "registry.example.com/" + name + ":1"
+	_, pushErr := w.Cloud.PushImage(ref, fakeaws.Image{Program: program})
+	_, err := w.Domain.Attach(ctx, domain.AttachRequest{Name: name, Reference: ref})
+	if errors.Is(err, domain.ErrInvalid) {
+		return err
+	}
+	return errors.Join(pushErr, err)
+}
+
+// rehearse reports everything wrong with what c says of the domain. It finds
+// out by making it all in an account where nothing takes time or fails.
+func (c Config) rehearse(ctx context.Context) error {
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		return err
+	}
+	w := World{Cloud: cloud, AWS: cloud.Config(), Store: store.NewMemory()}
+	var problems []error
+	if err := w.found(ctx, c.Domain, c.Policy); err != nil {
+		problems = append(problems, err)
+		if err := w.found(ctx, "rehearsal", domain.Policy{}); err != nil {
+			return errors.Join(append(problems, err, cloud.Close())...)
+		}
+	}
+	for err := range w.populate(ctx, c) {
+		problems = append(problems, err)
+	}
+	if ctx.Err() != nil {
+		problems = []error{ctx.Err()}
+	}
+	return errors.Join(append(problems, cloud.Close())...)
 }
 
 // Connect is the way to the container engines of a cloud's hosts, for

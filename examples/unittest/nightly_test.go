@@ -1,6 +1,7 @@
 package unittest
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -16,7 +17,8 @@ import (
 // milliseconds.
 func TestNightly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx := t.Context()
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour) // virtual: what never comes fails the test
+		defer cancel()
 		w := fake.New(t, fake.Config{
 			Users: map[string][]string{"alice": nil, "bob": nil, "carol": nil},
 			AWS:   fakeaws.Config{Delays: fakeaws.Realistic()},
@@ -52,7 +54,7 @@ func TestNightly(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute) // virtual: the empty hosts linger, then go
 		left := 0
-		for h, err := range w.Hosts.Hosts(ctx) {
+		for h, err := range w.Fleet.Hosts(ctx) {
 			if err != nil {
 				t.Fatal(err)
 			}
