@@ -7,6 +7,10 @@
 // live container: each start and each resume is a new generation, and the old
 // one's container has ended, for certain, before the next is launched.
 //
+// Start, Suspend, Resume, Stop, Wait and Watch need a Run of their Manager in
+// this process, and are [ErrNotRunning] without. Get, List, Dial, Logs and
+// Delete need none.
+//
 // # States
 //
 // Of what is seen at the launcher, "accepted" means that it has the workload,

@@ -121,8 +121,8 @@ func fail(ctx context.Context, op string, id ID, err error) error {
 // went away before the answer. It is nginx's invention and not in the standard.
 const StatusClientClosedRequest = 499
 
-// codes says which HTTP status an error has. The first kind that an error is
-// decides, so this package's come first, then the domain's.
+// codes says which HTTP status a kind has. Of an error that is of several, and
+// of which no [Error] says which counts, the first decides.
 func codes() []struct {
 	kind error
 	code int
@@ -131,9 +131,6 @@ func codes() []struct {
 		kind error
 		code int
 	}{
-		{context.Canceled, StatusClientClosedRequest},
-		{context.DeadlineExceeded, http.StatusGatewayTimeout},
-
 		{ErrState, http.StatusConflict},
 		{ErrNotRunning, http.StatusServiceUnavailable},
 		{ErrDeadline, http.StatusGatewayTimeout},
@@ -177,19 +174,57 @@ func codes() []struct {
 //	499  the caller went away (context.Canceled)
 //	501  the launcher cannot do it
 //	503  no capacity, a quota, a service that does not answer, or no Run: later it may work
-//	504  the caller's deadline passed (context.DeadlineExceeded)
+//	504  the caller's deadline passed (context.DeadlineExceeded), or [ErrDeadline]
 //	500  everything else: an administrator's turn. Also when AWS refuses the
 //	     program's own credentials, as that is not the caller's doing
 //
-// Of an error with several kinds the caller's own mistakes count first.
+// It goes by the kind that the error's text begins with: that of the outermost
+// [Error], [domain.Error] or [launcher.Error]. A session that [Manager.Wait]
+// found to have ended for a Reason has the status of that. Errors of other
+// packages (image, efs, instancetype) that did not pass through this one or
+// package domain are 500.
 func StatusCode(err error) int {
-	if err == nil {
+	switch {
+	case err == nil:
 		return http.StatusOK
+	case errors.Is(err, context.Canceled):
+		return StatusClientClosedRequest
+	case errors.Is(err, context.DeadlineExceeded):
+		return http.StatusGatewayTimeout
+	}
+	decisive := err
+	if kind := outermost(err); kind != nil {
+		decisive = kind
 	}
 	for _, c := range codes() {
-		if errors.Is(err, c.kind) {
+		if errors.Is(decisive, c.kind) {
 			return c.code
 		}
 	}
 	return http.StatusInternalServerError
+}
+
+// outermost returns the kind of the first error in err's tree that has one, or
+// nil. Why a session ended counts for more than that it did.
+func outermost(err error) error {
+	switch e := err.(type) { //nolint:errorlint // each level is looked at in turn
+	case *Error:
+		if end, ok := e.Err.(endError); ok && end.s.Reason != "" { //nolint:errorlint // it is made there, by Wait
+			return end.s.Reason
+		}
+		return e.Kind
+	case *domain.Error:
+		return e.Kind
+	case *launcher.Error:
+		return e.Kind
+	case interface{ Unwrap() error }:
+		return outermost(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, cause := range e.Unwrap() {
+			if kind := outermost(cause); kind != nil {
+				return kind
+			}
+		}
+	}
+	return nil
 }

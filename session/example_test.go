@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"strings"
 	"time"
 
 	"github.com/atelier-go/atelier/domain"
@@ -95,6 +96,26 @@ func ExampleStatusCode() {
 	fmt.Println(session.StatusCode(err), err)
 	// Output:
 	// 404 session: get analysis: not found: the domain has no such session
+}
+
+// An ID that is made once and sent with each attempt makes a Start safe to
+// repeat.
+func ExampleNewID() {
+	id := session.NewID()
+	fmt.Println(strings.HasPrefix(string(id), "s-"), len(id), id != session.NewID())
+	// Output: true 17 true
+}
+
+// A Kind of a caller's own begins with one that is nearly right.
+func ExampleRStudio() {
+	k := session.RStudio()
+	fmt.Println(k.Name, "serves", k.Ports[0].Name, "on", k.Ports[0].Number, "and has", k.StopGrace, "to save")
+
+	k.Name, k.StopGrace = "rstudio-large", 2*time.Minute
+	fmt.Println(k.Name, "has", k.StopGrace)
+	// Output:
+	// rstudio serves http on 8787 and has 30s to save
+	// rstudio-large has 2m0s
 }
 
 // research makes a domain with a user and an image, and a host that runs a

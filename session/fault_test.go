@@ -46,6 +46,9 @@ func TestLaunchRefused(t *testing.T) {
 			if !errors.Is(err, kind) || s.State != session.Failed || s.Reason != kind {
 				t.Errorf("failed with %+v, %v", s, err)
 			}
+			if got, want := session.StatusCode(err), session.StatusCode(kind); got != want {
+				t.Errorf("status %d of %v, want %d", got, err, want)
+			}
 			took := time.Since(begun)
 			if permanent && (took > 0 || l.Injected()[faultlauncher.Launch] != 1) {
 				t.Errorf("failed after %v and %v calls", took, l.Injected())

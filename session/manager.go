@@ -52,6 +52,20 @@ func (d Deadlines) withDefaults() Deadlines {
 	return d
 }
 
+// problems reports every deadline that makes no sense.
+func (d Deadlines) problems() []error {
+	var found []error
+	for _, field := range []struct {
+		name  string
+		value time.Duration
+	}{{"Pending", d.Pending}, {"Starting", d.Starting}, {"Suspending", d.Suspending}, {"Stopping", d.Stopping}} {
+		if field.value < 0 {
+			found = append(found, fmt.Errorf("Deadlines.%s is %v: want a positive duration, or zero for the default", field.name, field.value))
+		}
+	}
+	return found
+}
+
 // Config changes how a Manager works. The zero value is right.
 type Config struct {
 	// Deadlines bound the transient states.
@@ -88,9 +102,7 @@ func New(d *domain.Domain, l launcher.Launcher, cfg Config) (*Manager, error) {
 	if l == nil {
 		problems = append(problems, errors.New("the launcher is nil"))
 	}
-	if t := cfg.Deadlines; t.Pending < 0 || t.Starting < 0 || t.Suspending < 0 || t.Stopping < 0 {
-		problems = append(problems, fmt.Errorf("deadlines must not be negative: %+v", t))
-	}
+	problems = append(problems, cfg.Deadlines.problems()...)
 	if problems != nil {
 		return nil, &Error{Op: "new", Kind: ErrInvalid, Err: errors.Join(problems...)}
 	}

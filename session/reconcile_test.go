@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -255,10 +256,43 @@ func TestStatusCode(t *testing.T) {
 			t.Errorf("%v is in the table and not in this test", c.kind)
 		}
 	}
-	// The caller's own mistake decides over what lies behind it.
+	// The kind that is printed decides over what lies behind it.
 	both := &Error{Op: "wait", ID: "s1", Kind: ErrState, Err: launcher.ErrOutOfMemory}
 	if got := StatusCode(both); got != 409 {
 		t.Errorf("StatusCode(%v) = %d, want 409", both, got)
+	}
+	several := &domain.Error{Op: "authorize", Name: "d/u", Kind: domain.ErrNotFound, Err: errors.Join(domain.ErrNotAllowed, domain.ErrNotFound)}
+	for _, err := range []error{
+		several,
+		&Error{Op: "start", ID: "s1", Kind: several.Kind, Err: several},
+		fmt.Errorf("portal: %w", errors.Join(errors.New("first"), several)),
+	} {
+		if got := StatusCode(err); got != 404 {
+			t.Errorf("StatusCode(%v) = %d, want 404", err, got)
+		}
+	}
+	late := &launcher.Error{Op: "dial", Kind: launcher.ErrUnavailable, Err: context.DeadlineExceeded}
+	if got := StatusCode(late); got != 504 {
+		t.Errorf("StatusCode(%v) = %d, want 504", late, got)
+	}
+}
+
+// Why a session ended counts for more than that it is not what was waited for.
+func TestStatusCodeOfAnEnd(t *testing.T) {
+	for reason, want := range map[launcher.Kind]int{
+		"":                          409,
+		launcher.ErrCapacity:        503,
+		launcher.ErrQuota:           503,
+		launcher.ErrHostLost:        503,
+		launcher.ErrDenied:          500,
+		launcher.ErrOutOfMemory:     500,
+		ErrDeadline:                 504,
+		launcher.Kind("unheard of"): 500,
+	} {
+		err := &Error{Op: "wait", ID: "s1", Kind: ErrState, Err: endError{Session{State: Failed, Reason: reason}}}
+		if got := StatusCode(fmt.Errorf("portal: %w", err)); got != want || !errors.Is(err, ErrState) {
+			t.Errorf("StatusCode(%v) = %d, want %d", err, got, want)
+		}
 	}
 }
 

@@ -89,11 +89,15 @@ func (r record) session() Session {
 type Filter struct {
 	// User, if not empty, selects the sessions of this user alone.
 	User string
-	// States, if not empty, selects sessions in one of these states.
+	// States, if not empty, selects sessions in one of these states. One that
+	// does not exist is [ErrInvalid].
 	States []State
 	// Labels selects sessions that have all of these labels with these values.
 	Labels map[string]string
 }
+
+// check reports what is wrong with f, or nil.
+func (f Filter) check() error { return checkStates(f.States) }
 
 func (f Filter) match(r record) bool {
 	if !r.Deleted.IsZero() || f.User != "" && f.User != r.Request.User {

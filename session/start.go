@@ -30,9 +30,10 @@ type StartRequest struct {
 	// Image is the name of an image of the domain. Empty is the default one.
 	Image string `json:",omitempty"`
 	// InstanceType is the EC2 or SageMaker name of the type of its host. Empty
-	// is the cheapest that has room for Size.
+	// is the cheapest that has room for Size. One of the two is required.
 	InstanceType string `json:",omitempty"`
-	// Size is the room it gets on the host. Zero is all of it.
+	// Size is the room it gets on the host. Zero, with an InstanceType, is all
+	// of it.
 	Size domain.Size `json:",omitzero"`
 	// Kind is what sort of program it runs. Zero is [RStudio].
 	Kind Kind `json:",omitzero"`

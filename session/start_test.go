@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"errors"
+	"iter"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -129,16 +130,40 @@ func TestInvalidRequests(t *testing.T) {
 		for s, err := range m.List(t.Context(), session.Filter{}) {
 			t.Errorf("something was created: %v, %v", s, err)
 		}
-		if _, err := m.Wait(t.Context(), "s1"); !errors.Is(err, session.ErrInvalid) {
-			t.Errorf("Wait for no state = %v", err)
+		_, err = session.New(nil, nil, session.Config{Deadlines: session.Deadlines{Pending: -time.Second, Starting: time.Hour, Stopping: -1}})
+		fails(t, err, session.ErrInvalid, "domain", "launcher", "Deadlines.Pending is -1s", "Deadlines.Stopping is -1ns", "zero for the default")
+		if strings.Contains(err.Error(), "Starting") {
+			t.Errorf("%v names a deadline that is right", err)
 		}
-		if _, err := m.Wait(t.Context(), "s1", "happy"); !errors.Is(err, session.ErrInvalid) {
-			t.Errorf("Wait for an unknown state = %v", err)
-		}
-		if _, err := session.New(nil, nil, session.Config{Deadlines: session.Deadlines{Pending: -1}}); err != nil {
-			fails(t, err, session.ErrInvalid, "domain", "launcher", "deadlines")
-		} else {
-			t.Error("New without anything succeeded")
+	})
+}
+
+// A state that does not exist is refused by name, not waited for in vain.
+func TestUnknownStates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m := w.manager()
+		started(t, m, request("s1"))
+		_, err := m.Wait(t.Context(), "s1")
+		fails(t, err, session.ErrInvalid, "no state", `"running"`)
+		some := []session.State{"runing", session.Running, "happy"}
+		_, err = m.Wait(t.Context(), "s1", some...)
+		fails(t, err, session.ErrInvalid, `["runing" "happy"]`, `"suspended"`)
+		for name, list := range map[string]iter.Seq2[session.Session, error]{
+			"list":  m.List(t.Context(), session.Filter{States: some}),
+			"watch": m.Watch(t.Context(), session.Filter{States: some}),
+		} {
+			n := 0
+			for s, err := range list {
+				n++
+				fails(t, err, session.ErrInvalid, name, `["runing" "happy"]`, `"suspended"`)
+				if s.ID != "" || n > 1 {
+					t.Errorf("%s yields %+v as its element %d", name, s, n)
+				}
+			}
+			if n == 0 {
+				t.Errorf("%s yields nothing", name)
+			}
 		}
 	})
 }

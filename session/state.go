@@ -43,6 +43,20 @@ func (s State) valid() bool {
 	return ok
 }
 
+// checkStates reports which of the states do not exist, or nil.
+func checkStates(some []State) error {
+	var unknown []State
+	for _, s := range some {
+		if !s.valid() {
+			unknown = append(unknown, s)
+		}
+	}
+	if unknown == nil {
+		return nil
+	}
+	return fmt.Errorf("unknown states %.20q: want any of %q", unknown, states())
+}
+
 // An event is what may happen to a session.
 type event int
 

@@ -15,10 +15,15 @@ func (m *Manager) Get(ctx context.Context, id ID) (Session, error) {
 }
 
 // List yields the sessions that match f, in the order of their IDs. It is
-// complete or ends with an error. It reads the store and needs no Run.
+// complete or ends with an error; a state that does not exist is [ErrInvalid].
+// It reads the store and needs no Run.
 func (m *Manager) List(ctx context.Context, f Filter) iter.Seq2[Session, error] {
 	f = f.clone()
 	return func(yield func(Session, error) bool) {
+		if err := f.check(); err != nil {
+			yield(Session{}, &Error{Op: "list", Kind: ErrInvalid, Err: err})
+			return
+		}
 		for r, err := range m.records.All(ctx) {
 			if err != nil {
 				yield(Session{}, fail(ctx, "list", "", err))
@@ -37,11 +42,16 @@ func (m *Manager) List(ctx context.Context, f Filter) iter.Seq2[Session, error] 
 // session that ceases to match, by its state or because it was deleted, is not
 // told of. Changes by other processes are seen within two seconds.
 //
-// The last element carries the error that ended it: that of ctx, or
-// [ErrNotRunning] when Run ends.
+// The last element carries the error that ended it: that of ctx,
+// [ErrNotRunning] when Run ends, or [ErrInvalid] at once for a state that does
+// not exist.
 func (m *Manager) Watch(ctx context.Context, f Filter) iter.Seq2[Session, error] {
 	f = f.clone()
 	return func(yield func(Session, error) bool) {
+		if err := f.check(); err != nil {
+			yield(Session{}, &Error{Op: "watch", Kind: ErrInvalid, Err: err})
+			return
+		}
 		for r, err := range m.changes(ctx, "watch", "", func(_ ID, r *record) bool { return f.match(*r) }) {
 			var s Session
 			if r != nil {
@@ -81,8 +91,12 @@ func (m *Manager) changes(ctx context.Context, op string, id ID, match func(ID, 
 // not exist, is [ErrInvalid].
 func (m *Manager) Wait(ctx context.Context, id ID, want ...State) (Session, error) {
 	const op = "wait"
-	if len(want) == 0 || slices.ContainsFunc(want, func(s State) bool { return !s.valid() }) {
-		return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: fmt.Errorf("states %q: want at least one, of %q", want, states())}
+	err := checkStates(want)
+	if len(want) == 0 {
+		err = fmt.Errorf("no state to wait for: want one or more of %q", states())
+	}
+	if err != nil {
+		return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: err}
 	}
 	if err := m.awake(ctx, op, id); err != nil {
 		return Session{}, err
