@@ -179,6 +179,9 @@ func (w wanted) runsOn(t instancetype.Type) error {
 	if w.found == nil {
 		return nil
 	}
+	if t.Arch == instancetype.X86_64Mac || t.Arch == instancetype.ARM64Mac {
+		return fmt.Errorf("image %s does not run on %s: it is a Mac, and Macs run no containers; choose another instance type", w.name, t.Name)
+	}
 	if err := w.found.CheckArchitecture(string(t.Arch)); err != nil {
 		return fmt.Errorf("image %s does not run on %s: %w", w.name, t.Name, err)
 	}
@@ -203,6 +206,11 @@ func (f facts) checkImage(ask Ask, wrong *problems) wanted {
 		return w
 	}
 	attached := f.domain.image(w.name)
+	if attached.Name == "" && ask.Resume != nil {
+		wrong.add("image", ErrNotFound, fmt.Errorf("image %.40q: was detached from the domain, and the session keeps it; "+
+			"an administrator must attach it again, or start a new session with another; attached: %s", w.name, f.domain.attached()))
+		return w
+	}
 	if attached.Name == "" {
 		wrong.add("image", ErrNotFound, fmt.Errorf("image %.40q: is not attached to the domain; attached: %s", w.name, f.domain.attached()))
 		return w
@@ -251,7 +259,8 @@ func (f facts) choose(rules rules, img wanted, s Size, wrong *problems) (instanc
 		}
 	}
 	if nearest != "" {
-		wrong.add("type", ErrNotAllowed, fmt.Errorf("no allowed instance type that runs the image has room for %v; the nearest to that, %s, is refused", s, nearest))
+		wrong.add("type", ErrNotAllowed, fmt.Errorf("no allowed instance type that runs the image has room for %v; ask for less, or ask an administrator; the nearest to that, %s, is refused", s, nearest))
+		rules.silent = true // what is allowed has no room
 		rules.check(f.market, image, nearest, wrong)
 		return instancetype.Type{}, ""
 	}

@@ -76,7 +76,8 @@ func New(region string, ec2 API, fs efs.API, c Config) (*Client, error) {
 		}
 	}
 	require(region != "", "the AWS configuration has no region")
-	require(ec2 != nil && fs != nil, "an API is nil")
+	require(ec2 != nil, "the EC2 API is nil")
+	require(fs != nil, "the EFS API is nil")
 	require(c.Store != nil, "Config.Store is nil: want for example store.NewMemory()")
 	require(c.Images != nil, "Config.Images is nil")
 	if err := wrong.err("new", ""); err != nil {
@@ -102,7 +103,8 @@ func New(region string, ec2 API, fs efs.API, c Config) (*Client, error) {
 // CreateRequest describes a domain.
 type CreateRequest struct {
 	// Name is unique in the store and, with the file system, in the account
-	// and region. Required.
+	// and region: 1 to 20 of a-z, 0-9 and hyphen, beginning
+	// with a letter. Required. A portal maps names of its own to such.
 	Name string
 	// VPC is where its hosts run ("vpc-..."). Required.
 	VPC string

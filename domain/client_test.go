@@ -25,6 +25,16 @@ func TestNewReportsEverything(t *testing.T) {
 	golden(t, "new.golden", err.Error()+"\n")
 }
 
+func TestNewNamesTheNilAPIs(t *testing.T) {
+	_, err := domain.New("us-east-1", nil, nil, domain.Config{})
+	is(t, err, domain.ErrInvalid)
+	for _, want := range []string{"EC2 API is nil", "EFS API is nil", "Config.Store", "Config.Images"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+}
+
 func TestCreateMakesTheHostGroupAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, fakeaws.Config{Delays: fakeaws.Realistic()})

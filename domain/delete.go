@@ -70,8 +70,11 @@ func (d *Domain) close(ctx context.Context) error {
 		r.Claim++
 		return nil
 	})
+	if errors.Is(err, store.ErrNotFound) {
+		return unrecorded("the store has no domain of this name; there is nothing to delete, or the name is another")
+	}
 	if err != nil || r.Closing == closingRemoving {
-		return d.missing(err)
+		return err
 	}
 	users, err := d.members(ctx)
 	if err != nil {

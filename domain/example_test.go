@@ -163,8 +163,8 @@ func ExampleDomain_Authorize() {
 	// Output:
 	// alice may run rstudio on t3.medium for $0.0416 an hour
 	// alice may run rstudio on r5.large for $0.126 an hour
-	// domain: authorize research/alice: not allowed: instance type p3.2xlarge: $3.06 an hour, at most $2.00 allowed (the domain's policy)
-	// instance type p3.2xlarge: not among those allowed, ["r5.*" "t3.*"] (the domain's policy)
+	// domain: authorize research/alice: not allowed: instance type p3.2xlarge: $3.06 an hour, at most $2.00 allowed (the domain's policy); choose a cheaper one, or ask an administrator
+	// instance type p3.2xlarge: not among those allowed, ["r5.*" "t3.*"] (the domain's policy); choose one of these, or ask an administrator
 	// domain: authorize research/carol: not found: user carol: is not a user of the domain; onboard them first
 	// image "julia": is not attached to the domain; attached: rstudio
 }
@@ -184,5 +184,5 @@ func ExampleDomain_SetGroupPolicy() {
 	_, err = d.Authorize(ctx, domain.Ask{User: "alice", InstanceType: "r5.large"})
 	fmt.Println(err)
 	// Output:
-	// domain: authorize research/alice: not allowed: instance type r5.large: $0.126 an hour, at most $0.10 allowed (policy of group students)
+	// domain: authorize research/alice: not allowed: instance type r5.large: $0.126 an hour, at most $0.10 allowed (policy of group students); choose a cheaper one, or ask an administrator
 }

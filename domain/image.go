@@ -29,7 +29,8 @@ type Image struct {
 
 // AttachRequest names an image to attach.
 type AttachRequest struct {
-	// Name is what users call it. Required.
+	// Name is what users call it: 1 to 20 of a-z, 0-9 and hyphen, beginning
+	// with a letter. Required. A portal maps titles of its own to such names.
 	Name string
 	// Reference is where it is, by tag or digest ("rocker/rstudio:4.5").
 	// Required.

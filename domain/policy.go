@@ -114,27 +114,44 @@ func (p Policy) equal(q Policy) bool {
 		p.MaxPricePerHour == q.MaxPricePerHour && p.Sharing == q.Sharing
 }
 
-// refusals says what p has against an image on an instance type, a phrase
-// each; none is consent. An empty image or type is not looked at.
-func (p Policy) refusals(market market, image, typ string) []string {
-	var phrases []string
+// A refusal is what a policy has against an image or an instance type.
+type refusal struct {
+	phrase string
+	advice string // what the user does about it
+}
+
+const (
+	adviceList  = "choose one of these, or ask an administrator"
+	advicePrice = "choose a cheaper one, or ask an administrator"
+)
+
+// refusals says what p has against an image on an instance type; none is
+// consent. An empty image or type is not looked at.
+func (p Policy) refusals(market market, image, typ string) []refusal {
+	var found []refusal
 	if image != "" && len(p.Images) > 0 && !slices.Contains(p.Images, image) {
-		phrases = append(phrases, fmt.Sprintf("image %s: not among those allowed, %q", printable(image), p.Images))
+		found = append(found, refusal{fmt.Sprintf("image %s: not among those allowed, %q", printable(image), p.Images), adviceList})
 	}
 	if typ == "" {
-		return phrases
+		return found
 	}
-	err := market.catalog.Check(typ, market.region, instancetype.Requirements{
-		Allowed: p.Types, MaxPerHour: p.MaxPricePerHour,
+	for _, rule := range []struct {
+		only   instancetype.Requirements
+		advice string
+	}{
+		{instancetype.Requirements{MaxPerHour: p.MaxPricePerHour}, advicePrice},
+		{instancetype.Requirements{Allowed: p.Types}, adviceList},
+	} {
 		// What the type is made of is not the policy's concern.
-		BareMetal: true, Arch: market.arch(typ),
-	})
-	if refused, ok := errors.AsType[*instancetype.RefusedError](err); ok {
-		for _, reason := range refused.Reasons {
-			phrases = append(phrases, fmt.Sprintf("instance type %s: %s", typ, reason))
+		rule.only.BareMetal, rule.only.Arch = true, market.arch(typ)
+		err := market.catalog.Check(typ, market.region, rule.only)
+		if refused, ok := errors.AsType[*instancetype.RefusedError](err); ok {
+			for _, reason := range refused.Reasons {
+				found = append(found, refusal{fmt.Sprintf("instance type %s: %s", typ, reason), rule.advice})
+			}
 		}
 	}
-	return phrases
+	return found
 }
 
 // rules are the policies that apply to a user.
@@ -142,6 +159,7 @@ type rules struct {
 	user   string
 	domain Policy
 	groups []groupRule // of the user's groups that have a policy, by name
+	silent bool        // refusals say no advice
 }
 
 type groupRule struct {
@@ -178,19 +196,33 @@ func (r rules) sharing() Sharing {
 // check applies the policies to an image on a type, either of which may be
 // empty, and returns the first group whose policy allows it.
 func (r rules) check(m market, image, typ string, wrong *problems) (group string) {
-	for _, phrase := range r.domain.refusals(m, image, typ) {
-		wrong.add("domain policy", ErrNotAllowed, fmt.Errorf("%s (the domain's policy)", phrase))
+	refuse := func(rule, text, advice string) {
+		if !r.silent {
+			text += "; " + advice
+		}
+		wrong.add(rule, ErrNotAllowed, errors.New(text))
+	}
+	for _, no := range r.domain.refusals(m, image, typ) {
+		refuse("domain policy", no.phrase+" (the domain's policy)", no.advice)
 	}
 	var against []string
+	advice := "choose what one of these policies allows, or ask an administrator"
 	for _, g := range r.groups {
-		phrases := g.refusals(m, image, typ)
-		if len(phrases) == 0 {
+		refused := g.refusals(m, image, typ)
+		if len(refused) == 0 {
 			return g.name
+		}
+		if len(r.groups) == 1 && len(refused) == 1 {
+			advice = refused[0].advice
+		}
+		var phrases []string
+		for _, no := range refused {
+			phrases = append(phrases, no.phrase)
 		}
 		against = append(against, fmt.Sprintf("%s (policy of group %s)", strings.Join(phrases, " and "), g.name))
 	}
 	if against != nil {
-		wrong.add("group policy", ErrNotAllowed, errors.New(strings.Join(against, "; ")))
+		refuse("group policy", strings.Join(against, "; "), advice)
 	}
 	return ""
 }

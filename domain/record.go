@@ -124,7 +124,14 @@ func (d *Domain) change(ctx context.Context, op string, alter func(*record) erro
 // missing says what it means that the record is not there.
 func (d *Domain) missing(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("the store has no such domain; create it: %w", err)
+		return unrecorded("the store has no domain of this name; check the name, or create it")
 	}
 	return err
 }
+
+// unrecorded says that something has no record, without the store's words.
+type unrecorded string
+
+func (u unrecorded) Error() string { return string(u) }
+
+func (unrecorded) Unwrap() error { return store.ErrNotFound }

@@ -8,7 +8,8 @@ import (
 	"github.com/atelier-go/atelier/instancetype"
 )
 
-// Size is an amount of room on a host.
+// Size is an amount of room on a host. Unless it is zero, CPU and memory are
+// both needed.
 type Size struct {
 	// MilliCPU is thousandths of a virtual CPU.
 	MilliCPU int64

@@ -90,7 +90,7 @@ func gone(r record, err error) error {
 
 // note records what was found or made, unless the record says so already.
 func (d *Domain) note(ctx context.Context, alter func(*record)) (record, error) {
-	return d.client.domains.Update(ctx, d.name, func(r *record) error {
+	r, err := d.client.domains.Update(ctx, d.name, func(r *record) error {
 		before := *r
 		alter(r)
 		if r.HostGroup == before.HostGroup && r.FileSystemGroup == before.FileSystemGroup &&
@@ -99,4 +99,5 @@ func (d *Domain) note(ctx context.Context, alter func(*record)) (record, error) 
 		}
 		return nil
 	})
+	return r, d.missing(err)
 }

@@ -34,9 +34,12 @@ type User struct {
 
 // OnboardRequest names who joins a domain.
 type OnboardRequest struct {
-	// User is the name, unique in the domain. Required.
+	// User is the name, unique in the domain: 1 to 20 of a-z, 0-9 and hyphen,
+	// beginning with a letter. Required. A portal maps its logins to such
+	// names and keeps which is whose.
 	User string
-	// Groups are the user's groups. They need no definition beforehand.
+	// Groups are the user's groups, by names of the same form. They need no
+	// definition beforehand.
 	Groups []string
 }
 
@@ -197,7 +200,7 @@ func (d *Domain) Users(ctx context.Context) iter.Seq2[User, error] {
 // stranger says what it means that a user's record is not there.
 func (d *Domain) stranger(user string, err error) error {
 	if errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("user %s: is not a user of the domain; onboard them first: %w", user, err)
+		return unrecorded(fmt.Sprintf("user %s: is not and was never a user of the domain; check the name", user))
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/efs"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 )
@@ -209,6 +210,28 @@ func TestCreateRepairs(t *testing.T) {
 		w.create(ctx)
 		if diff := cmp.Diff(want, w.inventory(ctx)); diff != "" {
 			t.Errorf("(-before +repaired):\n%s", diff)
+		}
+	})
+}
+
+// What is not there is said in words of this package, not of the store.
+func TestStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{})
+		ctx := t.Context()
+		d := w.create(ctx)
+		_, userErr := d.User(ctx, "zed")
+		_, getErr := w.client().Get(ctx, "art")
+		for op, err := range map[string]error{
+			"offboard": d.Offboard(ctx, "zed"), "user": userErr, "get": getErr, "delete": w.client().Delete(ctx, "art"),
+		} {
+			is(t, err, domain.ErrNotFound)
+			is(t, err, store.ErrNotFound)
+			for _, leak := range []string{"record", "domains/", "onboard them"} {
+				if strings.Contains(err.Error(), leak) {
+					t.Errorf("%s: %q says %q", op, err, leak)
+				}
+			}
 		}
 	})
 }
