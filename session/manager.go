@@ -60,7 +60,7 @@ func (d Deadlines) problems() []error {
 		value time.Duration
 	}{{"Pending", d.Pending}, {"Starting", d.Starting}, {"Suspending", d.Suspending}, {"Stopping", d.Stopping}} {
 		if field.value < 0 {
-			found = append(found, fmt.Errorf("Deadlines.%s is %v: want a positive duration, or zero for the default", field.name, field.value))
+			found = append(found, fmt.Errorf("deadline %s is %v: want a positive duration, or zero for the default", field.name, field.value))
 		}
 	}
 	return found

@@ -131,7 +131,7 @@ func TestInvalidRequests(t *testing.T) {
 			t.Errorf("something was created: %v, %v", s, err)
 		}
 		_, err = session.New(nil, nil, session.Config{Deadlines: session.Deadlines{Pending: -time.Second, Starting: time.Hour, Stopping: -1}})
-		fails(t, err, session.ErrInvalid, "domain", "launcher", "Deadlines.Pending is -1s", "Deadlines.Stopping is -1ns", "zero for the default")
+		fails(t, err, session.ErrInvalid, "domain", "launcher", "deadline Pending is -1s", "deadline Stopping is -1ns", "zero for the default")
 		if strings.Contains(err.Error(), "Starting") {
 			t.Errorf("%v names a deadline that is right", err)
 		}
@@ -146,9 +146,9 @@ func TestUnknownStates(t *testing.T) {
 		started(t, m, request("s1"))
 		_, err := m.Wait(t.Context(), "s1")
 		fails(t, err, session.ErrInvalid, "no state", `"running"`)
-		some := []session.State{"runing", session.Running, "happy"}
+		some := []session.State{"sleepy", session.Running, "happy"}
 		_, err = m.Wait(t.Context(), "s1", some...)
-		fails(t, err, session.ErrInvalid, `["runing" "happy"]`, `"suspended"`)
+		fails(t, err, session.ErrInvalid, `["sleepy" "happy"]`, `"suspended"`)
 		for name, list := range map[string]iter.Seq2[session.Session, error]{
 			"list":  m.List(t.Context(), session.Filter{States: some}),
 			"watch": m.Watch(t.Context(), session.Filter{States: some}),
@@ -156,7 +156,7 @@ func TestUnknownStates(t *testing.T) {
 			n := 0
 			for s, err := range list {
 				n++
-				fails(t, err, session.ErrInvalid, name, `["runing" "happy"]`, `"suspended"`)
+				fails(t, err, session.ErrInvalid, name, `["sleepy" "happy"]`, `"suspended"`)
 				if s.ID != "" || n > 1 {
 					t.Errorf("%s yields %+v as its element %d", name, s, n)
 				}
