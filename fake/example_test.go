@@ -30,7 +30,7 @@ func ExampleNew() {
 	_, err := w.Sessions.Start(context.Background(), session.StartRequest{ID: "thesis", User: "carol", InstanceType: "p4d.24xlarge"})
 	fmt.Println(session.StatusCode(err), err)
 	// Output:
-	// 403 session: start thesis: domain: authorize research/carol: not allowed: instance type p4d.24xlarge: not among those allowed, ["t3.*"] (the domain's policy)
+	// 403 session: start thesis: domain: authorize research/carol: not allowed: instance type p4d.24xlarge: not among those allowed, ["t3.*"] (the domain's policy); choose one of these, or ask an administrator
 }
 
 // Programs that are no tests start a world and end it.
