@@ -314,6 +314,7 @@ func story(t *testing.T, faults []fakeaws.Fault, first func(*mortal)) (w *world,
 		}
 		return nil
 	})
+	synctest.Wait() // a process that has started has yet to say which signals it heeds
 	again(func(ctx context.Context) error {
 		for _, id := range all[1:] {
 			if err := w.fleet.Stop(ctx, id, launcher.StopOptions{}); err != nil {
