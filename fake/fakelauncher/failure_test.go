@@ -44,7 +44,7 @@ func breaks(t *testing.T, cut func(*fakelauncher.Launcher), survives bool) {
 		watched <- last
 	}()
 	read := make(chan error, 2)
-	go func() { read <- second(r.Read(make([]byte, 1))) }()
+	go func() { read <- second(io.Copy(io.Discard, r)) }()
 	dialled := make(chan error, 1)
 	go func() { dialled <- second(c.Read(make([]byte, 1))) }()
 	synctest.Wait()

@@ -53,7 +53,7 @@ func (r *run) echo(c net.Conn, data []byte) {
 
 func dialConnects(r *run) {
 	w := r.server("a")
-	r.start(w, "")
+	r.start(w, "serving")
 	c := r.dial(w.ID, "http")
 	defer c.Close()
 	r.echo(c, []byte("hello"))
@@ -62,7 +62,7 @@ func dialConnects(r *run) {
 
 func dialHalfClose(r *run) {
 	w := r.server("a")
-	r.start(w, "")
+	r.start(w, "serving")
 	c := r.dial(w.ID, "http")
 	defer c.Close()
 	half, ok := c.(interface{ CloseWrite() error })
@@ -82,7 +82,7 @@ func dialHalfClose(r *run) {
 
 func dialConcurrent(r *run) {
 	w := r.server("a")
-	r.start(w, "")
+	r.start(w, "serving")
 	r.dial(w.ID, "http").Close()
 	var calls sync.WaitGroup
 	for i := range 16 {
@@ -101,7 +101,7 @@ func dialConcurrent(r *run) {
 
 func dialOutlivesContext(r *run) {
 	w := r.server("a")
-	r.start(w, "")
+	r.start(w, "serving")
 	r.dial(w.ID, "http").Close()
 	ctx, cancel := context.WithCancel(r.ctx)
 	c, err := r.Launcher.Dial(ctx, w.ID, "http")
@@ -116,7 +116,7 @@ func dialOutlivesContext(r *run) {
 
 func dialEndsWithWorkload(r *run) {
 	w := r.server("a")
-	r.start(w, "")
+	r.start(w, "serving")
 	c := r.dial(w.ID, "http")
 	defer c.Close()
 	r.echo(c, []byte("hello"))
@@ -138,7 +138,7 @@ func dialNotRunning(r *run) {
 
 func dialUnknownPort(r *run) {
 	w := r.server("a")
-	r.start(w, "")
+	r.start(w, "serving")
 	_, err := r.Launcher.Dial(r.ctx, w.ID, "ssh")
 	r.wantKind("Dial of a port that was not declared", err, launcher.ErrNotFound)
 }
@@ -148,7 +148,7 @@ func dialEndpoints(r *run) {
 	a.Ports = append(a.Ports, launcher.Port{Name: "metrics", Number: 9090})
 	seen := map[string]bool{}
 	for _, w := range []launcher.Workload{a, b} {
-		s := r.start(w, "")
+		s := r.start(w, "serving")
 		if len(s.Endpoints) != len(w.Ports) {
 			r.Errorf("endpoints of %s are %v; want one for each of %v", w.ID, s.Endpoints, w.Ports)
 		}

@@ -84,7 +84,7 @@ func cancelWatch(r *run) {
 
 func cancelDial(r *run) {
 	w := r.server("a")
-	r.start(w, "")
+	r.start(w, "serving")
 	r.dial(w.ID, "http").Close()
 	c, err := r.Launcher.Dial(r.cancelled(), w.ID, "http")
 	r.wantCanceled("Dial", err)

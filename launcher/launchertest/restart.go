@@ -17,7 +17,7 @@ func (r *run) restart() { r.Launcher = r.Restart() }
 
 func restartSame(r *run) {
 	running, ended := r.server("running"), r.workload("ended", "say", "hello", ";", "exit", "3")
-	before := r.start(running, "")
+	before := r.start(running, "serving")
 	r.launch(ended)
 	exit := r.exitCode(ended.ID, 3)
 	r.restart()

@@ -16,13 +16,16 @@
 //	read FILE            writes the content of a file
 //	write FILE TEXT      makes or replaces a file
 //	allocate MIB         takes memory
-//	serve PORT           answers each connection with what it sends
+//	serve PORT           writes "serving", answers each connection with what it sends
 //	trap SIGNAL CODE     writes "trapped", ends with CODE when the signal comes
 //	ignore SIGNAL        writes "ignoring" and ignores the signal from then on
 //	wait                 goes on until it is killed
 //
 // What fails says why on standard error and ends with exit code 1; what is not
 // in this list ends with 64.
+//
+// [Program] is the image for launchers in memory, and [Main] the same in a
+// process of its own, for engines: command behaved is its binary.
 package behave
 
 import (
@@ -31,21 +34,49 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/atelier-go/atelier/fake/fakelauncher"
+	"github.com/atelier-go/atelier/launcher"
 )
 
 var _ fakelauncher.Program = Program
 
 // Program is the test image for launchers in memory.
 func Program(ctx context.Context, p *fakelauncher.Proc) int {
-	for action := range actions(p.Args) {
+	return run(ctx, process{system: p, args: p.Args, stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, identity: identity(p.User)})
+}
+
+// process is a running test program.
+type process struct {
+	system
+	args           []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	identity       string
+}
+
+// system is what a program asks of the machine it runs on. [fakelauncher.Proc]
+// documents the methods.
+type system interface {
+	Getenv(name string) string
+	Signals(names ...string) <-chan string
+	Allocate(mib int64) bool
+	Listen(port int) (net.Listener, error)
+	ReadFile(name string) ([]byte, error)
+	WriteFile(name string, data []byte, perm fs.FileMode) error
+	ReadDir(name string) ([]fs.DirEntry, error)
+	Mkdir(name string, perm fs.FileMode) error
+}
+
+func run(ctx context.Context, p process) int {
+	for action := range actions(p.args) {
 		code, ended, err := do(ctx, p, action)
 		if err != nil {
-			fmt.Fprintf(p.Stderr, "%s: %v\n", strings.Join(action, " "), err)
+			fmt.Fprintf(p.stderr, "%s: %v\n", strings.Join(action, " "), err)
 			return code
 		}
 		if ended {
@@ -87,7 +118,7 @@ const (
 
 // do carries out one action. It reports the exit code and whether the program
 // ends with it; an error ends it always.
-func do(ctx context.Context, p *fakelauncher.Proc, action []string) (code int, ended bool, err error) {
+func do(ctx context.Context, p process, action []string) (code int, ended bool, err error) {
 	verb, args := action[0], action[1:]
 	want := map[string]int{
 		"exit": 1, "say": 1, "complain": 1, "spam": 1, "echo": 0, "env": 1, "id": 0, "mark": 1, "list": 1,
@@ -110,17 +141,17 @@ func do(ctx context.Context, p *fakelauncher.Proc, action []string) (code int, e
 	case "exit":
 		return number, true, nil
 	case "say":
-		_, err = fmt.Fprintln(p.Stdout, args[0])
+		_, err = fmt.Fprintln(p.stdout, args[0])
 	case "complain":
-		_, err = fmt.Fprintln(p.Stderr, args[0])
+		_, err = fmt.Fprintln(p.stderr, args[0])
 	case "spam":
-		_, err = p.Stdout.Write(Pattern(number))
+		_, err = p.stdout.Write(Pattern(number))
 	case "echo":
-		_, err = io.Copy(p.Stdout, p.Stdin)
+		_, err = io.Copy(p.stdout, p.stdin)
 	case "env":
-		_, err = fmt.Fprintln(p.Stdout, p.Getenv(args[0]))
+		_, err = fmt.Fprintln(p.stdout, p.Getenv(args[0]))
 	case "id":
-		_, err = fmt.Fprintln(p.Stdout, identity(p))
+		_, err = fmt.Fprintln(p.stdout, p.identity)
 	case "mark":
 		err = mark(p, args[0])
 	case "list":
@@ -128,7 +159,7 @@ func do(ctx context.Context, p *fakelauncher.Proc, action []string) (code int, e
 	case "read":
 		var data []byte
 		if data, err = p.ReadFile(args[0]); err == nil {
-			_, err = p.Stdout.Write(data)
+			_, err = p.stdout.Write(data)
 		}
 	case "write":
 		err = p.WriteFile(args[0], []byte(args[1]), 0o644)
@@ -141,7 +172,7 @@ func do(ctx context.Context, p *fakelauncher.Proc, action []string) (code int, e
 		err = serve(ctx, p, number)
 	case "trap":
 		signals := p.Signals(args[0])
-		fmt.Fprintln(p.Stdout, "trapped")
+		fmt.Fprintln(p.stdout, "trapped")
 		select {
 		case <-signals:
 			return number, true, nil
@@ -150,7 +181,7 @@ func do(ctx context.Context, p *fakelauncher.Proc, action []string) (code int, e
 		}
 	case "ignore":
 		p.Signals(args[0])
-		_, err = fmt.Fprintln(p.Stdout, "ignoring")
+		_, err = fmt.Fprintln(p.stdout, "ignoring")
 	case "wait":
 		<-ctx.Done()
 		return failed, true, nil
@@ -158,15 +189,15 @@ func do(ctx context.Context, p *fakelauncher.Proc, action []string) (code int, e
 	return failed, false, err
 }
 
-func identity(p *fakelauncher.Proc) string {
-	groups := make([]string, len(p.User.Groups))
-	for i, g := range p.User.Groups {
+func identity(u launcher.User) string {
+	groups := make([]string, len(u.Groups))
+	for i, g := range u.Groups {
 		groups[i] = fmt.Sprint(g)
 	}
-	return fmt.Sprintf("uid=%d gid=%d groups=%s", p.User.UID, p.User.GID, strings.Join(groups, ","))
+	return fmt.Sprintf("uid=%d gid=%d groups=%s", u.UID, u.GID, strings.Join(groups, ","))
 }
 
-func mark(p *fakelauncher.Proc, dir string) error {
+func mark(p process, dir string) error {
 	for i := 0; ; i++ {
 		err := p.Mkdir(fmt.Sprintf("%s/%d", dir, i), 0o755)
 		if err == nil || !errors.Is(err, fs.ErrExist) {
@@ -175,21 +206,22 @@ func mark(p *fakelauncher.Proc, dir string) error {
 	}
 }
 
-func list(p *fakelauncher.Proc, dir string) error {
+func list(p process, dir string) error {
 	entries, err := p.ReadDir(dir)
 	for _, e := range entries {
-		fmt.Fprintln(p.Stdout, e.Name())
+		fmt.Fprintln(p.stdout, e.Name())
 	}
 	return err
 }
 
 // serve answers connections until the program is killed.
-func serve(ctx context.Context, p *fakelauncher.Proc, port int) error {
+func serve(ctx context.Context, p process, port int) error {
 	ln, err := p.Listen(port)
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
+	fmt.Fprintln(p.stdout, "serving")
 	for {
 		c, err := ln.Accept()
 		if err != nil {
@@ -197,7 +229,7 @@ func serve(ctx context.Context, p *fakelauncher.Proc, port int) error {
 		}
 		go func() {
 			defer c.Close()
-			io.Copy(c, c)
+			_, _ = io.Copy(c, c) // an end of either side is an end
 		}()
 	}
 }

@@ -1,0 +1,20 @@
+package dockerlauncher_test
+
+import (
+	"io"
+	"log"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+)
+
+// newRegistry serves an empty image registry on loopback, where engines expect
+// no TLS, and returns its name.
+func newRegistry(t testing.TB) string {
+	t.Helper()
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
