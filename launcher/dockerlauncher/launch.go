@@ -153,11 +153,11 @@ func (l *Launcher) bringUp(ctx context.Context, w launcher.Workload, dirs []stri
 			if !c.halfMade() {
 				return l.statusOf(c), nil
 			}
-			mine, err := l.inherit(ctx, c, w)
+			whole, err := l.inherit(ctx, c, w)
 			if err != nil {
 				return launcher.Status{}, err
 			}
-			if !mine {
+			if !whole {
 				continue
 			}
 			id = c.ID
@@ -184,18 +184,18 @@ func (l *Launcher) same(c *found, w launcher.Workload) error {
 
 // patience is how long a container may be created and not started before its
 // maker is taken for dead.
-const patience = 10 * time.Second
+const patience = 2 * time.Second
 
-// inherit waits until a half-made container is started, is gone, or its maker
-// has had time enough. Two who write to one standard input would write it
-// twice, and a file that is rewritten is empty for a moment; without either
-// there is nothing to wait for, as the engine starts a container once.
-func (l *Launcher) inherit(ctx context.Context, c *found, w launcher.Workload) (mine bool, err error) {
+// inherit deals with a half-made container and reports whether it can be
+// started as it is. Where secrets or standard input were to be put into it, it
+// cannot be known how far that went: it is removed when its maker had the time
+// to start it. A maker that was only slow finds it gone, and makes another.
+func (l *Launcher) inherit(ctx context.Context, c *found, w launcher.Workload) (whole bool, err error) {
 	if len(w.Stdin) == 0 && len(w.Secrets) == 0 {
-		return true, nil
+		return true, nil // the engine starts a container once
 	}
 	for until := time.Now().Add(patience); time.Now().Before(until); {
-		if err := pace.Sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := pace.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return false, err
 		}
 		now, err := l.inspect(ctx, c.ID)
@@ -203,7 +203,11 @@ func (l *Launcher) inherit(ctx context.Context, c *found, w launcher.Workload) (
 			return false, err
 		}
 	}
-	return true, nil
+	err = l.remove(ctx, c)
+	if errdefs.IsConflict(err) { // it runs by now
+		err = nil
+	}
+	return false, err
 }
 
 // create creates the container, pulling its image if that is missing. A

@@ -28,13 +28,19 @@ type run struct {
 	launched []launcher.ID
 }
 
-// clear ends everything the clause launched.
+// clear ends everything the clause launched and has it forgotten, as far as the
+// launcher answers.
 func (r *run) clear() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, id := range r.launched {
-		// Best effort: it may have been forgotten, or never launched.
-		_ = r.Launcher.Stop(context.WithoutCancel(r.ctx), id, launcher.StopOptions{Signal: "SIGKILL", Forget: true})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), r.patience)
+	defer cancel()
+	left := slices.Clone(r.launched)
+	for len(left) > 0 && ctx.Err() == nil {
+		left = slices.DeleteFunc(left, func(id launcher.ID) bool {
+			return errors.Is(r.Launcher.Stop(ctx, id, launcher.StopOptions{Signal: "SIGKILL", Forget: true}), launcher.ErrNotFound)
+		})
+		time.Sleep(r.pause())
 	}
 }
 
