@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
 	"github.com/atelier-go/atelier/launcher"
@@ -23,6 +25,10 @@ import (
 // testImage is what package behave describes, beside the program of hostile
 // acts. It is made by the first test that needs it.
 const testImage = "atelier-test/behave:1"
+
+// hostileImage is the same files with another entry point: what sessions must
+// not get away with.
+const hostileImage = "atelier-test/hostile:1"
 
 // images makes the test image once, or says why it cannot.
 var images = sync.OnceValue(func() error {
@@ -64,15 +70,37 @@ var images = sync.OnceValue(func() error {
 	if err := files.Close(); err != nil {
 		return err
 	}
-	answer, err := engine.ImageImport(context.Background(), client.ImageImportSource{Source: &layer, SourceName: "-"}, testImage,
-		client.ImageImportOptions{Changes: []string{`ENTRYPOINT ["/behaved"]`}})
-	if err != nil {
-		return err
+	for image, program := range map[string]string{testImage: "behaved", hostileImage: "hostile"} {
+		answer, err := engine.ImageImport(context.Background(), client.ImageImportSource{Source: bytes.NewReader(layer.Bytes()), SourceName: "-"}, image,
+			client.ImageImportOptions{Changes: []string{`ENTRYPOINT ["/` + program + `"]`}})
+		if err != nil {
+			return err
+		}
+		defer answer.Close()
+		if _, err := io.Copy(io.Discard, answer); err != nil {
+			return err
+		}
 	}
-	defer answer.Close()
-	_, err = io.Copy(io.Discard, answer)
-	return err
+	return nil
 })
+
+// create is a container without a launcher.
+func create(network, image string, command []string) client.ContainerCreateOptions {
+	return client.ContainerCreateOptions{
+		Config:     &container.Config{Image: image, Cmd: command},
+		HostConfig: &container.HostConfig{NetworkMode: container.NetworkMode(network)},
+	}
+}
+
+// demux reads what a container wrote on its standard output.
+func demux(t testing.TB, r io.Reader) string {
+	t.Helper()
+	var text bytes.Buffer
+	if _, err := stdcopy.StdCopy(&text, io.Discard, r); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}
 
 // engine returns a client of the real engine, or skips the test. ATELIER_REAL=1
 // says that there has to be one.

@@ -1,0 +1,297 @@
+package dockerlauncher_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/dockerlauncher"
+)
+
+// named makes IDs that no earlier run has used, and clears them away.
+func named(t testing.TB, l *dockerlauncher.Launcher) func(name string) launcher.ID {
+	prefix := "t" + strconv.FormatInt(time.Now().UnixNano(), 36) + "-"
+	t.Cleanup(func() {
+		for s, err := range l.List(context.Background(), launcher.Filter{}) { // the test's own has ended
+			if err == nil && strings.HasPrefix(string(s.ID), prefix) {
+				_ = l.Stop(context.Background(), s.ID, launcher.StopOptions{Signal: "SIGKILL", Forget: true})
+			}
+		}
+		await(t, "its containers are gone", func() bool {
+			for s, err := range l.List(context.Background(), launcher.Filter{}) {
+				if err != nil || strings.HasPrefix(string(s.ID), prefix) {
+					return false
+				}
+			}
+			return true
+		})
+	})
+	return func(name string) launcher.ID { return launcher.ID(prefix + name) }
+}
+
+// says runs a workload to its end and returns what it wrote.
+func says(t testing.TB, l *dockerlauncher.Launcher, w launcher.Workload) (string, launcher.Status) {
+	t.Helper()
+	if _, err := l.Launch(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	s, err := launcher.Wait(t.Context(), l, w.ID, func(s launcher.Status) bool { return s.Phase == launcher.Exited })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return logs(t, l, w.ID, launcher.LogOptions{}), s
+}
+
+// hostile is a workload that does what it must not get away with.
+func hostile(id launcher.ID, act ...string) launcher.Workload {
+	return launcher.Workload{
+		ID: id, Owner: "mallory", Image: hostileImage, Command: act,
+		User: launcher.User{UID: 10002, GID: 10002}, Resources: launcher.Resources{MilliCPU: 500, MemoryMiB: 128},
+	}
+}
+
+// TestContainersDoNotReachEachOther: on the network that the launcher makes,
+// and on one without its rule they do.
+func TestContainersDoNotReachEachOther(t *testing.T) {
+	e := engine(t)
+	for _, rule := range []bool{true, false} {
+		name := "WithRule"
+		if !rule {
+			name = "WithoutRule"
+		}
+		t.Run(name, func(t *testing.T) {
+			l := open(t, t.TempDir(), func(c *dockerlauncher.Config) {
+				c.Network, c.Bridge = "atelier-test-"+strings.ToLower(name), "atltest"+strconv.Itoa(len(name))
+			})
+			id := named(t, l)
+			t.Cleanup(func() {
+				_, _ = e.NetworkRemove(context.Background(), "atelier-test-"+strings.ToLower(name), client.NetworkRemoveOptions{})
+			})
+			if !rule { // the same network, but for what keeps them apart
+				if _, err := e.NetworkCreate(t.Context(), "atelier-test-withoutrule", client.NetworkCreateOptions{
+					Driver: "bridge", Options: map[string]string{"com.docker.network.bridge.name": "atltest11"},
+				}); err != nil {
+					t.Fatal(err)
+				}
+				_, err := l.Launch(t.Context(), hostile(id("refused"), "sleep"))
+				if !errors.Is(err, launcher.ErrInvalid) || !strings.Contains(err.Error(), "reach each other") {
+					t.Errorf("on a network that does not keep them apart: %v; want a refusal that says so", err)
+				}
+				connectOn(t, e, "atelier-test-withoutrule", "connected")
+				return
+			}
+			if _, err := l.Launch(t.Context(), hostile(id("first"), "sleep")); err != nil { // makes the network
+				t.Fatal(err)
+			}
+			connectOn(t, e, "atelier-test-withrule", "refused")
+		})
+	}
+}
+
+// connectOn runs a server and a client on a network and checks how that ends.
+func connectOn(t *testing.T, e *client.Client, network, want string) {
+	t.Helper()
+	run := func(image string, command ...string) string {
+		t.Helper()
+		out, err := e.ContainerCreate(t.Context(), create(network, image, command))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_, _ = e.ContainerRemove(context.Background(), out.ID, client.ContainerRemoveOptions{Force: true})
+		})
+		if _, err := e.ContainerStart(t.Context(), out.ID, client.ContainerStartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return out.ID
+	}
+	server := run(testImage, "serve", "8787")
+	about, err := e.ContainerInspect(t.Context(), server, client.ContainerInspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := about.Container.NetworkSettings.Networks[network].IPAddress.String() + ":8787"
+	got := ""
+	await(t, "the outcome of "+address, func() bool {
+		caller := run(hostileImage, "connect", address)
+		wait := e.ContainerWait(t.Context(), caller, client.ContainerWaitOptions{})
+		select {
+		case <-wait.Result:
+		case err := <-wait.Error:
+			t.Fatal(err)
+		}
+		r, err := e.ContainerLogs(t.Context(), caller, client.ContainerLogsOptions{ShowStdout: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		got = demux(t, r)
+		// A server that does not listen yet is refused at once; a rule is silence.
+		return want != "connected" || strings.HasPrefix(got, "connected")
+	})
+	if !strings.HasPrefix(got, want) {
+		t.Errorf("from one container to another's %s: %q; want %q", address, got, want)
+	}
+}
+
+// TestAnothersFolder: what belongs to one uid cannot be read by another, even
+// if it is mounted; with the owner's uid it can.
+func TestAnothersFolder(t *testing.T) {
+	engine(t)
+	root := t.TempDir()
+	l := open(t, root, func(c *dockerlauncher.Config) { c.Mounts = dockerlauncher.Homes(root) })
+	if os.Getuid() != 0 {
+		t.Skip("giving a home to its user needs root")
+	}
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	id := named(t, l)
+	home := launcher.Mount{Source: "/efs/fs-1.fsap-1", Target: "/home/alice"}
+	work := func(name string, uid uint32, command ...string) launcher.Workload {
+		return launcher.Workload{
+			ID: id(name), Owner: name, Image: testImage, Command: command,
+			User: launcher.User{UID: uid, GID: uid}, Mounts: []launcher.Mount{home},
+		}
+	}
+	if text, s := says(t, l, work("alice", 10001, "write", "/home/alice/diary", "secret")); s.ExitCode != 0 {
+		t.Fatalf("alice writes in her home: %q", text)
+	}
+	if text, s := says(t, l, work("mallory", 10002, "read", "/home/alice/diary")); s.ExitCode == 0 {
+		t.Errorf("mallory reads alice's diary: %q", text)
+	}
+	if text, s := says(t, l, work("alice-again", 10001, "read", "/home/alice/diary")); text != "secret" {
+		t.Errorf("alice reads her diary: %q, %+v", text, s)
+	}
+	info, err := os.Stat(filepath.Join(root, "fs-1.fsap-1"))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the home is %v, %v; want mode 0700", info, err)
+	}
+}
+
+// TestLimits: a session gets what it was given of processes, memory and disk,
+// and no more; without the limit it gets more.
+func TestLimits(t *testing.T) {
+	engine(t)
+	t.Run("ForkBomb", func(t *testing.T) {
+		l := open(t, t.TempDir(), func(c *dockerlauncher.Config) { c.MaxProcesses = 50 })
+		id := named(t, l)
+		started := func(l *dockerlauncher.Launcher, name string) int {
+			t.Helper()
+			text, _ := says(t, l, hostile(id(name), "fork", "100"))
+			n, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(text, "started ")))
+			if err != nil {
+				t.Fatalf("the fork bomb says %q", text)
+			}
+			return n
+		}
+		if n := started(l, "bomb"); n >= 50 {
+			t.Errorf("with at most 50 processes it started %d", n)
+		}
+		if n := started(open(t, t.TempDir()), "without"); n != 100 {
+			t.Errorf("with the default it started %d of 100: the test proves nothing", n)
+		}
+	})
+	t.Run("MemoryHog", func(t *testing.T) {
+		l := open(t, t.TempDir())
+		id := named(t, l)
+		hog := launcher.Workload{ID: id("hog"), Owner: "a", Image: testImage, Command: []string{"allocate", "300"}, Resources: launcher.Resources{MilliCPU: 500, MemoryMiB: 128}}
+		if _, s := says(t, l, hog); s.Reason != launcher.ErrOutOfMemory || s.ExitCode != 137 {
+			t.Errorf("a hog of 300 in 128 MiB ended as %+v; want out of memory", s)
+		}
+		fits := hog
+		fits.ID, fits.Resources.MemoryMiB = id("fits"), 512
+		if _, s := says(t, l, fits); s.ExitCode != 0 {
+			t.Errorf("300 in 512 MiB ended as %+v", s)
+		}
+		killed := launcher.Workload{ID: id("killed"), Owner: "a", Image: testImage, Command: []string{"wait"}}
+		if _, err := l.Launch(t.Context(), killed); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Stop(t.Context(), killed.ID, launcher.StopOptions{Signal: "SIGKILL"}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := launcher.Wait(t.Context(), l, killed.ID, func(s launcher.Status) bool { return s.Phase == launcher.Exited })
+		if err != nil || s.ExitCode != 137 || s.Reason != "" {
+			t.Errorf("what was killed ended as %+v, %v; want 137 without a reason", s, err)
+		}
+	})
+	t.Run("FullDisk", func(t *testing.T) {
+		l := open(t, t.TempDir(), func(c *dockerlauncher.Config) { c.DiskMiB = 20 })
+		id := named(t, l)
+		o := observe(t, l)
+		for name, mib := range map[string]string{"full": "60", "modest": "5"} {
+			if _, err := l.Launch(t.Context(), hostile(id(name), "fill", "/tmp/file", mib)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		await(t, "who fills the disk is killed", func() bool { return o.of(id("full")).Phase == launcher.Exited })
+		if s := o.of(id("full")); s.Reason != launcher.ErrCapacity || !strings.Contains(s.Message, "20 MiB") {
+			t.Errorf("who wrote 60 of 20 MiB ended as %+v; want a reason that says so", s)
+		}
+		if s := o.of(id("modest")); s.Phase != launcher.Running {
+			t.Errorf("who wrote 5 of 20 MiB is %+v; want it running", s)
+		}
+	})
+}
+
+// TestSecretsAreNotShown: nothing that the engine shows of a container, running
+// or exited, has a secret or the standard input in it, and what was kept on the
+// host is empty once the container is gone.
+func TestSecretsAreNotShown(t *testing.T) {
+	e := engine(t)
+	secrets := t.TempDir()
+	l := open(t, t.TempDir(), func(c *dockerlauncher.Config) { c.SecretsDir = secrets })
+	id := named(t, l)
+	const secret, input = "correct-horse-battery", "staple-on-stdin"
+	w := launcher.Workload{
+		ID: id("a"), Owner: "alice", Image: testImage, Command: []string{"say", "ready", ";", "trap", "SIGTERM", "0"},
+		User: launcher.User{UID: 10001, GID: 10001}, Secrets: map[string]string{"token": secret}, Stdin: []byte(input),
+	}
+	if _, err := l.Launch(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	hidden := func(when string) {
+		t.Helper()
+		out, err := e.ContainerInspect(t.Context(), string(w.ID), client.ContainerInspectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := string(out.Raw); strings.Contains(text, secret) || strings.Contains(text, input) {
+			t.Errorf("%s, inspect shows a secret: %s", when, text)
+		}
+	}
+	hidden("running")
+	kept := filepath.Join(secrets, string(w.ID), "token")
+	info, err := os.Stat(kept)
+	if err != nil || info.Mode().Perm() != 0o400 {
+		t.Errorf("the secret's file is %v, %v; want mode 0400", info, err)
+	}
+	other := w
+	other.ID, other.Secrets, other.User.UID = id("b"), nil, 10002
+	other.Command = []string{"read", "/run/secrets/token"}
+	if text, s := says(t, l, other); s.ExitCode == 0 {
+		t.Errorf("another container reads %q", text)
+	}
+	if err := l.Stop(t.Context(), w.ID, launcher.StopOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := launcher.Wait(t.Context(), l, w.ID, func(s launcher.Status) bool { return s.Phase == launcher.Exited }); err != nil {
+		t.Fatal(err)
+	}
+	hidden("exited")
+	if err := l.Stop(t.Context(), w.ID, launcher.StopOptions{Forget: true}); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(kept); err != nil || len(text) > 0 {
+		t.Errorf("after its container was removed the secret's file is %q, %v; want it empty", text, err)
+	}
+}
