@@ -70,6 +70,7 @@ var images = sync.OnceValue(func() error {
 	if err := files.Close(); err != nil {
 		return err
 	}
+	testLayer = layer.Bytes()
 	for image, program := range map[string]string{testImage: "behaved", hostileImage: "hostile"} {
 		answer, err := engine.ImageImport(context.Background(), client.ImageImportSource{Source: bytes.NewReader(layer.Bytes()), SourceName: "-"}, image,
 			client.ImageImportOptions{Changes: []string{`ENTRYPOINT ["/` + program + `"]`}})
@@ -83,6 +84,9 @@ var images = sync.OnceValue(func() error {
 	}
 	return nil
 })
+
+// testLayer is the files of the test images, as a tar.
+var testLayer []byte
 
 // create is a container without a launcher.
 func create(network, image string, command []string) client.ContainerCreateOptions {
@@ -175,4 +179,14 @@ func TestContract(t *testing.T) {
 			Restart: func() launcher.Launcher { return open(t, dir) },
 		}
 	}}.Run(t)
+}
+
+// nowhere is a client of an engine that does not answer.
+func nowhere(t testing.TB) *client.Client {
+	t.Helper()
+	c, err := client.New(client.WithHost("unix://" + filepath.Join(t.TempDir(), "socket")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

@@ -23,11 +23,23 @@ import (
 // joins it.
 func (l *Launcher) Pull(ctx context.Context, image string) error {
 	const op = "pull"
+	if _, err := registryOf(op, "", image); err != nil {
+		return err
+	}
 	_, err := l.engine.ImageInspect(ctx, image)
 	if !errdefs.IsNotFound(err) {
 		return fail(op, "", err)
 	}
 	return l.pull(ctx, op, "", image)
+}
+
+// registryOf returns the registry that an image's reference names.
+func registryOf(op string, id launcher.ID, image string) (string, error) {
+	name, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return "", refuse(op, id, launcher.ErrImage, "image %.200q is no reference: %w", image, err)
+	}
+	return reference.Domain(name), nil
 }
 
 // pull fetches an image from its registry. All who want it at one time share
@@ -79,14 +91,10 @@ func (l *Launcher) fetch(ctx context.Context, image string) error {
 // authorisation asks for the credentials of an image's registry, in the form
 // in which the engine takes them for one request.
 func (l *Launcher) authorisation(ctx context.Context, image string) (string, error) {
-	name, err := reference.ParseNormalizedNamed(image)
-	if err != nil {
-		return "", errdefs.ErrInvalidArgument.WithMessage(err.Error())
+	host, err := registryOf("pull", "", image)
+	if err != nil || l.cfg.Credentials == nil {
+		return "", err
 	}
-	if l.cfg.Credentials == nil {
-		return "", nil
-	}
-	host := reference.Domain(name)
 	username, password, err := l.cfg.Credentials(ctx, host)
 	if err != nil {
 		return "", failAs("pull", "", launcher.ErrDenied, fmt.Errorf("there are no credentials for registry %s: %w", host, err))

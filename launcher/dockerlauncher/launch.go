@@ -39,6 +39,9 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 	if err := w.Validate(); err != nil {
 		return launcher.Status{}, err
 	}
+	if _, err := registryOf(op, w.ID, w.Image); err != nil {
+		return launcher.Status{}, err
+	}
 	dirs, err := l.directories(ctx, w)
 	if err != nil {
 		return launcher.Status{}, err

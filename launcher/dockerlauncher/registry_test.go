@@ -14,7 +14,10 @@ import (
 // no TLS, and returns its name.
 func newRegistry(t testing.TB) string {
 	t.Helper()
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	server := httptest.NewServer(registry.New(registry.Logger(discard)))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
 }
+
+// discard is where a registry's log goes.
+var discard = log.New(io.Discard, "", 0)
