@@ -74,11 +74,16 @@ func (c *Client) Resolve(ctx context.Context, ref Reference) (Image, error) {
 	case ctx.Err() != nil:
 		return Image{}, ctx.Err()
 	}
+	return Image{}, failed("resolve", ref.String(), err)
+}
+
+// failed makes the package's error of a failure inside.
+func failed(op, reference string, err error) error {
 	kind := ErrUnavailable
 	if f, ok := errors.AsType[*failure](err); ok {
 		kind, err = f.kind, f.err
 	}
-	return Image{}, &Error{Op: "resolve", Reference: ref.String(), Kind: kind, Err: err}
+	return &Error{Op: op, Reference: reference, Kind: kind, Err: err}
 }
 
 // source chooses how a reference's registry is asked.

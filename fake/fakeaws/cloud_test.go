@@ -52,7 +52,7 @@ func TestActionsThatNothingMatches(t *testing.T) {
 		`fault 2: action "efs:*" is not modelled: want one of ec2:*, ecr:*, elasticfilesystem:*, registry:*, ssm:*, sts:*`,
 		`fault 3: action "registry:Get" is not modelled: want one of registry:GetBlob, registry:GetManifest, registry:GetToken, registry:Ping`,
 		`deny 0: action "" is not modelled: want one of ec2:*, `,
-		`deny 2: action "ecr:BatchGet*s" is not modelled: want one of ecr:BatchGetImage, ecr:GetDownloadUrlForLayer`,
+		`deny 2: action "ecr:BatchGet*s" is not modelled: want one of ecr:BatchGetImage, ecr:GetAuthorizationToken, ecr:GetDownloadUrlForLayer`,
 		`deny 3: action "elasticfilesystem:MountTarget" is not modelled: want one of elasticfilesystem:CreateAccessPoint, `,
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -1,10 +1,14 @@
 package fakeaws
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsecr "github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -27,6 +31,34 @@ func (c *Cloud) ecrRegistry() string {
 func (c *Cloud) registerECR() {
 	handle(c, c.batchGetImage)
 	handle(c, c.getDownloadURLForLayer)
+	handle(c, c.getAuthorizationToken)
+}
+
+// tokenLife is how long a token is good,
+// https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html.
+const tokenLife = 12 * time.Hour
+
+// getAuthorizationToken gives a token that opens the registries of the
+// account's region. The registryIds it once took are deprecated and ignored.
+func (c *Cloud) getAuthorizationToken(at call, _ *awsecr.GetAuthorizationTokenInput) (*awsecr.GetAuthorizationTokenOutput, error) {
+	expires := at.At.Add(tokenLife)
+	return &awsecr.GetAuthorizationTokenOutput{AuthorizationData: []types.AuthorizationData{{
+		AuthorizationToken: aws.String(base64.StdEncoding.EncodeToString([]byte("AWS:" + c.ecrToken(at.region, expires.Unix())))),
+		ExpiresAt:          aws.Time(expires),
+		ProxyEndpoint:      aws.String("https://" + c.ecrRegistry()),
+	}}}, nil
+}
+
+// ecrToken is good in a region until a time, which it shows.
+func (c *Cloud) ecrToken(region string, expires int64) string {
+	return fmt.Sprintf("%016x-%d", c.hash("ecr token", region, expires), expires)
+}
+
+// ecrLogin reports whether a name and password open the account's registry now.
+func (c *Cloud) ecrLogin(username, password string) bool {
+	_, text, _ := strings.Cut(password, "-")
+	expires, err := strconv.ParseInt(text, 10, 64)
+	return err == nil && username == "AWS" && password == c.ecrToken(c.region, expires) && time.Now().Unix() < expires
 }
 
 // ecrRepository finds a repository of the account.

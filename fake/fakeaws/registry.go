@@ -180,6 +180,9 @@ func (c *Cloud) serveRegistry(at call, action string, ref registry.Reference, r 
 // authorise lets a request pass, or challenges it as registries do.
 func (c *Cloud) authorise(ref registry.Reference, r *http.Request, out *reply) error {
 	if isECRHost(ref.Registry) {
+		if username, password, ok := r.BasicAuth(); ok && ref.Registry == c.ecrRegistry() && c.ecrLogin(username, password) {
+			return nil
+		}
 		out.header.Set("Www-Authenticate", fmt.Sprintf(`Basic realm="https://%s/",service="ecr.amazonaws.com"`, ref.Registry))
 		return refuse(http.StatusUnauthorized, "DENIED", "Not Authorized")
 	}
