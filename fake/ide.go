@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"net/http"
-	"path"
 	"strconv"
 	"time"
 
 	"github.com/atelier-go/atelier/fake/fakelauncher"
+	"github.com/atelier-go/atelier/internal/ide"
 )
 
 // IDEPort is the port [IDE] listens on: RStudio's.
@@ -26,30 +25,7 @@ func IDE(ctx context.Context, p *fakelauncher.Proc) int {
 		_, _ = io.WriteString(p.Stderr, err.Error()+"\n")
 		return 1
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "session of "+p.Getenv("USER")+"\n")
-	})
-	mux.HandleFunc("GET /files/{name...}", func(w http.ResponseWriter, r *http.Request) {
-		data, err := p.ReadFile(path.Join("/", r.PathValue("name")))
-		if err != nil {
-			http.Error(w, err.Error(), fileStatus(err))
-			return
-		}
-		_, _ = w.Write(data) //nolint:gosec // users get their own files
-	})
-	mux.HandleFunc("PUT /files/{name...}", func(w http.ResponseWriter, r *http.Request) {
-		data, err := io.ReadAll(r.Body)
-		if err == nil {
-			err = p.WriteFile(path.Join("/", r.PathValue("name")), data, 0o600)
-		}
-		if err != nil {
-			http.Error(w, err.Error(), fileStatus(err))
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
-	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: ide.Handler(p.Getenv("USER"), p), ReadHeaderTimeout: time.Minute}
 	done := make(chan struct{})
 	defer close(done)
 	signals := p.Signals("SIGTERM")
@@ -66,15 +42,4 @@ func IDE(ctx context.Context, p *fakelauncher.Proc) int {
 		return 1
 	}
 	return 0
-}
-
-func fileStatus(err error) int {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return http.StatusNotFound
-	case errors.Is(err, fs.ErrPermission):
-		return http.StatusForbidden
-	default:
-		return http.StatusInternalServerError
-	}
 }

@@ -4,8 +4,9 @@
 //
 //	go run ./examples/quickstart
 //
-// runs it on an AWS account in memory and on virtual time. With -aws it runs
-// what needs no host against a real account.
+// runs it on an AWS account in memory and on virtual time. With -launcher
+// docker the sessions are real containers on this machine's engine, and time is
+// real; with -aws everything is, and costs money.
 package main
 
 import (
@@ -16,13 +17,19 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	_ "github.com/aws/aws-sdk-go-v2/service/ecr"
 
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/examples/internal/bubble"
 	"github.com/atelier-go/atelier/fake"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/fake/fakelauncher"
+	_ "github.com/atelier-go/atelier/image"
+	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/ec2launcher"
 )
 
@@ -33,33 +40,68 @@ type place struct {
 	subnets []string
 	// image and custom are references of the domain's two images.
 	image, custom string
-	// connect is the way to a host's container engine; nil if there is none.
-	connect func(context.Context, ec2launcher.Host) (ec2launcher.HostLauncher, error)
+	// engine says that sessions run on this machine's container engine.
+	engine bool
+	// hosts makes what sessions run on, for a domain's security group.
+	hosts func(cfg aws.Config, records store.Store, securityGroup string, subnets []string) (hosts, error)
+}
+
+// hosts are what sessions run on: a fleet of EC2 instances, or one engine.
+type hosts struct {
+	launcher.Launcher
+	fleet *ec2launcher.Launcher // nil on one engine
+}
+
+// onFleet makes a fleet of what a story's hosts have in common.
+func onFleet(change func(*ec2launcher.Config)) func(aws.Config, store.Store, string, []string) (hosts, error) {
+	return func(cfg aws.Config, records store.Store, securityGroup string, subnets []string) (hosts, error) {
+		c := ec2launcher.Config{
+			Fleet: "research", Store: records, Linger: time.Minute,
+			Subnets: subnets, SecurityGroups: []string{securityGroup},
+		}
+		change(&c)
+		fleet, err := ec2launcher.NewFromConfig(cfg, c)
+		return hosts{fleet, fleet}, err
+	}
 }
 
 func main() {
 	flags := flag.NewFlagSet("quickstart", flag.ExitOnError)
+	engine := flags.String("launcher", "", `"docker" runs the sessions as containers of this machine's engine`)
 	real := flags.Bool("aws", false, "use the AWS account of the environment instead of one in memory")
 	vpc := flags.String("vpc", "", "with -aws: the VPC")
 	subnets := flags.String("subnets", "", "with -aws: subnets of the VPC, separated by commas")
-	image := flags.String("image", "", "with -aws: the reference of a session image")
+	image := flags.String("image", "", "with -aws: the reference of an image of the program in examples/quickstart/ide")
+	access := flags.String("access", "", "with -aws: the security group or the CIDR of this machine, which is let in to the hosts")
 	_ = flags.Parse(os.Args[1:]) // ExitOnError
-	if !*real {
-		bubble.Main(func() int { return exit(inMemory(context.Background(), os.Stdout)) })
-	}
-	if *vpc == "" || *subnets == "" || *image == "" {
+	ctx := context.Background()
+	switch {
+	case !*real && *engine == "":
+		bubble.Main(func() int { return exit(inMemory(ctx, os.Stdout)) })
+	case !*real && *engine == "docker":
+		os.Exit(exit(onEngine(ctx, os.Stdout)))
+	case *engine != "":
+		fmt.Fprintln(os.Stderr, `quickstart: -launcher is "docker", or left out; and with -aws there is no other`)
+		os.Exit(2)
+	case *vpc == "" || *subnets == "" || *image == "" || *access == "":
 		fmt.Fprintln(os.Stderr, "quickstart: -aws creates things that cost money, so it has to be told where:\n"+
-			"  quickstart -aws -vpc vpc-… -subnets subnet-…,subnet-… -image registry/name:tag\n"+
+			"  quickstart -aws -vpc vpc-… -subnets subnet-…,subnet-… -image registry/name:tag -access sg-…\n"+
 			"Without -aws everything happens in memory.")
 		os.Exit(2)
 	}
-	cfg, err := config.LoadDefaultConfig(context.Background())
+	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		os.Exit(exit(err))
 	}
-	os.Exit(exit(run(context.Background(), cfg, place{
-		vpc: *vpc, subnets: strings.Split(*subnets, ","), image: *image, custom: *image,
-	}, os.Stdout)))
+	os.Exit(exit(run(ctx, cfg, inAccount(cfg, *vpc, strings.Split(*subnets, ","), *image, *access), os.Stdout)))
+}
+
+// inAccount is a real account, where hosts are what Setup has prepared.
+func inAccount(cfg aws.Config, vpc string, subnets []string, image, access string) place {
+	return place{vpc: vpc, subnets: subnets, image: image, custom: image, hosts: onFleet(func(c *ec2launcher.Config) {
+		//c.Access = []string{access}
+		//c.Credentials = atelierimage.ECRCredentials(awsecr.NewFromConfig(cfg), nil)
+	})}
 }
 
 // inMemory runs the story in an account that is made for it.
@@ -79,10 +121,10 @@ func inMemory(ctx context.Context, out io.Writer) (err error) {
 // arrange puts into the account what the story finds there: two images.
 func arrange(cloud *fakeaws.Cloud, program fakelauncher.Program) (place, error) {
 	at := place{
-		vpc:     cloud.DefaultVPC(),
-		image:   "registry.example.com/rstudio:2026.04",
-		custom:  cloud.Account() + ".dkr.ecr." + cloud.Region() + ".amazonaws.com/genomics:7",
-		connect: fake.Connect(cloud),
+		vpc:    cloud.DefaultVPC(),
+		image:  "registry.example.com/rstudio:2026.04",
+		custom: cloud.Account() + ".dkr.ecr." + cloud.Region() + ".amazonaws.com/genomics:7",
+		hosts:  onFleet(func(c *ec2launcher.Config) { c.Connect = fake.Connect(cloud) }),
 	}
 	for _, s := range cloud.Subnets()[:2] {
 		at.subnets = append(at.subnets, s.ID)

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
-	"github.com/atelier-go/atelier/launcher/ec2launcher"
 	"github.com/atelier-go/atelier/session"
 )
 
@@ -39,20 +37,20 @@ type step struct {
 }
 
 func steps(at place) []step {
-	all := []step{
+	first, more := "4. A session of alice's: a host is bought for it.", "5. A second of hers shares that host; bob's gets another."
+	if at.engine {
+		first, more = "4. A session of alice's: a container on this machine.", "5. A second of hers beside it, and bob's."
+	}
+	return []step{
 		{"2. The first user brings the file system; each gets a uid for ever and a home.", (*stage).onboard},
 		{"3. Images are attached by tag and run by digest.", (*stage).attach},
-		{"4. A session of alice's: a host is bought for it.", (*stage).firstSession},
-		{"5. A second of hers shares that host; bob's gets another.", (*stage).moreSessions},
+		{first, (*stage).firstSession},
+		{more, (*stage).moreSessions},
 		{"6. A file is written,", (*stage).write},
 		{"   its session suspended,", (*stage).suspend},
 		{"   and resumed on a bigger instance, where the file is.", (*stage).resume},
 		{"7. Everything stops. What is left, and what did it cost?", (*stage).stopAll},
 	}
-	if at.connect == nil {
-		return append(all[:2], step{"4. Sessions need a way to the container engines of real hosts, which this version does not have.", (*stage).leave})
-	}
-	return all
 }
 
 // A stage is what the story is played on: the three things a program of yours
@@ -60,7 +58,7 @@ func steps(at place) []step {
 type stage struct {
 	at       place
 	research *domain.Domain
-	fleet    *ec2launcher.Launcher
+	hosts    hosts
 	sessions *session.Manager
 
 	tell  func(format string, args ...any)
@@ -87,29 +85,24 @@ func open(ctx context.Context, cfg aws.Config, at place, records store.Store, te
 	tell("   domain %s in %s: %s", research.Name(), about.VPC, zones(about.Subnets))
 	tell("   hosts' security group %s, file system %s", about.HostSecurityGroup, orNone(about.FileSystem))
 
-	if at.connect == nil {
-		return &stage{at: at, research: research, tell: tell, close: func() error { return nil }}, nil
-	}
-
-	// The fleet buys hosts and runs containers on them; the manager drives
-	// sessions to what was asked of them. Both work while their Run does.
-	fleet, err := ec2launcher.NewFromConfig(cfg, ec2launcher.Config{
-		Fleet: "research", Store: records, Connect: at.connect,
-		Subnets: at.subnets, SecurityGroups: []string{about.HostSecurityGroup}, Linger: time.Minute,
-	})
+	// The hosts run containers, and the manager drives sessions to what was
+	// asked of them. Both work while their Run does.
+	on, err := at.hosts(cfg, records, about.HostSecurityGroup, at.subnets)
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := session.New(research, fleet, session.Config{})
+	sessions, err := session.New(research, on, session.Config{})
 	if err != nil {
 		return nil, err
 	}
 	working, end := context.WithCancel(ctx)
 	var work errgroup.Group
-	work.Go(func() error { return fleet.Run(working) })
+	if on.fleet != nil {
+		work.Go(func() error { return on.fleet.Run(working) })
+	}
 	work.Go(func() error { return sessions.Run(working) })
 	return &stage{
-		at: at, research: research, fleet: fleet, sessions: sessions, tell: tell,
+		at: at, research: research, hosts: on, sessions: sessions, tell: tell,
 		close: func() error {
 			end()
 			return work.Wait()
@@ -178,6 +171,9 @@ func (s *stage) suspend(ctx context.Context) error {
 		}
 		s.tell("   %s is suspended", id)
 	}
+	if s.at.engine {
+		return nil
+	}
 	if err := s.untilGone(ctx, "t3.medium"); err != nil {
 		return err
 	}
@@ -211,23 +207,15 @@ func (s *stage) stopAll(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.at.engine {
+		return s.leftOnEngine(ctx)
+	}
 	for _, instanceType := range []string{"r5.4xlarge", "c5.xlarge"} {
 		if err := s.untilGone(ctx, instanceType); err != nil {
 			return err
 		}
 	}
 	return s.left(ctx)
-}
-
-// leave says what the story has made in a real account.
-func (s *stage) leave(ctx context.Context) error {
-	about, err := s.research.Describe(ctx)
-	if err != nil {
-		return err
-	}
-	s.tell("   left in the account: file system %s with mount targets and two access points, security groups %s and %s",
-		about.FileSystem, about.HostSecurityGroup, about.FileSystemSecurityGroup)
-	return nil
 }
 
 // result is the file of the story.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,7 +76,11 @@ func (s *stage) picture(ctx context.Context) error {
 		}
 		on[v.Host] = append(on[v.Host], fmt.Sprintf("%s (%s)", v.ID, v.User))
 	}
-	for h, err := range s.fleet.Hosts(ctx) {
+	if s.at.engine {
+		s.tell("   on this machine: %s", strings.Join(slices.Concat(slices.Collect(maps.Values(on))...), ", "))
+		return nil
+	}
+	for h, err := range s.hosts.fleet.Hosts(ctx) {
 		if err != nil {
 			return err
 		}
@@ -87,7 +93,7 @@ func (s *stage) picture(ctx context.Context) error {
 func (s *stage) untilGone(ctx context.Context, instanceType string) error {
 	for {
 		left := false
-		for h, err := range s.fleet.Hosts(ctx) {
+		for h, err := range s.hosts.fleet.Hosts(ctx) {
 			if err != nil {
 				return err
 			}
@@ -104,6 +110,23 @@ func (s *stage) untilGone(ctx context.Context, instanceType string) error {
 
 // left tells what is there when all is over, and what was paid at list prices.
 func (s *stage) left(ctx context.Context) error {
+	if err := s.kept(ctx); err != nil {
+		return err
+	}
+	var total instancetype.Money
+	for h, err := range s.hosts.fleet.Hosts(ctx) {
+		if err != nil {
+			return err
+		}
+		total += h.Cost(time.Now())
+		s.tell("   host %s, %s: %s after %v, %v", h.ID, h.InstanceType, h.State, h.GoneAt.Sub(h.BoughtAt).Round(time.Second), h.Cost(time.Now()))
+	}
+	s.tell("   all hosts together: %v", total)
+	return nil
+}
+
+// kept tells of the homes and of the sessions' records.
+func (s *stage) kept(ctx context.Context) error {
 	for u, err := range s.research.Users(ctx) {
 		if err != nil {
 			return err
@@ -116,15 +139,24 @@ func (s *stage) left(ctx context.Context) error {
 		}
 		s.tell("   session %s of %s: %s", v.ID, v.User, v.State)
 	}
-	var total instancetype.Money
-	for h, err := range s.fleet.Hosts(ctx) {
+	return nil
+}
+
+// leftOnEngine is left where one engine runs everything.
+func (s *stage) leftOnEngine(ctx context.Context) error {
+	if err := s.kept(ctx); err != nil {
+		return err
+	}
+	running := 0
+	for w, err := range s.hosts.List(ctx, launcher.Filter{Labels: map[string]string{"atelier.domain": s.research.Name()}}) {
 		if err != nil {
 			return err
 		}
-		total += h.Cost(time.Now())
-		s.tell("   host %s, %s: %s after %v, %v", h.ID, h.InstanceType, h.State, h.GoneAt.Sub(h.BoughtAt).Round(time.Second), h.Cost(time.Now()))
+		if w.Phase != launcher.Exited {
+			running++
+		}
 	}
-	s.tell("   all hosts together: %v", total)
+	s.tell("   containers that still run: %d", running)
 	return nil
 }
 
