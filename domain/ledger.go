@@ -77,12 +77,16 @@ func (d *Domain) openLedger(ctx context.Context, r record) error {
 	return err
 }
 
-// takeStock raises the ledger above every uid that the file system shows.
+// takeStock raises the ledger above every uid that the file system shows, by
+// homes or by the mark that deleted ones left.
 // Users who have a home there and no record get one, as offboarded, with their
 // uid.
 func (d *Domain) takeStock(ctx context.Context, r record) error {
 	d.client.report(Progress{Domain: d.name, Step: "uid", Resource: r.FileSystem, State: "taking stock"})
-	next := uint32(firstUID)
+	next, err := d.markedUID(ctx, r)
+	if err != nil {
+		return err
+	}
 	for p, err := range d.client.efsFor(d.name, "", "uid").AccessPoints(ctx, r.FileSystem) {
 		if err != nil {
 			return err
@@ -99,7 +103,7 @@ func (d *Domain) takeStock(ctx context.Context, r record) error {
 			return err
 		}
 	}
-	err := d.client.ledgers.Create(ctx, d.name, ledger{Domain: d.name, Next: next})
+	err = d.client.ledgers.Create(ctx, d.name, ledger{Domain: d.name, Next: next})
 	if errors.Is(err, store.ErrConflict) {
 		_, err = d.client.ledgers.Update(ctx, d.name, func(l *ledger) error {
 			l.Next = max(l.Next, next)
@@ -144,7 +148,7 @@ func (d *Domain) ensureHome(ctx context.Context, r record, u User) (home efs.Hom
 		home, err = d.client.efsFor(d.name, u.Name, "home").EnsureHome(ctx, efs.HomeSpec{
 			FileSystem: r.FileSystem, User: u.Name, UID: u.UID, GID: u.GID, Tags: r.tags(),
 		})
-		if !errors.Is(err, efs.ErrConflict) || u.Home != (efs.Home{}) {
+		if !errors.Is(err, efs.ErrConflict) || u.Home != (efs.Home{}) || u.Deletion.Count > 0 {
 			return home, gone(r, err)
 		}
 		taken := u.UID
