@@ -181,7 +181,8 @@ func (u User) checkLeft() error {
 // it must be followed by [Domain.EnsureHomeDeletionAccess], the removal of the
 // files and [Domain.FinishHomeDeletion]. It is idempotent: ready is not asked
 // again once a deletion is decided. The user's state and path are checked as
-// by [Domain.AuthorizeHomeDeletion].
+// by [Domain.AuthorizeHomeDeletion]; that EFS has the uid's home as another
+// user's is [ErrConflict].
 func (d *Domain) BeginHomeDeletion(ctx context.Context, user, path string, ready func(context.Context) error) (User, error) {
 	const op = "delete home"
 	name := d.name + "/" + printable(user)
@@ -201,8 +202,14 @@ func (d *Domain) BeginHomeDeletion(ctx context.Context, user, path string, ready
 		if err == nil && rec.open() != nil {
 			err = &Error{Op: op, Name: d.name, Kind: ErrState, Err: rec.open()}
 		}
+		var asked error // what ready says, which stays as it is
 		if err == nil {
-			err = ready(ctx)
+			asked = ready(ctx)
+			err = asked
+		}
+		var home efs.Home
+		if err == nil {
+			home, err = d.provenHome(ctx, rec, u)
 		}
 		if ctx.Err() != nil {
 			return User{}, ctx.Err() // it is claimed; the next call goes on
@@ -217,12 +224,15 @@ func (d *Domain) BeginHomeDeletion(ctx context.Context, user, path string, ready
 				x.Begun = time.Time{}
 			default:
 				x.Decided = true
+				u.Home = home
 			}
 			return nil
 		})
 		switch {
+		case asked != nil:
+			return User{}, asked // if this call's claim was not to be withdrawn, another's stands
 		case err != nil:
-			return User{}, err // the claim is another's now, if it could not be withdrawn
+			return User{}, fail(ctx, op, name, err)
 		case writeErr != nil:
 			return User{}, fail(ctx, op, name, writeErr)
 		case u.Deletion.Decided:
@@ -233,6 +243,20 @@ func (d *Domain) BeginHomeDeletion(ctx context.Context, user, path string, ready
 		}
 	}
 	return User{}, &Error{Op: op, Name: name, Kind: ErrConflict, Err: errors.New("other calls delete it too; call again")}
+}
+
+// provenHome asks EFS whose home the uid's is: it keeps one access point for
+// each, and has the last word, as the records of another domain of the name,
+// in another store, may say that the uid is another's. It is [ErrConflict]
+// then. An access point that is missing is made again.
+func (d *Domain) provenHome(ctx context.Context, r record, u User) (efs.Home, error) {
+	r, err := d.ensureStorage(ctx, r)
+	if err != nil {
+		return efs.Home{}, err
+	}
+	return d.client.efsFor(d.name, u.Name, "home").EnsureHome(ctx, efs.HomeSpec{
+		FileSystem: r.FileSystem, User: u.Name, UID: u.UID, GID: u.GID, Tags: r.tags(),
+	})
 }
 
 // claimHome records that a deletion is about to begin, under a number of its
