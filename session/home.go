@@ -237,7 +237,8 @@ func (m *Manager) advanceRemoval(ctx context.Context, r removal) error {
 	case s.StartedAt.IsZero():
 		kind, why = ErrUnavailable, "the workload was stopped before it began"
 	default:
-		kind, why = ErrUnavailable, fmt.Sprintf("the command ended with code %d: %s", s.ExitCode, m.lastWords(ctx, s.ID))
+		kind, why = ErrUnavailable, fmt.Sprintf("the command ended with code %d: %s; if that is a matter of permission, "+
+			"the hosts' role lacks elasticfilesystem:ClientRootAccess", s.ExitCode, m.lastWords(ctx, s.ID))
 	}
 	return m.endRemoval(ctx, r, kind, why)
 }

@@ -60,11 +60,11 @@ func (l *launchLog) removals() (all []launcher.Workload) {
 	return all
 }
 
-func newHomeWorld(t *testing.T, tools fakelauncher.Program) *homeWorld {
+func newHomeWorld(t *testing.T, tools fakelauncher.Program, deny ...string) *homeWorld {
 	t.Helper()
 	w := &homeWorld{t: t, World: fake.New(t, fake.Config{
 		Images: map[string]fakelauncher.Program{"rstudio": fake.IDE, "tools": tools, "broken": brokenRM},
-		AWS:    fakeaws.Config{Delays: fakeaws.Brisk()},
+		AWS:    fakeaws.Config{Delays: fakeaws.Brisk(), Deny: deny},
 	})}
 	w.log = &launchLog{Launcher: w.Fleet}
 	about, err := w.Domain.Describe(t.Context())
@@ -377,6 +377,18 @@ func TestDeleteHomeFails(t *testing.T) {
 		w.audit()
 		if got := w.log.removals(); len(got) != 2 || got[0].ID == got[1].ID || got[0].Mounts[0] == got[1].Mounts[0] {
 			t.Errorf("launched %+v, want two with a root of their own each", got)
+		}
+	})
+}
+
+// TestDeleteHomeWithoutRootAccess: hosts that may not act as root remove nothing,
+// and that is not taken for success.
+func TestDeleteHomeWithoutRootAccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHomeWorld(t, fake.Maintenance, "elasticfilesystem:ClientRootAccess")
+		fails(t, w.manager().DeleteHome(within(t, time.Hour), deleteAlice()), session.ErrUnavailable, "mv: ", "permission denied", "ClientRootAccess")
+		if text, err := w.files.ReadFile("200001/thesis"); err != nil || string(text) != "words" {
+			t.Errorf("the thesis is %q, %v", text, err)
 		}
 	})
 }
