@@ -23,7 +23,7 @@ const (
 // which a part is missing. rm follows no links.
 const removeScript = `set -eu
 case $2 in ''|0*|*[!0-9]*) echo "$2 is not a uid" >&2; exit 64 ;; esac
-cd -- "$1"
+cd -- "$1" || exit 2
 home=./$2
 doomed=./.deleted-$2
 exists() { [ -e "$1" ] || [ -L "$1" ]; }
