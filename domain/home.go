@@ -281,24 +281,26 @@ func (d *Domain) claimHome(ctx context.Context, op, user, path string) (User, er
 	})
 }
 
-// deleting returns a user whose home's deletion is decided, else [ErrState].
-func (d *Domain) deleting(ctx context.Context, op, user string) (User, error) {
-	name := d.name + "/" + printable(user)
-	u, err := d.User(ctx, user)
-	if err == nil && !u.Deletion.Decided {
-		err = &Error{Op: op, Name: name, Kind: ErrState, Err: errors.New("no deletion of their home is under way; begin it first")}
+// deleting returns the user as recorded now, whose home's deletion is decided,
+// else [ErrState]. A later home of the user's is none that was begun with.
+func (d *Domain) deleting(ctx context.Context, op string, begun User) (User, error) {
+	u, err := d.User(ctx, begun.Name)
+	if err == nil && (!u.Deletion.Decided || u.Deletion.Count != begun.Deletion.Count) {
+		err = &Error{Op: op, Name: d.name + "/" + u.Name, Kind: ErrState,
+			Err: errors.New("no deletion of that home is under way; begin it first")}
 	}
 	return u, err
 }
 
 // EnsureHomeDeletionAccess opens the domain's file system as root, for removing
-// the files of a user whose home's deletion has begun; without that it is
-// [ErrState]. It is idempotent. [Domain.EndHomeDeletionAccess] and
+// the files of a user whose home's deletion has begun, and who is as
+// [Domain.BeginHomeDeletion] returned them; without that, or when that deletion
+// has ended, it is [ErrState]. It is idempotent. [Domain.EndHomeDeletionAccess] and
 // [Domain.FinishHomeDeletion] close it.
-func (d *Domain) EnsureHomeDeletionAccess(ctx context.Context, user string) (efs.Root, error) {
+func (d *Domain) EnsureHomeDeletionAccess(ctx context.Context, begun User) (efs.Root, error) {
 	const op = "delete home"
-	name := d.name + "/" + printable(user)
-	u, err := d.deleting(ctx, op, user)
+	user, name := begun.Name, d.name+"/"+printable(begun.Name)
+	u, err := d.deleting(ctx, op, begun)
 	if err != nil {
 		return efs.Root{}, err
 	}
@@ -363,24 +365,25 @@ func (d *Domain) EndHomeDeletionAccess(ctx context.Context, user string, root ef
 // FinishHomeDeletion records that the files of a home are gone, after it has
 // deleted the access points of the home and of the deletion. The user keeps
 // the uid, which is nobody else's for ever; [Domain.Onboard] gives them an
-// empty home. It is idempotent; without a deletion under way or ended it is
-// [ErrState], and for another path [ErrInvalid].
+// empty home. The user is as [Domain.BeginHomeDeletion] returned them, which
+// says which of their homes it is. It is idempotent; without a deletion under
+// way or ended it is [ErrState], and for another path [ErrInvalid].
 //
 // It believes that the files are gone: it is for package session alone, see
 // [Domain.BeginHomeDeletion].
-func (d *Domain) FinishHomeDeletion(ctx context.Context, user, path string) error {
+func (d *Domain) FinishHomeDeletion(ctx context.Context, begun User, path string) error {
 	const op = "delete home"
-	name := d.name + "/" + printable(user)
+	user, name := begun.Name, d.name+"/"+printable(begun.Name)
 	u, err := d.User(ctx, user)
 	switch {
 	case err != nil:
 		return err
 	case u.checkPath(path) != nil:
 		return &Error{Op: op, Name: name, Kind: ErrInvalid, Err: u.checkPath(path)}
-	case !u.Deletion.Ended.IsZero():
-		return nil
+	case u.Deletion.Count > begun.Deletion.Count:
+		return nil // that home is gone, whatever may have come after it
 	}
-	if u, err = d.deleting(ctx, op, user); err != nil {
+	if u, err = d.deleting(ctx, op, begun); err != nil {
 		return err
 	}
 	r, err := d.load(ctx, op)

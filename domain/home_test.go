@@ -32,13 +32,13 @@ func gone(t testing.TB, d *domain.Domain, user string) {
 		err = d.Offboard(t.Context(), user)
 	}
 	if err == nil {
-		_, err = d.BeginHomeDeletion(t.Context(), user, u.Home.Path, unused)
+		u, err = d.BeginHomeDeletion(t.Context(), user, u.Home.Path, unused)
 	}
 	if err == nil {
-		_, err = d.EnsureHomeDeletionAccess(t.Context(), user)
+		_, err = d.EnsureHomeDeletionAccess(t.Context(), u)
 	}
 	if err == nil {
-		err = d.FinishHomeDeletion(t.Context(), user, u.Home.Path)
+		err = d.FinishHomeDeletion(t.Context(), u, u.Home.Path)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -57,9 +57,9 @@ func TestHomeDeletion(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := w.mutations()
-		_, err := d.EnsureHomeDeletionAccess(ctx, "alice")
+		_, err := d.EnsureHomeDeletionAccess(ctx, alice)
 		is(t, err, domain.ErrState)
-		is(t, d.FinishHomeDeletion(ctx, "alice", "/200001"), domain.ErrState)
+		is(t, d.FinishHomeDeletion(ctx, alice, "/200001"), domain.ErrState)
 		if after := w.mutations(); !slices.Equal(before, after) {
 			t.Errorf("without a beginning it calls %q", after[len(before):])
 		}
@@ -79,8 +79,8 @@ func TestHomeDeletion(t *testing.T) {
 			t.Errorf("authorize: %v", err)
 		}
 
-		root, err := d.EnsureHomeDeletionAccess(ctx, "alice")
-		again, againErr := d.EnsureHomeDeletionAccess(ctx, "alice")
+		root, err := d.EnsureHomeDeletionAccess(ctx, alice)
+		again, againErr := d.EnsureHomeDeletionAccess(ctx, alice)
 		if err != nil || againErr != nil || root != again || root.AccessPoint == "" {
 			t.Fatalf("access %+v, %v; again %+v, %v", root, err, again, againErr)
 		}
@@ -91,7 +91,7 @@ func TestHomeDeletion(t *testing.T) {
 			}
 		}
 		w.audit(ctx, 2, 2)
-		later, err := d.EnsureHomeDeletionAccess(ctx, "alice")
+		later, err := d.EnsureHomeDeletionAccess(ctx, alice)
 		if err != nil || later == root {
 			t.Fatalf("access %+v after %+v, %v", later, root, err)
 		}
@@ -101,9 +101,9 @@ func TestHomeDeletion(t *testing.T) {
 		}
 		w.audit(ctx, 2, 3)
 
-		is(t, d.FinishHomeDeletion(ctx, "alice", "/200002"), domain.ErrInvalid)
+		is(t, d.FinishHomeDeletion(ctx, alice, "/200002"), domain.ErrInvalid)
 		for range 2 {
-			if err := d.FinishHomeDeletion(ctx, "alice", "/200001"); err != nil {
+			if err := d.FinishHomeDeletion(ctx, alice, "/200001"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -124,6 +124,89 @@ func TestHomeDeletion(t *testing.T) {
 		is(t, d.CheckHome(ctx, alice), domain.ErrState)
 		if err := d.CheckHome(ctx, back); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestHomeDeletionOfAnEarlierHome: who began the deletion of a home, and was
+// overtaken, neither ends nor opens anything for the next one.
+func TestHomeDeletionOfAnEarlierHome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		w := newWorld(t, fakeaws.Config{})
+		d := w.create(ctx)
+		first := onboard(t, d, "alice")
+		gone(t, d, "alice")
+		second := onboard(t, d, "alice")
+		is(t, d.FinishHomeDeletion(ctx, second, "/200001"), domain.ErrState)
+		if err := d.Offboard(ctx, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.BeginHomeDeletion(ctx, "alice", "/200001", unused); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.FinishHomeDeletion(ctx, first, "/200001"); err != nil {
+			t.Errorf("the first home is gone, and that is not told: %v", err)
+		}
+		_, err := d.EnsureHomeDeletionAccess(ctx, first)
+		is(t, err, domain.ErrState)
+		u, err := d.User(ctx, "alice")
+		if err != nil || !u.Deletion.UnderWay() || u.Deletion.Count != 1 || u.Home != second.Home {
+			t.Errorf("recorded is %+v, %v", u, err)
+		}
+		w.audit(ctx, 2, 1)
+	})
+}
+
+// TestHomeDeletionAccessTooLate: what a call opens that was overtaken, it closes.
+func TestHomeDeletionAccessTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		w := newWorld(t, fakeaws.Config{})
+		d := w.create(ctx)
+		alice := onboard(t, d, "alice")
+		onboard(t, d, "bob")
+		if err := d.Offboard(ctx, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.BeginHomeDeletion(ctx, "alice", "/200001", unused); err != nil {
+			t.Fatal(err)
+		}
+		slow, held := w.held()
+		late := make(chan error, 1)
+		go func() {
+			_, err := slow.EnsureHomeDeletionAccess(ctx, alice)
+			late <- err
+		}()
+		<-held.at // it is about to make the access point
+		gone(t, d, "alice")
+		close(held.until)
+		is(t, <-late, domain.ErrState)
+		w.audit(ctx, 2, 1)
+	})
+}
+
+// TestOnboardKeepsTheUIDOfADeletedHome: if somebody has taken it on the file
+// system meanwhile, that is said, and no other uid given instead.
+func TestOnboardKeepsTheUIDOfADeletedHome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		w := newWorld(t, fakeaws.Config{})
+		d := w.create(ctx)
+		alice := onboard(t, d, "alice")
+		gone(t, d, "alice")
+		fs, err := efs.NewFromConfig(w.Config(), efs.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec := efs.HomeSpec{FileSystem: alice.Home.FileSystem, User: "mallory", UID: alice.UID, GID: alice.GID}
+		if _, err := fs.EnsureHome(ctx, spec); err != nil {
+			t.Fatal(err)
+		}
+		_, err = d.Onboard(ctx, domain.OnboardRequest{User: "alice"})
+		is(t, err, domain.ErrConflict)
+		if u, err := d.User(ctx, "alice"); err != nil || u.UID != alice.UID {
+			t.Errorf("alice has uid %d, %v; had %d", u.UID, err, alice.UID)
 		}
 	})
 }
@@ -229,21 +312,51 @@ func TestHomeDeletionWithdrawn(t *testing.T) {
 	})
 }
 
-// heldEFS holds up what the first look at an access point has found.
+// heldEFS holds up the first call about an access point: before one is made, or
+// after one was looked at.
 type heldEFS struct {
 	efs.API
 	once      *sync.Once
 	at, until chan struct{}
 }
 
-func (e heldEFS) DescribeAccessPoints(
-	ctx context.Context, in *awsefs.DescribeAccessPointsInput, o ...func(*awsefs.Options),
-) (*awsefs.DescribeAccessPointsOutput, error) {
-	out, err := e.API.DescribeAccessPoints(ctx, in, o...)
+// held is the domain as seen by a process whose first such call takes long.
+func (w *world) held() (*domain.Domain, heldEFS) {
+	w.t.Helper()
+	held := heldEFS{awsefs.NewFromConfig(w.Config()), new(sync.Once), make(chan struct{}), make(chan struct{})}
+	client, err := domain.New(w.Region(), awsec2.NewFromConfig(w.Config()), held,
+		domain.Config{Store: w.store, Images: image.NewFromConfig(w.Config(), image.Config{})})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	d, err := client.Get(context.Background(), "research")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d, held
+}
+
+func (e heldEFS) hold() {
 	e.once.Do(func() {
 		close(e.at)
 		<-e.until
 	})
+}
+
+func (e heldEFS) CreateAccessPoint(
+	ctx context.Context, in *awsefs.CreateAccessPointInput, o ...func(*awsefs.Options),
+) (*awsefs.CreateAccessPointOutput, error) {
+	if *in.RootDirectory.Path == "/" {
+		e.hold()
+	}
+	return e.API.CreateAccessPoint(ctx, in, o...)
+}
+
+func (e heldEFS) DescribeAccessPoints(
+	ctx context.Context, in *awsefs.DescribeAccessPointsInput, o ...func(*awsefs.Options),
+) (*awsefs.DescribeAccessPointsOutput, error) {
+	out, err := e.API.DescribeAccessPoints(ctx, in, o...)
+	e.hold()
 	return out, err
 }
 
@@ -255,16 +368,7 @@ func TestOnboardAcrossHomeDeletion(t *testing.T) {
 		w := newWorld(t, fakeaws.Config{})
 		d := w.create(ctx)
 		onboard(t, d, "alice")
-		held := heldEFS{awsefs.NewFromConfig(w.Config()), new(sync.Once), make(chan struct{}), make(chan struct{})}
-		client, err := domain.New(w.Region(), awsec2.NewFromConfig(w.Config()), held,
-			domain.Config{Store: w.store, Images: image.NewFromConfig(w.Config(), image.Config{})})
-		if err != nil {
-			t.Fatal(err)
-		}
-		slow, err := client.Get(ctx, "research")
-		if err != nil {
-			t.Fatal(err)
-		}
+		slow, held := w.held()
 		late := make(chan error, 1)
 		go func() {
 			_, err := slow.Onboard(ctx, domain.OnboardRequest{User: "alice"})

@@ -79,7 +79,7 @@ func (m *Manager) DeleteHome(ctx context.Context, q DeleteHomeRequest) error {
 		if err := m.removeFiles(ctx, grant); err != nil {
 			return failHome(ctx, op, err)
 		}
-		if err := m.domain.FinishHomeDeletion(ctx, q.User, q.Path); err != nil {
+		if err := m.domain.FinishHomeDeletion(ctx, u, q.Path); err != nil {
 			return failHome(ctx, op, err)
 		}
 		m.log.Info("home deleted", "user", u.Name, "path", q.Path)
@@ -179,7 +179,7 @@ func (m *Manager) removeFiles(ctx context.Context, g domain.Grant) error {
 // before anything of it is asked of the launcher. If another call has done so,
 // it returns that one's.
 func (m *Manager) attemptRemoval(ctx context.Context, g domain.Grant, last int) (removal, error) {
-	root, err := m.domain.EnsureHomeDeletionAccess(ctx, g.User.Name)
+	root, err := m.domain.EnsureHomeDeletionAccess(ctx, g.User)
 	if err != nil {
 		return removal{}, err
 	}
