@@ -181,21 +181,67 @@ func (w *homeWorld) point(id string) (string, error) {
 	return *out.AccessPoints[0].RootDirectory.Path, nil
 }
 
-// gateStore holds up what a process first writes of a session.
+// gateStore holds up what a process first writes to a collection whose name
+// ends as said.
 type gateStore struct {
 	store.Store
+	suffix   string
 	at, open chan struct{}
 	once     sync.Once
 }
 
+func (w *homeWorld) gate(suffix string) *gateStore {
+	return &gateStore{Store: w.Store, suffix: suffix, at: make(chan struct{}), open: make(chan struct{})}
+}
+
 func (s *gateStore) Put(ctx context.Context, r store.Record) (int64, error) {
-	if strings.HasSuffix(r.Collection, "/sessions") {
+	if strings.HasSuffix(r.Collection, s.suffix) {
 		s.once.Do(func() {
 			close(s.at)
 			<-s.open
 		})
 	}
 	return s.Store.Put(ctx, r)
+}
+
+// TestDeleteHomeAfterLateSession: a session that was recorded after it was looked
+// for, and launched before the deletion was, keeps the home: it is looked for
+// again.
+func TestDeleteHomeAfterLateSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := within(t, time.Hour)
+		w := newHomeWorld(t, fake.Maintenance)
+		_, err := w.Domain.Onboard(ctx, domain.OnboardRequest{User: "alice"})
+		check(t, err)
+		start, claim := w.gate("/sessions"), w.gate("/users")
+		late, err := session.New(w.domainOn(start), w.log, session.Config{})
+		check(t, err)
+		running, stop := context.WithCancel(ctx)
+		var work sync.WaitGroup
+		defer work.Wait()
+		defer stop()
+		work.Go(func() { _ = late.Run(running) })
+		work.Go(func() {
+			_, err := late.Start(ctx, session.StartRequest{ID: "late", User: "alice", Image: "rstudio", InstanceType: "t3.medium"})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		<-start.at
+		check(t, w.Domain.Offboard(ctx, "alice"))
+		m, err := session.New(w.domainOn(claim), w.log, session.Config{})
+		check(t, err)
+		deleted := make(chan error, 1)
+		go func() { deleted <- m.DeleteHome(ctx, deleteAlice()) }()
+		<-claim.at
+		close(start.open)
+		synctest.Wait()
+		_, err = late.Wait(ctx, "late", session.Running)
+		check(t, err)
+		close(claim.open)
+		fails(t, <-deleted, session.ErrState, "late (running)")
+		w.untouched()
+	})
 }
 
 // TestDeleteHomeBeforeLateSession: a session that was allowed before its user
@@ -209,7 +255,7 @@ func TestDeleteHomeBeforeLateSession(t *testing.T) {
 			w := newHomeWorld(t, slowly(begun))
 			_, err := w.Domain.Onboard(ctx, domain.OnboardRequest{User: "alice"})
 			check(t, err)
-			gate := &gateStore{Store: w.Store, at: make(chan struct{}), open: make(chan struct{})}
+			gate := w.gate("/sessions")
 			late, err := session.New(w.domainOn(gate), w.log, session.Config{})
 			check(t, err)
 			running, stop := context.WithCancel(ctx)

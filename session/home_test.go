@@ -431,6 +431,37 @@ func TestDeleteHomeWhileSweeping(t *testing.T) {
 	})
 }
 
+// TestDeleteHomeLeavesNoneAlive: a container of an earlier attempt, whatever
+// became of it, has ended before the deletion has: it would find the next home.
+func TestDeleteHomeLeavesNoneAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := within(t, time.Hour)
+		w := newHomeWorld(t, func(ctx context.Context, p *fakelauncher.Proc) int {
+			if p.Args[0] == "linger" {
+				<-ctx.Done()
+			}
+			return fake.Maintenance(ctx, p)
+		})
+		check(t, w.manager().DeleteHome(ctx, deleteAlice()))
+		_, err := w.Domain.Onboard(ctx, domain.OnboardRequest{User: "alice"})
+		check(t, err)
+		check(t, w.Domain.Offboard(ctx, "alice"))
+		lost := w.log.removals()[0]
+		lost.ID, lost.Mounts, lost.Command = "research.home.200001.0", nil, []string{"linger"}
+		lost.InstanceType = "t3.medium"
+		_, err = w.Fleet.Launch(ctx, lost)
+		check(t, err)
+		_, err = launcher.Wait(ctx, w.Fleet, lost.ID, func(s launcher.Status) bool { return s.Phase == launcher.Running })
+		check(t, err)
+		q := deleteAlice()
+		q.InstanceType = "t3.medium"
+		check(t, w.manager().DeleteHome(ctx, q))
+		if s, err := launcher.Get(ctx, w.Fleet, lost.ID); err == nil && s.Phase != launcher.Exited {
+			t.Errorf("%s is still %s", lost.ID, s.Phase)
+		}
+	})
+}
+
 // TestDeleteHomeInterrupted: neither a caller who goes away nor a host that dies
 // in the middle leaves a home half removed under its name, or stops the next
 // call.
