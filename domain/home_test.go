@@ -128,6 +128,32 @@ func TestHomeDeletion(t *testing.T) {
 	})
 }
 
+// TestDeleteDomainWhileHomesAre: a domain waits for the deletion of the last home,
+// which needs its mount targets.
+func TestDeleteDomainWhileHomesAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		w := newWorld(t, fakeaws.Config{})
+		d := w.create(ctx)
+		onboard(t, d, "alice")
+		if err := d.Offboard(ctx, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.BeginHomeDeletion(ctx, "alice", "/200001", unused); err != nil {
+			t.Fatal(err)
+		}
+		err := w.client().Delete(ctx, "research")
+		is(t, err, domain.ErrState)
+		if !strings.Contains(err.Error(), "1 homes are being deleted, finish that first: alice") {
+			t.Error(err)
+		}
+		gone(t, d, "alice")
+		if err := w.client().Delete(ctx, "research"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestHomeDeletionOfAnEarlierHome: who began the deletion of a home, and was
 // overtaken, neither ends nor opens anything for the next one.
 func TestHomeDeletionOfAnEarlierHome(t *testing.T) {

@@ -356,6 +356,36 @@ func TestDeleteHomeInUse(t *testing.T) {
 	})
 }
 
+// TestDeleteHomeOfALostSession: a session that has failed keeps the home as long
+// as its container may still live.
+func TestDeleteHomeOfALostSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := within(t, 12*time.Hour)
+		w := newHomeWorld(t, fake.Maintenance)
+		_, err := w.Domain.Onboard(ctx, domain.OnboardRequest{User: "alice"})
+		check(t, err)
+		_, err = w.Sessions.Start(ctx, session.StartRequest{ID: "s1", User: "alice", Image: "rstudio", InstanceType: "t3.medium"})
+		check(t, err)
+		s, err := w.Sessions.Wait(ctx, "s1", session.Running)
+		check(t, err)
+		check(t, w.Domain.Offboard(ctx, "alice"))
+		check(t, w.Cloud.Partition(s.Host, true))
+		_, err = w.Sessions.Stop(ctx, "s1")
+		check(t, err)
+		_, err = w.Sessions.Wait(ctx, "s1", session.Failed)
+		check(t, err)
+		m := w.manager()
+		fails(t, m.DeleteHome(ctx, deleteAlice()), session.ErrState, "s1 (failed)")
+		w.untouched()
+		check(t, w.Cloud.Partition(s.Host, false))
+		for err = errNotYet; errors.Is(err, errNotYet) || errors.Is(err, session.ErrState); time.Sleep(time.Minute) {
+			err = m.DeleteHome(ctx, deleteAlice())
+		}
+		check(t, err)
+		w.audit()
+	})
+}
+
 // TestDeleteHomeFails: the error has what the command wrote, nothing stays open,
 // and the next call begins another attempt.
 func TestDeleteHomeFails(t *testing.T) {
@@ -528,7 +558,7 @@ func TestDeleteHomeTogether(t *testing.T) {
 				m, err := session.New(w.slowDomain(seed, uint64(i)), w.log, session.Config{})
 				check(t, err)
 				calls.Go(func() {
-					for err := errStore; err != nil; {
+					for err := errNotYet; err != nil; {
 						err = m.DeleteHome(ctx, deleteAlice())
 						if err != nil && !errors.Is(err, domain.ErrConflict) && !errors.Is(err, domain.ErrState) {
 							t.Error(err)
@@ -546,7 +576,7 @@ func TestDeleteHomeTogether(t *testing.T) {
 	}
 }
 
-var errStore = errors.New("not yet tried")
+var errNotYet = errors.New("not yet tried")
 
 // slowDomain is the domain as seen by a process whose store takes a while, each
 // time another.
