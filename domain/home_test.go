@@ -51,8 +51,7 @@ func TestHomeDeletion(t *testing.T) {
 		ctx := t.Context()
 		w := newWorld(t, fakeaws.Config{Delays: delays()})
 		d := w.create(ctx)
-		alice := onboard(t, d, "alice")
-		onboard(t, d, "bob")
+		alice, bob := onboard(t, d, "alice"), onboard(t, d, "bob")
 		if err := d.Offboard(ctx, "alice"); err != nil {
 			t.Fatal(err)
 		}
@@ -95,9 +94,12 @@ func TestHomeDeletion(t *testing.T) {
 		if err != nil || later == root {
 			t.Fatalf("access %+v after %+v, %v", later, root, err)
 		}
-		// Who failed before, and is late to close what it opened, closes no other's.
-		if err := d.EndHomeDeletionAccess(ctx, "alice", root); err != nil {
-			t.Fatal(err)
+		// Who failed before, and is late to close what it opened, closes no
+		// other's; and nothing but what was opened can be closed.
+		for _, root := range []efs.Root{root, {}, {FileSystem: bob.Home.FileSystem, AccessPoint: bob.Home.AccessPoint}} {
+			if err := d.EndHomeDeletionAccess(ctx, "alice", root); err != nil {
+				t.Fatal(err)
+			}
 		}
 		w.audit(ctx, 2, 3)
 

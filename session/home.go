@@ -152,7 +152,12 @@ func (m *Manager) removeFiles(ctx context.Context, g domain.Grant) error {
 			return err
 		}
 	}
-	for pause := newPause(); !r.Over; {
+	for pause := newPause(); !r.Over || r.Lost; {
+		if r.Lost { // its end went unnoticed for too long; the command can be run again
+			if r, err = m.attemptRemoval(ctx, g, r.Attempt); err != nil {
+				return err
+			}
+		}
 		err := m.watchRemoval(ctx, r)
 		if err = errors.Join(err, m.advanceRemoval(ctx, r)); err != nil && ctx.Err() == nil && !errors.Is(err, errStale) {
 			m.log.Warn("the removal of a home's files does not get on; it is tried again", "user", r.User, "workload", r.workloadID(), "error", err)
@@ -221,7 +226,8 @@ func (m *Manager) advanceRemoval(ctx context.Context, r removal) error {
 	s, err := launcher.Get(limited, m.launcher, r.workloadID())
 	switch {
 	case errors.Is(err, launcher.ErrNotFound) && time.Since(r.Asked) >= oblivion:
-		return m.endRemoval(ctx, r, launcher.ErrNotFound, "the launcher has forgotten how the workload ended")
+		_, err := m.changeRemoval(ctx, r, func(r *removal) { r.Over, r.Lost = true, true })
+		return err
 	case errors.Is(err, launcher.ErrNotFound):
 		return m.launchRemoval(ctx, r)
 	case err != nil:

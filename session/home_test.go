@@ -426,7 +426,11 @@ func TestDeleteHomeWithoutRootAccess(t *testing.T) {
 // slowly is a Maintenance that takes five minutes, and tells when it begins.
 func slowly(begun chan<- struct{}) fakelauncher.Program {
 	return func(ctx context.Context, p *fakelauncher.Proc) int {
-		begun <- struct{}{}
+		select {
+		case begun <- struct{}{}:
+		case <-ctx.Done():
+			return 137
+		}
 		select {
 		case <-time.After(5 * time.Minute):
 		case <-ctx.Done():
@@ -517,6 +521,27 @@ func TestDeleteHomeInterrupted(t *testing.T) {
 		w.audit()
 		if got := w.log.removals(); len(got) != 1 {
 			t.Errorf("launched %+v, want the one that was under way", got)
+		}
+	})
+	inBubble(t, "caller for a day", func(t *testing.T) {
+		begun := make(chan struct{}, 9)
+		w := newHomeWorld(t, slowly(begun))
+		ctx, cancel := context.WithCancel(t.Context())
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			if err := w.manager().DeleteHome(ctx, deleteAlice()); err != context.Canceled {
+				t.Error(err)
+			}
+		})
+		<-begun
+		cancel()
+		calls.Wait()
+		time.Sleep(24 * time.Hour) // the launcher has forgotten by now
+		w.others()
+		check(t, w.manager().DeleteHome(within(t, time.Hour), deleteAlice()))
+		w.audit()
+		if got := w.log.removals(); len(got) != 2 || got[0].Mounts[0] != got[1].Mounts[0] {
+			t.Errorf("launched %+v, want another to make sure, by the same access point", got)
 		}
 	})
 	inBubble(t, "host", func(t *testing.T) {

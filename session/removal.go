@@ -64,9 +64,11 @@ type removal struct {
 	// before the launcher is called.
 	Asked time.Time
 	// Over is set when the attempt's workload has ended for certain, with
-	// Removed if the files are gone, and Reason and Message if not.
+	// Removed if the files are gone, Lost if nobody knows how it ended, and
+	// Reason and Message otherwise.
 	Over    bool          `json:",omitempty"`
 	Removed bool          `json:",omitempty"`
+	Lost    bool          `json:",omitempty"`
 	Reason  launcher.Kind `json:",omitempty"`
 	Message string        `json:",omitempty"`
 }
