@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
@@ -167,4 +168,41 @@ func (d *Domain) ensureHome(ctx context.Context, r record, u User) (home efs.Hom
 		}
 	}
 	return efs.Home{}, err
+}
+
+// tagLastUID, of a file system, is the last uid that was given when a home was
+// deleted, or a later one.
+const tagLastUID = tagPrefix + "last-uid"
+
+// markUIDs leaves on the file system how far the uids have been given: the
+// access point that showed it is about to go, and the records may be lost.
+// Calls that cross may leave an older mark for as long as it takes the one
+// that wrote it to look at the ledger again.
+func (d *Domain) markUIDs(ctx context.Context, r record) error {
+	client := d.client.efsFor(d.name, "", "uid")
+	for marked := uint32(0); ; {
+		l, err := d.client.ledgers.Get(ctx, d.name)
+		if err != nil || l.Next == marked {
+			return err
+		}
+		marked = l.Next
+		tags := map[string]string{tagLastUID: strconv.FormatUint(uint64(l.Next-1), 10)}
+		if err := client.TagFileSystem(ctx, r.FileSystem, tags); err != nil {
+			return err
+		}
+	}
+}
+
+// markedUID is the first uid after those that the file system's mark says were
+// given.
+func (d *Domain) markedUID(ctx context.Context, r record) (uint32, error) {
+	fs, err := d.client.efsFor(d.name, "", "uid").FileSystem(ctx, r.FileSystem)
+	if err != nil {
+		return 0, err
+	}
+	last, err := strconv.ParseUint(fs.Tags[tagLastUID], 10, 31)
+	if err != nil || last > lastUID {
+		return firstUID, nil //nolint:nilerr // there is no mark, or it is not ours
+	}
+	return max(firstUID, uint32(last)+1), nil
 }

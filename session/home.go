@@ -67,20 +67,20 @@ func (m *Manager) DeleteHome(ctx context.Context, q DeleteHomeRequest) error {
 		err = errors.Join(err, used)
 	}
 	if err != nil {
-		return failHome(ctx, op, err)
+		return failHome(ctx, err)
 	}
 	u, err := m.domain.BeginHomeDeletion(ctx, q.User, q.Path, func(ctx context.Context) error { return m.unused(ctx, q.User) })
 	if err != nil {
-		return failHome(ctx, op, err)
+		return failHome(ctx, err)
 	}
 	if u.Deletion.Ended.IsZero() {
 		m.log.Info("asked", "user", u.Name, "op", op, "path", q.Path)
 		grant.User = u
 		if err := m.removeFiles(ctx, grant); err != nil {
-			return failHome(ctx, op, err)
+			return failHome(ctx, err)
 		}
 		if err := m.domain.FinishHomeDeletion(ctx, u, q.Path); err != nil {
-			return failHome(ctx, op, err)
+			return failHome(ctx, err)
 		}
 		m.log.Info("home deleted", "user", u.Name, "path", q.Path)
 	}
@@ -88,7 +88,8 @@ func (m *Manager) DeleteHome(ctx context.Context, q DeleteHomeRequest) error {
 }
 
 // failHome dresses an error of a deletion. Of several the first has the kind.
-func failHome(ctx context.Context, op string, err error) error {
+func failHome(ctx context.Context, err error) error {
+	const op = "delete home"
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
