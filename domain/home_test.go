@@ -151,6 +151,39 @@ func TestDeleteDomainWhileHomesAre(t *testing.T) {
 	})
 }
 
+// TestHomeDeletionAfterHalfAnOnboarding: who was given a uid and no home yet has
+// one for as long as its deletion takes.
+func TestHomeDeletionAfterHalfAnOnboarding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		w := newWorld(t, fakeaws.Config{Faults: []fakeaws.Fault{
+			{Action: "elasticfilesystem:CreateAccessPoint", Nth: 1, Status: 403, Code: "AccessPointLimitExceeded"},
+		}})
+		d := w.create(ctx)
+		_, err := d.Onboard(ctx, domain.OnboardRequest{User: "alice"})
+		is(t, err, domain.ErrQuota)
+		if err := d.Offboard(ctx, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		u, err := d.BeginHomeDeletion(ctx, "alice", "/200001", unused)
+		if err != nil || u.Home.AccessPoint == "" {
+			t.Fatalf("%+v, %v", u, err)
+		}
+		_, err = d.EnsureHomeDeletionAccess(ctx, u) // the fault strikes each access point's first call
+		is(t, err, domain.ErrQuota)
+		if _, err = d.EnsureHomeDeletionAccess(ctx, u); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.FinishHomeDeletion(ctx, u, "/200001"); err != nil {
+			t.Fatal(err)
+		}
+		w.audit(ctx, 2, 0)
+		if back := onboard(t, d, "alice"); back.UID != 200001 {
+			t.Errorf("onboarded as %+v", back)
+		}
+	})
+}
+
 // TestHomeDeletionKeepsUIDs: the last user's uid is not given again, also if
 // the home is gone and so are the records.
 func TestHomeDeletionKeepsUIDs(t *testing.T) {

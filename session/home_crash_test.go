@@ -132,7 +132,10 @@ func TestDeleteHomeMeetsOnboard(t *testing.T) {
 			var both sync.WaitGroup
 			var onboardErr, deleteErr error
 			var u domain.User
-			both.Go(func() { deleteErr = m.DeleteHome(ctx, deleteAlice()) })
+			both.Go(func() {
+				time.Sleep(time.Duration(seed%4) * 700 * time.Millisecond)
+				deleteErr = m.DeleteHome(ctx, deleteAlice())
+			})
 			both.Go(func() {
 				time.Sleep(delay)
 				u, onboardErr = other.Onboard(ctx, domain.OnboardRequest{User: "alice"})
