@@ -146,7 +146,7 @@ func (f facts) checkUser(ask Ask, wrong *problems) User {
 	u := *f.user
 	switch {
 	case !u.Offboarded.IsZero():
-		wrong.add("user", ErrNotAllowed, fmt.Errorf("user %s: was offboarded; their home is kept, onboard them again", u.Name))
+		wrong.add("user", ErrNotAllowed, fmt.Errorf("user %s: was offboarded; %s", u.Name, u.Deletion.advice()))
 	case u.Onboarded.IsZero():
 		wrong.add("user", ErrState, fmt.Errorf("user %s: onboarding has not ended; call Onboard again to continue it", u.Name))
 	}

@@ -13,8 +13,8 @@ import (
 // and so are the records of users and uids, for a domain created again under
 // the name.
 //
-// It is [ErrState] while users are onboarded, or while something that runs
-// holds a security group; offboard them, end that, and call again. It can be
+// It is [ErrState] while users are onboarded or homes are being deleted, or
+// while something that runs holds a security group; end that, and call again. It can be
 // called again after any failure and continues; a domain that is not there, or
 // no more, is [ErrNotFound].
 func (c *Client) Delete(ctx context.Context, name string) error {
@@ -76,17 +76,18 @@ func (d *Domain) close(ctx context.Context) error {
 	if err != nil || r.Closing == closingRemoving {
 		return err
 	}
-	users, err := d.members(ctx)
+	users, deleting, err := d.members(ctx)
 	if err != nil {
 		return err
 	}
+	needed := len(users)+len(deleting) > 0
 	next := closingRemoving
-	if len(users) > 0 {
+	if needed {
 		next = ""
 	}
 	_, err = d.client.domains.Update(ctx, d.name, func(now *record) error {
 		if now.Claim != r.Claim {
-			if len(users) > 0 {
+			if needed {
 				return store.ErrUnchanged
 			}
 			return &Error{Op: "delete", Name: d.name, Kind: ErrConflict, Err: errors.New("another call deletes it too; call again")}
@@ -94,11 +95,17 @@ func (d *Domain) close(ctx context.Context) error {
 		now.Closing = next
 		return nil
 	})
-	if err == nil && len(users) > 0 {
-		err = &Error{Op: "delete", Name: d.name, Kind: ErrState, Err: fmt.Errorf(
-			"%d users are onboarded, offboard them first: %s", len(users), enumerate(users, 10))}
+	if err != nil || !needed {
+		return err
 	}
-	return err
+	var wrong problems
+	if len(users) > 0 {
+		wrong.add("users", ErrState, fmt.Errorf("%d users are onboarded, offboard them first: %s", len(users), enumerate(users, 10)))
+	}
+	if len(deleting) > 0 {
+		wrong.add("homes", ErrState, fmt.Errorf("%d homes are being deleted, finish that first: %s", len(deleting), enumerate(deleting, 10)))
+	}
+	return wrong.err("delete", d.name)
 }
 
 // removeMountTargets frees the network interfaces of the file system, which

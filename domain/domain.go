@@ -18,8 +18,11 @@
 //
 // # What is kept
 //
-// No method of this package deletes a file system, an access point or a home.
-// A uid is never given to a second user.
+// No method of this package deletes a file system or the files of a home.
+// Files are removed by a workload, through DeleteHome of package session's
+// Manager, which alone calls what this package has for it: only
+// [Domain.FinishHomeDeletion] deletes a home's access point. A uid is never
+// given to a second user, also after that.
 package domain
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
@@ -77,12 +78,16 @@ func (d *Domain) openLedger(ctx context.Context, r record) error {
 	return err
 }
 
-// takeStock raises the ledger above every uid that the file system shows.
+// takeStock raises the ledger above every uid that the file system shows, by
+// homes or by the mark that deleted ones left.
 // Users who have a home there and no record get one, as offboarded, with their
 // uid.
 func (d *Domain) takeStock(ctx context.Context, r record) error {
 	d.client.report(Progress{Domain: d.name, Step: "uid", Resource: r.FileSystem, State: "taking stock"})
-	next := uint32(firstUID)
+	next, err := d.markedUID(ctx, r)
+	if err != nil {
+		return err
+	}
 	for p, err := range d.client.efsFor(d.name, "", "uid").AccessPoints(ctx, r.FileSystem) {
 		if err != nil {
 			return err
@@ -99,7 +104,7 @@ func (d *Domain) takeStock(ctx context.Context, r record) error {
 			return err
 		}
 	}
-	err := d.client.ledgers.Create(ctx, d.name, ledger{Domain: d.name, Next: next})
+	err = d.client.ledgers.Create(ctx, d.name, ledger{Domain: d.name, Next: next})
 	if errors.Is(err, store.ErrConflict) {
 		_, err = d.client.ledgers.Update(ctx, d.name, func(l *ledger) error {
 			l.Next = max(l.Next, next)
@@ -144,7 +149,7 @@ func (d *Domain) ensureHome(ctx context.Context, r record, u User) (home efs.Hom
 		home, err = d.client.efsFor(d.name, u.Name, "home").EnsureHome(ctx, efs.HomeSpec{
 			FileSystem: r.FileSystem, User: u.Name, UID: u.UID, GID: u.GID, Tags: r.tags(),
 		})
-		if !errors.Is(err, efs.ErrConflict) || u.Home != (efs.Home{}) {
+		if !errors.Is(err, efs.ErrConflict) || u.Home != (efs.Home{}) || u.Deletion.Count > 0 {
 			return home, gone(r, err)
 		}
 		taken := u.UID
@@ -163,4 +168,41 @@ func (d *Domain) ensureHome(ctx context.Context, r record, u User) (home efs.Hom
 		}
 	}
 	return efs.Home{}, err
+}
+
+// tagLastUID, of a file system, is the last uid that was given when a home was
+// deleted, or a later one.
+const tagLastUID = tagPrefix + "last-uid"
+
+// markUIDs leaves on the file system how far the uids have been given: the
+// access point that showed it is about to go, and the records may be lost.
+// Calls that cross may leave an older mark for as long as it takes the one
+// that wrote it to look at the ledger again.
+func (d *Domain) markUIDs(ctx context.Context, r record) error {
+	client := d.client.efsFor(d.name, "", "uid")
+	for marked := uint32(0); ; {
+		l, err := d.client.ledgers.Get(ctx, d.name)
+		if err != nil || l.Next == marked {
+			return err
+		}
+		marked = l.Next
+		tags := map[string]string{tagLastUID: strconv.FormatUint(uint64(l.Next-1), 10)}
+		if err := client.TagFileSystem(ctx, r.FileSystem, tags); err != nil {
+			return err
+		}
+	}
+}
+
+// markedUID is the first uid after those that the file system's mark says were
+// given.
+func (d *Domain) markedUID(ctx context.Context, r record) (uint32, error) {
+	fs, err := d.client.efsFor(d.name, "", "uid").FileSystem(ctx, r.FileSystem)
+	if err != nil {
+		return 0, err
+	}
+	last, err := strconv.ParseUint(fs.Tags[tagLastUID], 10, 31)
+	if err != nil || last > lastUID {
+		return firstUID, nil //nolint:nilerr // there is no mark, or it is not ours
+	}
+	return max(firstUID, uint32(last)+1), nil
 }

@@ -23,8 +23,11 @@ type User struct {
 	GID uint32
 	// Groups are the groups whose policies apply.
 	Groups []string `json:",omitempty"`
-	// Home is the persistent directory.
+	// Home is the persistent directory. Zero until onboarding has come to it,
+	// and after it was deleted.
 	Home efs.Home
+	// Deletion is how far the deletion of the home has come, if there was one.
+	Deletion HomeDeletion `json:",omitzero"`
 	// Onboarded is when onboarding last ended; zero while it has not.
 	Onboarded time.Time `json:",omitzero"`
 	// Offboarded is when the user was last offboarded; zero if since then
@@ -62,12 +65,14 @@ func (q OnboardRequest) problems() problems {
 //
 // It is idempotent, and what a failure left half-way another call continues.
 // Onboarding a user again sets their groups to those given, so give them all;
-// onboarding one who was offboarded gives back their uid and home. It may be
-// called concurrently, for one user or many. It asks EFS about the home each
-// time: call it when a person joins, not whenever one signs in.
+// onboarding one who was offboarded gives back their uid and home; an empty one
+// if it was deleted. It may be called concurrently, for one user or many. It
+// asks EFS about the home each time: call it when a person joins, not whenever
+// one signs in.
 //
 // Names that make no sense are [ErrInvalid], before anything is done; a domain
-// that is being deleted, or whose file system is gone, is [ErrState].
+// that is being deleted, or whose file system is gone, is [ErrState], and so is
+// a user whose home is being deleted.
 func (d *Domain) Onboard(ctx context.Context, q OnboardRequest) (User, error) {
 	const op = "onboard"
 	name := d.name + "/" + printable(q.User)
@@ -93,6 +98,7 @@ func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
+	homes := u.Deletion.Count
 	r, err := d.openRecord(ctx)
 	if err != nil {
 		return User{}, err
@@ -108,6 +114,10 @@ func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
 		if !u.Offboarded.IsZero() {
 			return &Error{Op: "onboard", Name: d.name + "/" + u.Name, Kind: ErrState,
 				Err: errors.New("the user was offboarded meanwhile; onboard again if that was not meant")}
+		}
+		if u.Deletion.Count != homes { // the access point found may be the old one's
+			return &Error{Op: "onboard", Name: d.name + "/" + u.Name, Kind: ErrConflict,
+				Err: errors.New("the user's home was deleted meanwhile; onboard again")}
 		}
 		if !u.Onboarded.IsZero() && u.Home == home {
 			return store.ErrUnchanged
@@ -139,11 +149,16 @@ func (d *Domain) intend(ctx context.Context, q OnboardRequest) (User, error) {
 		return u, err
 	}
 	return d.users.Update(ctx, q.User, func(u *User) error {
+		if u.Deletion.UnderWay() {
+			return &Error{Op: "onboard", Name: d.name + "/" + u.Name, Kind: ErrState,
+				Err: errors.New("the user's home is being deleted; finish that, and onboard them again for an empty one")}
+		}
 		if u.Offboarded.IsZero() && slices.Equal(u.Groups, groups) {
 			return store.ErrUnchanged
 		}
 		if !u.Offboarded.IsZero() {
 			u.Onboarded, u.Offboarded = time.Time{}, time.Time{}
+			u.Deletion.Begun, u.Deletion.Ended = time.Time{}, time.Time{}
 		}
 		u.Groups = groups
 		return nil
@@ -152,8 +167,9 @@ func (d *Domain) intend(ctx context.Context, q OnboardRequest) (User, error) {
 
 // Offboard ends a user's membership: [Domain.Authorize] refuses them from now
 // on. Sessions that run are not its concern. Home, access point and uid are
-// kept, and nobody else ever gets them; [Domain.Onboard] gives them back. It
-// is idempotent; a user who never was one is [ErrNotFound].
+// kept, and nobody else ever gets them; [Domain.Onboard] gives them back. The
+// home of one who was offboarded can be deleted, by DeleteHome of package
+// session's Manager. It is idempotent; a user who never was one is [ErrNotFound].
 func (d *Domain) Offboard(ctx context.Context, user string) error {
 	const op = "offboard"
 	name := d.name + "/" + printable(user)
@@ -205,16 +221,18 @@ func (d *Domain) stranger(user string, err error) error {
 	return err
 }
 
-// members returns the names of the users who are not offboarded.
-func (d *Domain) members(ctx context.Context) ([]string, error) {
-	var names []string
+// members returns the names of the users who are not offboarded, and of those
+// whose home is being deleted.
+func (d *Domain) members(ctx context.Context) (onboarded, deleting []string, err error) {
 	for u, err := range d.users.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		if u.Offboarded.IsZero() {
-			names = append(names, u.Name)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case u.Offboarded.IsZero():
+			onboarded = append(onboarded, u.Name)
+		case u.Deletion.UnderWay():
+			deleting = append(deleting, u.Name)
 		}
 	}
-	return names, nil
+	return onboarded, deleting, nil
 }

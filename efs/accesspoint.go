@@ -24,8 +24,8 @@ const MaxAccessPoints = 10_000
 const pageSize = 1000
 
 // AccessPoint is a directory of a file system and the identity under which it
-// is entered, as EFS described it. It is one of ours, see User and Shared, or
-// another's.
+// is entered, as EFS described it. It is one of ours, see User, Shared and Root,
+// or another's.
 type AccessPoint struct {
 	// ID is the identifier ("fsap-0123456789abcdef0").
 	ID string
@@ -33,9 +33,10 @@ type AccessPoint struct {
 	FileSystem, Path string
 	// State is the life-cycle state, see [FileSystem].
 	State string
-	// User is whose home it is, Shared the name of the shared directory it is;
-	// at most one is set.
-	User, Shared string
+	// User is whose home it is, Shared the name of the shared directory it is,
+	// Root the purpose for which it opens the whole file system; at most one
+	// is set.
+	User, Shared, Root string
 	// Forced says that every operation is made as UID and GID, whoever the
 	// client is. If it is false, both are zero.
 	Forced   bool
@@ -215,7 +216,7 @@ func accessPointOf(d types.AccessPointDescription) AccessPoint {
 		ID: aws.ToString(d.AccessPointId), FileSystem: aws.ToString(d.FileSystemId), Path: "/",
 		State: string(d.LifeCycleState), Tags: tagMap(d.Tags),
 	}
-	p.User, p.Shared = p.Tags[userTag], p.Tags[sharedTag]
+	p.User, p.Shared, p.Root = p.Tags[userTag], p.Tags[sharedTag], p.Tags[rootTag]
 	if d.RootDirectory != nil && d.RootDirectory.Path != nil {
 		p.Path = *d.RootDirectory.Path
 	}

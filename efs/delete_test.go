@@ -132,6 +132,8 @@ func TestOnlyNamedCallsDelete(t *testing.T) {
 			func() error { _, err := c.EnsureHome(ctx, stranger); return err },
 			func() error { _, err := c.EnsureMountTargets(ctx, id, w.subnets, []string{w.closed}); return err },
 			func() error { _, err := c.EnsureMountTargets(ctx, id, []efs.Subnet{w.other}, w.groups); return err },
+			func() error { _, err := c.EnsureRoot(ctx, efs.RootSpec{FileSystem: id, Purpose: "spring"}); return err },
+			func() error { return c.TagFileSystem(ctx, id, map[string]string{"team": "other"}) },
 			func() error { _, err := c.Usage(ctx, id); return err },
 			func() error { _, err := c.FileSystem(ctx, id); return err },
 		} {

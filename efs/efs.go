@@ -4,7 +4,8 @@
 // One file system holds them all. It has one mount target per availability
 // zone, and every directory is entered through an access point: a home ([Home])
 // under the forced identity of its user, a shared directory ([Shared]) under
-// the identity of whoever enters.
+// the identity of whoever enters, and, for as long as homes' files are removed,
+// the whole ([Root]) as root.
 //
 // # Ensure
 //
@@ -18,8 +19,8 @@
 // Everything is kept unless [Client.DeleteFileSystem],
 // [Client.DeleteMountTargets] or [Client.DeleteAccessPoint] is called. No other
 // method deletes anything. Deleting an access point keeps the directory and its
-// files: EFS has no call that removes files, which takes a host that mounts the
-// file system.
+// files: EFS has no call that removes files. That takes a host that mounts the
+// file system, and is done by the method DeleteHome of package session's Manager.
 //
 // # Waiting
 //

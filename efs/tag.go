@@ -1,6 +1,7 @@
 package efs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,6 +18,7 @@ import (
 const (
 	userTag   = "atelier:user"
 	sharedTag = "atelier:shared"
+	rootTag   = "atelier:root"
 )
 
 // maxTags is how many tags an AWS resource can have (AWS General Reference,
@@ -41,12 +43,29 @@ func tagProblems(tags map[string]string, ours int) error {
 			problems = append(problems, fmt.Errorf("tag %q: want 1 to 128 letters, digits, spaces and _ . : / = + - @", k))
 		case len(k) >= 4 && strings.EqualFold(k[:4], "aws:"):
 			problems = append(problems, fmt.Errorf("tag %q: the prefix aws: is reserved by AWS", k))
-		case k == userTag || k == sharedTag:
+		case k == userTag || k == sharedTag || k == rootTag:
 			problems = append(problems, fmt.Errorf("tag %q: it is set by this package", k))
 		}
 		problems = append(problems, valueProblem(fmt.Sprintf("tag %q", k), tags[k]))
 	}
 	return errors.Join(problems...)
+}
+
+// TagFileSystem gives a file system tags, in place of those it has under the
+// same keys; the others stay. It is idempotent.
+func (c *Client) TagFileSystem(ctx context.Context, id string, tags map[string]string) error {
+	const op = "tag file system"
+	if err := invalid(op, "", fileSystemProblem(id), tagProblems(tags, 0)); err != nil {
+		return err
+	}
+	d, err := c.describeFileSystem(ctx, id)
+	if err == nil {
+		_, err = c.addTags(ctx, id, d.Tags, tags)
+	}
+	if err != nil {
+		return failed(ctx, op, id, err)
+	}
+	return nil
 }
 
 // valueProblem checks what becomes the value of a tag.

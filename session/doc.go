@@ -8,8 +8,11 @@
 // one's container has ended, for certain, before the next is launched.
 //
 // Start, Suspend, Resume, Stop, Wait and Watch need a Run of their Manager in
-// this process, and are [ErrNotRunning] without. Get, List, Dial, Logs and
-// Delete need none.
+// this process, and are [ErrNotRunning] without. Get, List, Dial, Logs, Delete
+// and DeleteHome need none.
+//
+// [Manager.DeleteHome] deletes the home of a user who has left. Nothing else in
+// this library removes a file of theirs.
 //
 // # States
 //

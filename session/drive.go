@@ -137,6 +137,13 @@ func (m *Manager) launch(ctx context.Context, r record, e *effort) error {
 	if err != nil {
 		return err
 	}
+	// Only now: who deletes the home looks for sessions after it has said so.
+	if refused, why, err := m.homeless(ctx, r); err != nil || refused {
+		if err == nil {
+			err = m.refused(ctx, r, launcher.ErrMount, why)
+		}
+		return err
+	}
 	limited, cancel := context.WithDeadline(ctx, asked.Add(callLimit))
 	defer cancel()
 	status, err := m.launcher.Launch(limited, r.workload())
@@ -150,7 +157,12 @@ func (m *Manager) launch(ctx context.Context, r record, e *effort) error {
 	}
 	kind, why := refusal(err)
 	m.log.Warn("the launcher did not take a workload", "session", r.ID, "generation", r.Generation, "error", err)
-	_, err = m.advance(ctx, r, func(now *record) {
+	return m.refused(ctx, r, kind, why)
+}
+
+// refused records why a launch failed.
+func (m *Manager) refused(ctx context.Context, r record, kind launcher.Kind, why string) error {
+	_, err := m.advance(ctx, r, func(now *record) {
 		now.Reason, now.Message = kind, why
 		if permanent(kind) {
 			_ = now.apply(sawRefusal, time.Now(), m.deadlines)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/fake"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/fake/fakelauncher"
 	"github.com/atelier-go/atelier/launcher"
@@ -80,6 +81,39 @@ func ExampleNew() {
 	// hello, alice
 	// suspended
 	// running on r5.4xlarge, generation 2
+	// <nil>
+}
+
+// A user has left, and their home is deleted: named, and its path repeated.
+func ExampleManager_DeleteHome() {
+	ctx := context.Background()
+	w, end, err := fake.Start(ctx, fake.Config{
+		Images: map[string]fakelauncher.Program{"rstudio": fake.IDE, "tools": fake.Maintenance},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	q := session.DeleteHomeRequest{User: "alice", Path: "/200002", Image: "tools"}
+	fmt.Println(w.Sessions.DeleteHome(ctx, q))
+
+	alice, err := w.Domain.User(ctx, "alice")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := w.Domain.Offboard(ctx, "alice"); err != nil {
+		log.Fatal(err)
+	}
+	q.Path = alice.Home.Path
+	fmt.Println(w.Sessions.DeleteHome(ctx, q))
+
+	alice, err = w.Domain.User(ctx, "alice")
+	fmt.Println(alice.Home.Path == "", !alice.Deletion.Ended.IsZero(), alice.UID, err)
+	fmt.Println(end())
+	// Output:
+	// session: delete home: domain: delete home research/alice: invalid: path "/200002": is not that of the home of alice; look it up, and who is meant
+	// user alice: is onboarded; offboard them first
+	// <nil>
+	// true true 200001 <nil>
 	// <nil>
 }
 

@@ -44,6 +44,13 @@ func (w *sweeper) sweep(ctx context.Context) error {
 		workloads = append(workloads, s)
 		present[s.ID] = true
 	}
+	removals := map[string]removal{} // of homes' files, by user
+	for r, err := range m.removals().All(limited) {
+		if err != nil {
+			return err
+		}
+		removals[r.User] = r
+	}
 	records := map[ID]record{}
 	for r, err := range m.records.All(limited) {
 		if err != nil {
@@ -55,7 +62,7 @@ func (w *sweeper) sweep(ctx context.Context) error {
 	suspects := map[launcher.ID]time.Time{}
 	var unwanted []launcher.Status
 	for _, s := range workloads {
-		if !stray(s, records) {
+		if user, ok := s.Labels[labelHome]; ok && removals[user].wants(s.ID) || !ok && !stray(s, records) {
 			continue
 		}
 		since, known := w.suspects[s.ID]

@@ -29,6 +29,9 @@ func actionPattern(pattern string) *regexp.Regexp {
 // registryActions are what is asked of image registries, see [Cloud.Registry].
 var registryActions = [...]string{pingAction, tokenAction, manifestAction, blobAction}
 
+// permissionsOnly are what IAM knows as actions and is no call.
+var permissionsOnly = [...]string{rootAccess}
+
 // actionOf names the action whose input is of the type pointed to, which is
 // the operation's name and "Input" in the package of its service.
 func actionOf(input reflect.Type) string {
@@ -57,6 +60,7 @@ func checkActions(cfg Config, known []string) (problems []error) {
 			problems = append(problems, fmt.Errorf("fault %d: action %.60q is not modelled: want %s", i, f.Action, instead(f.Action, known)))
 		}
 	}
+	known = append(slices.Clone(known), permissionsOnly[:]...)
 	for i, pattern := range cfg.Deny {
 		if !matchesAny(pattern, known) {
 			problems = append(problems, fmt.Errorf("deny %d: action %.60q is not modelled: want %s", i, pattern, instead(pattern, known)))

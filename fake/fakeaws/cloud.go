@@ -56,7 +56,9 @@ type Config struct {
 	Faults []Fault
 	// Deny lists actions the credentials may not use ("ec2:RunInstances"), in
 	// the notation of IAM policies with * as a wildcard. As with faults, what
-	// matches no modelled action is refused by [New].
+	// matches no modelled action is refused by [New]. One of them is no call:
+	// elasticfilesystem:ClientRootAccess, without which hosts that mount an
+	// access point of root's are nobody there.
 	Deny []string
 }
 

@@ -328,10 +328,8 @@ func (c *Cloud) mayTag(tags []types.Tag) error {
 	if len(tags) == 0 {
 		return nil
 	}
-	for _, pattern := range c.deny {
-		if pattern.MatchString(action) {
-			return denied(action, c.account)
-		}
+	if c.denies(action) {
+		return denied(action, c.account)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	awsefs "github.com/aws/aws-sdk-go-v2/service/efs"
 	"github.com/aws/aws-sdk-go-v2/service/efs/types"
 
+	"github.com/atelier-go/atelier/fake/fakelauncher"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -169,6 +170,58 @@ func TestAccessPointIdentity(t *testing.T) {
 	}
 	if err := stranger.WriteFile("g", nil, 0o600); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("a stranger wrote: %v", err)
+	}
+	whole, err := enter(&types.PosixUser{Uid: aws.Int64(0), Gid: aws.Int64(0)}, "/", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := whole.Stat("shared/team/f"); err != nil {
+		t.Errorf("root does not see all: %v", err)
+	}
+	if err := whole.(*fakelauncher.Dir).Rename("shared/team", "moved"); err != nil {
+		t.Errorf("root may not rename: %v", err)
+	}
+}
+
+// TestRootAccess: without the permission who would be root is nobody.
+func TestRootAccess(t *testing.T) {
+	t.Parallel()
+	for _, deny := range []bool{false, true} {
+		cfg := Config{}
+		if deny {
+			cfg.Deny = []string{"elasticfilesystem:ClientRootAccess"}
+		}
+		c, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		api, net := awsefs.NewFromConfig(c.Config()), c.Subnets()[0]
+		system, err := api.CreateFileSystem(t.Context(), &awsefs.CreateFileSystemInput{})
+		if err == nil {
+			_, err = api.CreateMountTarget(t.Context(), &awsefs.CreateMountTargetInput{FileSystemId: system.FileSystemId, SubnetId: &net.ID})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		point, err := api.CreateAccessPoint(t.Context(), &awsefs.CreateAccessPointInput{
+			FileSystemId: system.FileSystemId, PosixUser: &types.PosixUser{Uid: aws.Int64(0), Gid: aws.Int64(0)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.mu.Lock()
+		target := c.efs.fileSystems[*system.FileSystemId].targets[0]
+		dir, err := c.mountEFS(net.Zone, target.groups, launcher.Mount{Source: "/efs/" + *system.FileSystemId + "." + *point.AccessPointId})
+		c.mu.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := dir.Mkdir("x", 0o700); errors.Is(err, fs.ErrPermission) != deny {
+			t.Errorf("denied %t: mkdir: %v", deny, err)
+		}
+	}
+	if _, err := New(Config{Faults: []Fault{{Action: rootAccess}}}); err == nil {
+		t.Error("a fault was taken that can never strike")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +59,26 @@ func (c *Cloud) mountEFS(zone string, groups []string, m launcher.Mount) (*fakel
 	if err != nil {
 		return failed("access point %s: %w", pointID, err)
 	}
+	if u := p.in.PosixUser; u != nil && *u.Uid == 0 && c.denies(rootAccess) {
+		dir = dir.As(launcher.User{UID: nobody, GID: nobody})
+	}
 	return dir, nil
+}
+
+const (
+	// rootAccess is what a client needs to act as root, also through an access
+	// point that says so
+	// (https://docs.aws.amazon.com/efs/latest/ug/enforce-identity-access-points.html).
+	// Hosts are assumed to have it unless [Config.Deny] names it.
+	rootAccess = "elasticfilesystem:ClientRootAccess"
+	// nobody is whom root is taken for without it. The number is an assumption:
+	// it is that of Linux's NFS server.
+	nobody = 65534
+)
+
+// denies reports whether an action is in [Config.Deny].
+func (c *Cloud) denies(action string) bool {
+	return slices.ContainsFunc(c.deny, func(pattern *regexp.Regexp) bool { return pattern.MatchString(action) })
 }
 
 // enter opens the directory of an access point, which is created at the first

@@ -68,6 +68,11 @@ func TestHomes(t *testing.T) {
 	if dir, err := find(t.Context(), me, launcher.Mount{Source: "/efs/fs-1.fsap-9"}); err == nil {
 		t.Errorf("a file is taken for the home %q", dir)
 	}
+	doomed := me
+	doomed.Labels = map[string]string{"atelier.home": "alice"}
+	if dir, err := find(t.Context(), doomed, launcher.Mount{Source: "/efs/fs-1.fsap-4"}); err == nil || !strings.Contains(err.Error(), "alice") {
+		t.Errorf("the root of all homes is found at %q, %v: an empty folder, so that a home's removal succeeds and nothing goes", dir, err)
+	}
 	if os.Getuid() != 0 {
 		_, err := find(t.Context(), launcher.Workload{User: launcher.User{UID: 10001}}, launcher.Mount{Source: "/efs/fs-1.fsap-3"})
 		if err == nil || !strings.Contains(err.Error(), "root") {

@@ -40,11 +40,18 @@ var homeSource = regexp.MustCompile(`^/efs/(fs-[0-9a-z]+\.fsap-[0-9a-z]+)$`)
 // name below root. It is made when it is first mounted, as EFS makes a home's
 // directory, owned by the workload's user with mode 0700; unless that is the
 // user of this process, making it needs root. Root has to exist.
+//
+// There is no file system here of which the homes are directories, so the
+// workload that removes a home's files (label atelier.home) is refused: it
+// would find nothing, and call that success. Remove the folder instead.
 func Homes(root string) func(context.Context, launcher.Workload, launcher.Mount) (string, error) {
 	return func(_ context.Context, w launcher.Workload, m launcher.Mount) (string, error) {
 		match := homeSource.FindStringSubmatch(m.Source)
 		if match == nil {
 			return "", fmt.Errorf("%q is no home: want /efs/<file system>.<access point>", m.Source)
+		}
+		if user, ok := w.Labels["atelier.home"]; ok {
+			return "", fmt.Errorf("homes are folders here, and none holds the others: remove that of %s below %s by hand", user, root)
 		}
 		dir, err := filepath.Abs(filepath.Join(root, match[1]))
 		if err != nil {
