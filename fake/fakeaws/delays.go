@@ -40,7 +40,8 @@ type Delays struct {
 // boot for an m7i.large on Amazon Linux 2023, the mean of three launches
 // (brevdev/ec2-coldboot-research, January 2026; one tester). About 35 s to pull
 // 1.13 GB on a fresh node (aws-samples/sample-multi-tenancy-openclaw-on-eks,
-// March 2026: 29 to 41 s). The EFS figures, the call time and the lags of
+// March 2026: 29 to 41 s). Ten seconds until EC2 knows an instance profile is
+// what Terraform's provider for AWS notes. The EFS figures, the call time and the lags of
 // consistency are assumptions.
 func Realistic() Delays {
 	return Delays{

@@ -35,10 +35,10 @@ func (c *Cloud) profileARN(name string) string {
 
 // launchProfile finds the instance profile a launch names by its name or ARN.
 // One that IAM does not have, and one that was made moments ago, EC2 refuses in
-// the same words: https://github.com/aws/aws-sdk-js-v3/issues/5253 shows them,
-// https://github.com/hashicorp/terraform-provider-aws/issues/2046 that it
-// passes; the provider waits up to two minutes
-// (internal/service/ec2/ec2_instance.go). How long is [Delays.InstanceProfile].
+// the same words: https://github.com/aws/aws-sdk-js-v3/issues/5253. Terraform's
+// provider for AWS (its resource aws_instance) repeats a launch that is refused
+// so, or for the want of a role, and notes that profiles "can take ~10 seconds
+// to propagate". How long is [Delays.InstanceProfile].
 func (c *Cloud) launchProfile(name, arn string, now time.Time) (string, error) {
 	what, value := "name", name
 	switch {

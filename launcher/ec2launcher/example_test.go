@@ -83,7 +83,9 @@ func ExampleNewFromConfig() {
 func ExampleNew() {
 	cloud, cfg, group := account()
 	defer func() { _ = cloud.Close() }()
-	_, err := ec2launcher.New(awsec2.NewFromConfig(cfg), awsssm.NewFromConfig(cfg), cfg.Region, ec2launcher.Config{
+	_, err := ec2launcher.New(ec2launcher.Services{
+		EC2: awsec2.NewFromConfig(cfg), SSM: awsssm.NewFromConfig(cfg),
+	}, cfg.Region, ec2launcher.Config{
 		Fleet: "Research", SecurityGroups: []string{group},
 	})
 	fmt.Println(err)
