@@ -12,9 +12,11 @@ import (
 // iamPrefix is the name of a service in IAM policies, from its service
 // identifier or its package in the SDK.
 func iamPrefix(service string) string {
-	switch service = strings.ToLower(service); service {
+	switch service = strings.ReplaceAll(strings.ToLower(service), " ", ""); service {
 	case "efs":
 		return "elasticfilesystem"
+	case "cloudwatchlogs":
+		return "logs"
 	default:
 		return service
 	}

@@ -44,6 +44,8 @@ type call struct {
 	Call
 	// region is the region the call went to, which need not be the cloud's.
 	region string
+	// principal is the ARN of who calls: of a role, its own and not the session's.
+	principal string
 	// id is unique to this occurrence and the same in every run: the seed of
 	// the identifiers the handler makes.
 	id uint64
@@ -73,6 +75,7 @@ func handle[I, O any](c *Cloud, model func(call, *I) (*O, error)) {
 	for _, name := range []string{
 		"InstanceIds", "FileSystemId", "AccessPointId", "MountTargetId", "SubnetId", "SubnetIds",
 		"GroupId", "GroupIds", "GroupName", "RepositoryName", "InstanceTypes", "ImageIds", "Name",
+		"InstanceProfileName", "RoleName", "SecretId", "LogGroupName", "LogGroupNamePrefix", "ResourceArn",
 	} {
 		if f, ok := input.FieldByName(name); ok {
 			o.subjects = append(o.subjects, f.Index)
@@ -120,8 +123,9 @@ func text(v reflect.Value) string {
 // process is one life of the program under test: what was handed out between
 // two crashes.
 type process struct {
-	cloud *Cloud
-	life  context.Context
+	cloud     *Cloud
+	life      context.Context
+	principal string
 }
 
 // inputKey carries the typed input of an operation from the Initialize step,
@@ -271,7 +275,7 @@ func (p *process) answer(ctx context.Context, input any) (output any, requestID 
 	ownToken, _ := middleware.GetStackValue(ctx, ownTokenKey{}).(bool)
 	model := c.operations[reflect.TypeOf(input)]
 	at := c.arrive(action, model.subject(input, ownToken))
-	at.region = awsmiddleware.GetRegion(ctx)
+	at.region, at.principal = awsmiddleware.GetRegion(ctx), p.principal
 	requestID = requestIDOf(at.id)
 	entry := len(c.journal)
 	c.journal = append(c.journal, at.Call)

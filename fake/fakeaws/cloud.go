@@ -135,8 +135,21 @@ func New(cfg Config) (*Cloud, error) {
 // nothing else.
 // Configs handed out before a [Cloud.Crash] fail every call after it.
 func (c *Cloud) Config() aws.Config {
+	return c.config("arn:aws:iam::" + c.account + ":user/" + userName)
+}
+
+// RoleConfig returns what a program would get that runs with an IAM role, such
+// as the boot script of a host with its instance's. It is as [Cloud.Config],
+// and differs only where the policy of a secret tells principals apart: what
+// the role itself may do is not looked at, nor is whether there is one.
+func (c *Cloud) RoleConfig(role string) aws.Config {
+	return c.config(c.roleARN(role))
+}
+
+// config is the configuration of a program that acts as a principal.
+func (c *Cloud) config(principal string) aws.Config {
 	c.mu.Lock()
-	process := &process{cloud: c, life: c.life}
+	process := &process{cloud: c, life: c.life, principal: principal}
 	c.mu.Unlock()
 	return aws.Config{
 		Region: c.region,

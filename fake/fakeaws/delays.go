@@ -15,6 +15,9 @@ type Delays struct {
 	// Visible is how long after a change a read may still answer as before
 	// (eventual consistency).
 	Visible time.Duration
+	// InstanceProfile is from a change of an IAM instance profile until EC2
+	// knows of it.
+	InstanceProfile time.Duration
 	// InstanceRunning is from RunInstances to the state running.
 	InstanceRunning time.Duration
 	// HostReady is from the state running to the container engine answering.
@@ -37,12 +40,14 @@ type Delays struct {
 // boot for an m7i.large on Amazon Linux 2023, the mean of three launches
 // (brevdev/ec2-coldboot-research, January 2026; one tester). About 35 s to pull
 // 1.13 GB on a fresh node (aws-samples/sample-multi-tenancy-openclaw-on-eks,
-// March 2026: 29 to 41 s). The EFS figures, the call time and the consistency
-// lag are assumptions.
+// March 2026: 29 to 41 s). Ten seconds until EC2 knows an instance profile is
+// what Terraform's provider for AWS notes. The EFS figures, the call time and the lags of
+// consistency are assumptions.
 func Realistic() Delays {
 	return Delays{
 		Call:            200 * time.Millisecond,
 		Visible:         2 * time.Second,
+		InstanceProfile: 10 * time.Second,
 		InstanceRunning: 17800 * time.Millisecond,
 		HostReady:       3200 * time.Millisecond,
 		InstanceGone:    30 * time.Second,

@@ -15,11 +15,10 @@ import (
 
 // ec2 is the state of EC2 in the account's region.
 type ec2 struct {
-	vpcs     []*vpc    // in the order in which they were made
-	subnets  []*subnet // likewise
-	groups   map[string]*securityGroup
-	amis     map[string]ami
-	profiles map[string]bool // instance profiles, by name
+	vpcs    []*vpc    // in the order in which they were made
+	subnets []*subnet // likewise
+	groups  map[string]*securityGroup
+	amis    map[string]ami
 
 	instances []*instance // by id
 	launches  map[launchKey]*launch
@@ -34,7 +33,7 @@ type ec2 struct {
 
 func (c *Cloud) registerEC2() {
 	c.ec2 = ec2{
-		groups: map[string]*securityGroup{}, amis: map[string]ami{}, profiles: map[string]bool{},
+		groups: map[string]*securityGroup{}, amis: map[string]ami{},
 		launches: map[launchKey]*launch{}, pools: map[pool]int{}, withheld: map[pool]bool{}, quotas: map[Quota]int{},
 	}
 	c.addDefaultVPC()

@@ -2,7 +2,6 @@ package fakeaws
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/atelier-go/atelier/instancetype"
 )
@@ -45,34 +44,4 @@ func (c *Cloud) AddAMI(architecture string) (string, error) {
 	a := ami{id: resourceID("ami", c.hash("ami", len(c.ec2.amis))), arch: arch}
 	c.ec2.amis[a.id] = a
 	return a.id, nil
-}
-
-// AddInstanceProfile makes an IAM instance profile and returns its ARN. Adding
-// it again does nothing.
-func (c *Cloud) AddInstanceProfile(name string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ec2.profiles[name] = true
-	return c.profileARN(name)
-}
-
-func (c *Cloud) profileARN(name string) string {
-	return "arn:aws:iam::" + c.account + ":instance-profile/" + name
-}
-
-// profile finds an instance profile by its name or ARN.
-func (c *Cloud) profile(name, arn string) (string, error) {
-	switch {
-	case name != "" && arn != "":
-		return "", ec2Refuse("InvalidParameterCombination", "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'")
-	case arn != "":
-		name, ok := strings.CutPrefix(arn, c.profileARN(""))
-		if !ok || !c.ec2.profiles[name] {
-			return "", ec2Refuse("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", arn)
-		}
-		return name, nil
-	case !c.ec2.profiles[name]:
-		return "", ec2Refuse("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", name)
-	}
-	return name, nil
 }

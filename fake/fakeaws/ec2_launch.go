@@ -61,7 +61,7 @@ func (c *Cloud) runInstances(at call, in *awsec2.RunInstancesInput) (*awsec2.Run
 		}
 		return c.launched(at, l), nil
 	}
-	order, err := c.order(in)
+	order, err := c.order(in, at.At)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ type order struct {
 }
 
 // order validates a request apart from where it goes and whether there is room.
-func (c *Cloud) order(in *awsec2.RunInstancesInput) (o order, err error) {
+func (c *Cloud) order(in *awsec2.RunInstancesInput, now time.Time) (o order, err error) {
 	o.atLeast, o.atMost = int(aws.ToInt32(in.MinCount)), int(aws.ToInt32(in.MaxCount))
 	if o.atLeast < 1 {
 		return o, ec2Refuse("InvalidParameterValue", "Value (%d) for parameter minCount is invalid. Expecting a value of at least 1.", o.atLeast)
@@ -235,7 +235,7 @@ func (c *Cloud) order(in *awsec2.RunInstancesInput) (o order, err error) {
 		}
 	}
 	if p := in.IamInstanceProfile; p != nil {
-		if o.profile, err = c.profile(aws.ToString(p.Name), aws.ToString(p.Arn)); err != nil {
+		if o.profile, err = c.launchProfile(aws.ToString(p.Name), aws.ToString(p.Arn), now); err != nil {
 			return o, err
 		}
 	}

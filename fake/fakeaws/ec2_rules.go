@@ -55,8 +55,8 @@ func (c *Cloud) rules(g *securityGroup, list []types.IpPermission) ([]rule, erro
 		default:
 			return nil, ec2Refuse("InvalidParameterValue", "Invalid value '%s' for IP protocol. Unknown protocol.", r.protocol)
 		}
-		if len(p.Ipv6Ranges) > 0 || len(p.PrefixListIds) > 0 {
-			return nil, ec2Refuse("UnsupportedOperation", "IPv6 ranges and prefix lists are not modelled by fakeaws")
+		if len(p.PrefixListIds) > 0 {
+			return nil, ec2Refuse("UnsupportedOperation", "Prefix lists are not modelled by fakeaws")
 		}
 		for _, pair := range p.UserIdGroupPairs {
 			id := aws.ToString(pair.GroupId)
@@ -70,6 +70,14 @@ func (c *Cloud) rules(g *securityGroup, list []types.IpPermission) ([]rule, erro
 			prefix, err := netip.ParsePrefix(aws.ToString(block.CidrIp))
 			if err != nil || !prefix.Addr().Is4() {
 				return nil, ec2Refuse("InvalidParameterValue", "CIDR block %s is malformed", aws.ToString(block.CidrIp))
+			}
+			r.group, r.cidr, r.description = "", prefix.Masked().String(), aws.ToString(block.Description)
+			rules = append(rules, r)
+		}
+		for _, block := range p.Ipv6Ranges {
+			prefix, err := netip.ParsePrefix(aws.ToString(block.CidrIpv6))
+			if err != nil || !prefix.Addr().Is6() || prefix.Addr().Is4In6() {
+				return nil, ec2Refuse("InvalidParameterValue", "CIDR block %s is malformed", aws.ToString(block.CidrIpv6))
 			}
 			r.group, r.cidr, r.description = "", prefix.Masked().String(), aws.ToString(block.Description)
 			rules = append(rules, r)
@@ -101,11 +109,14 @@ func permissions(rules []rule, account string) []types.IpPermission {
 		if r.description != "" {
 			description = aws.String(r.description)
 		}
-		if r.group != "" {
+		switch {
+		case r.group != "":
 			p.UserIdGroupPairs = append(p.UserIdGroupPairs, types.UserIdGroupPair{
 				GroupId: aws.String(r.group), UserId: aws.String(account), Description: description,
 			})
-		} else {
+		case strings.Contains(r.cidr, ":"):
+			p.Ipv6Ranges = append(p.Ipv6Ranges, types.Ipv6Range{CidrIpv6: aws.String(r.cidr), Description: description})
+		default:
 			p.IpRanges = append(p.IpRanges, types.IpRange{CidrIp: aws.String(r.cidr), Description: description})
 		}
 	}

@@ -34,8 +34,8 @@ func refuse(status int, code, format string, args ...any) error {
 // *efs types.FileSystemAlreadyExists.
 func refuseAs(status int, err smithy.APIError) error { return &answerError{status, err} }
 
-// denied is what a service answers to credentials without permission. EC2 and
-// STS have a code of their own for it
+// denied is what a service answers to credentials without permission. EC2, IAM
+// and STS have codes of their own for it
 // (https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-errors.html). That
 // status 403 goes with REST and Query and 400 with JSON is an assumption.
 func denied(action, account string) error {
@@ -44,7 +44,7 @@ func denied(action, account string) error {
 	switch service {
 	case "ec2":
 		code, status = "UnauthorizedOperation", http.StatusForbidden
-	case "sts":
+	case "iam", "sts":
 		code, status = "AccessDenied", http.StatusForbidden
 	case "elasticfilesystem":
 		status = http.StatusForbidden
@@ -52,8 +52,8 @@ func denied(action, account string) error {
 	return refuse(status, code, "User: arn:aws:iam::%s:user/%s is not authorized to perform: %s", account, userName, action)
 }
 
-// response is the refusal as the service sends it. EC2 and STS speak XML, each
-// its own (https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html,
+// response is the refusal as the service sends it. EC2 speaks one XML, IAM and
+// STS another (https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html,
 // aws-query-protocol.html), the others JSON with the code in a header.
 func (e *answerError) response(serviceID, requestID string) (*smithyhttp.Response, error) {
 	var body []byte
@@ -61,7 +61,7 @@ func (e *answerError) response(serviceID, requestID string) (*smithyhttp.Respons
 	switch serviceID {
 	case "EC2":
 		body, err = xml.Marshal(ec2Body{Errors: []xmlError{{Code: e.err.ErrorCode(), Message: e.err.ErrorMessage()}}, RequestID: requestID})
-	case "STS":
+	case "IAM", "STS":
 		body, err = xml.Marshal(queryBody{Error: xmlError{Code: e.err.ErrorCode(), Message: e.err.ErrorMessage()}, RequestID: requestID})
 	default:
 		body, err = json.Marshal(members(e.err))

@@ -4,9 +4,12 @@ import "io"
 
 // services is the state of every modelled service. Cloud.mu guards it.
 type services struct {
-	images images
-	ec2    ec2
-	efs    efsState
+	images  images
+	ec2     ec2
+	efs     efsState
+	iam     iam
+	secrets secrets
+	logs    logs
 }
 
 // register installs the models.
@@ -15,6 +18,9 @@ func (c *Cloud) register() {
 	c.registerEC2()
 	c.registerEFS()
 	c.registerSSM()
+	c.registerIAM()
+	c.registerSecretsManager()
+	c.registerLogs()
 	c.registerSTS()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,8 +28,16 @@ type Config struct {
 	Store store.Store
 	// Subnets are where hosts may be, tried in this order. Required.
 	Subnets []string
-	// SecurityGroups are the groups of the hosts. Required.
+	// SecurityGroups are the groups of the hosts. Required. Once
+	// [Launcher.Setup] has made the one that opens the hosts to Access, new
+	// hosts are in that too.
 	SecurityGroups []string
+	// Access is who reaches the hosts' engines and the ports of their
+	// containers: ids of security groups and ranges of addresses, IPv4 or IPv6
+	// ("10.0.0.0/16"), such as those of the programs that run a launcher.
+	// [Launcher.Setup] opens the hosts to exactly these. Empty opens them to
+	// nobody.
+	Access []string
 	// Connect opens the way to the container engine of a booted host. It is
 	// called until it succeeds and again when the connection was lost.
 	// Required.
@@ -88,6 +97,7 @@ func (c Config) validate(clients bool, region string) error {
 	}
 	problems = append(problems, idProblems("subnet", "subnet-", c.Subnets)...)
 	problems = append(problems, idProblems("security group", "sg-", c.SecurityGroups)...)
+	problems = append(problems, accessProblems(c.Access)...)
 	if c.AMI != "" && !strings.HasPrefix(c.AMI, "ami-") {
 		bad("AMI %q: want an id such as ami-0123456789abcdef0, or none for Amazon's own", c.AMI)
 	}
@@ -120,6 +130,28 @@ func idProblems(what, prefix string, ids []string) (problems []error) {
 			problems = append(problems, fmt.Errorf("%s %q is listed twice", what, id))
 		}
 		seen[id] = true
+	}
+	return problems
+}
+
+// accessProblems reports what is wrong with who is to reach the hosts.
+func accessProblems(access []string) (problems []error) {
+	seen := map[string]bool{}
+	for i, a := range access {
+		prefix, err := netip.ParsePrefix(a)
+		switch {
+		case strings.HasPrefix(a, "sg-"):
+		case err != nil:
+			problems = append(problems, fmt.Errorf("access %d is %q: want the id of a security group or a range such as 10.0.0.0/16", i, a))
+		case prefix != prefix.Masked():
+			problems = append(problems, fmt.Errorf("access %d is %q: write the range as %s", i, a, prefix.Masked()))
+		case prefix.String() != a:
+			problems = append(problems, fmt.Errorf("access %d is %q: write it as %s, as EC2 does", i, a, prefix))
+		}
+		if seen[a] {
+			problems = append(problems, fmt.Errorf("access %q is listed twice", a))
+		}
+		seen[a] = true
 	}
 	return problems
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/atelier-go/atelier/launcher"
 )
 
-// A verdict is what an EC2 error code means for a purchase.
+// A verdict is what an error code of AWS means, above all for a purchase.
 type verdict struct {
 	kind launcher.Kind
 	// settled: nothing was bought and the same call will not buy later.
@@ -33,7 +33,7 @@ func (v verdict) hopeless() bool {
 	return v.settled && (v.kind == launcher.ErrDenied || v.kind == launcher.ErrInvalid)
 }
 
-// verdicts is the one place that knows EC2's error codes. Sources: "Error codes
+// verdicts is the one place that knows AWS's error codes. Sources: "Error codes
 // for the Amazon EC2 API" in the EC2 developer guide, and for the order of
 // things to try "Troubleshoot Amazon EC2 instance launch issues".
 var verdicts = func() map[string]verdict {
@@ -66,7 +66,19 @@ var verdicts = func() map[string]verdict {
 		"InvalidParameter", "MissingParameter", "InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed", "InvalidSubnet",
 		"InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidSecurityGroupID.NotFound", "InvalidUserData.Malformed",
 		"InvalidBlockDeviceMapping", "InvalidKeyPair.NotFound", "InvalidRequest", "VPCIdNotSpecified", "IdempotentParameterMismatch",
-		"ParameterNotFound", "InvalidInstanceType", "InvalidInput")
+		"ParameterNotFound", "InvalidInstanceType", "InvalidInput",
+		"MalformedPolicyDocument", "MalformedPolicyDocumentException", "ValidationError", "ValidationException", "InvalidParameterException")
+	// What Setup and Teardown meet beside these: the sections "Errors" of the
+	// API references of IAM, Secrets Manager and CloudWatch Logs.
+	add(verdict{kind: launcher.ErrNotFound, settled: true, advice: "it does not exist, or no longer"},
+		"NoSuchEntity", "ResourceNotFoundException")
+	add(verdict{kind: launcher.ErrConflict, settled: true, advice: "something else has the name or uses it"},
+		"EntityAlreadyExists", "ResourceExistsException", "ResourceAlreadyExistsException", "DeleteConflict", "UnmodifiableEntity",
+		"InvalidRequestException", "OperationAbortedException", "ConcurrentModification", "DependencyViolation", "InvalidGroup.Duplicate")
+	add(verdict{kind: launcher.ErrQuota, settled: true, advice: "an administrator has to have the account's quota raised"},
+		"LimitExceeded", "LimitExceededException", "SecurityGroupLimitExceeded", "RulesPerSecurityGroupLimitExceeded")
+	add(verdict{kind: launcher.ErrDenied, settled: true, advice: "an administrator has to correct the credentials or their policy"},
+		"UnrecognizedClientException", "DecryptionFailure", "EncryptionFailure")
 	return table
 }()
 
@@ -89,10 +101,17 @@ func judge(err error) verdict {
 	return verdict{kind: launcher.ErrUnavailable, anew: true, advice: "it is repeated by itself"}
 }
 
+// codeOf is the error code of AWS in err, or empty.
+func codeOf(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
 // isNotFound reports whether EC2 knows no instance of the id it was asked for.
 func isNotFound(err error) bool {
-	api, ok := errors.AsType[smithy.APIError](err)
-	return ok && api.ErrorCode() == "InvalidInstanceID.NotFound"
+	return codeOf(err) == "InvalidInstanceID.NotFound"
 }
 
 // explain is the sentence people read about an AWS error: AWS's words, then

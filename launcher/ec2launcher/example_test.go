@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
+	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -78,12 +81,83 @@ func ExampleNewFromConfig() {
 	// <nil>
 }
 
+// An administrator sets a fleet up once, and again at each deployment: it then
+// changes nothing, or what has to be changed.
+func ExampleLauncher_Setup() {
+	cloud, cfg, group := account()
+	defer func() { _ = cloud.Close() }()
+
+	fleet, err := ec2launcher.NewFromConfig(cfg, ec2launcher.Config{
+		Fleet:          "research",
+		Store:          store.NewMemory(),
+		Subnets:        []string{cloud.Subnets()[0].ID},
+		SecurityGroups: []string{group},
+		Access:         []string{"10.0.0.0/16"}, // where the portal runs
+		Connect: func(_ context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) {
+			return cloud.Host(h.ID)
+		},
+		Logger: slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+			ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == "generation" || a.Key == "until" {
+					return slog.Attr{}
+				}
+				return a
+			},
+		})),
+	})
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(fleet.Setup(context.Background()))
+	fmt.Println(fleet.Setup(context.Background()))
+	fmt.Println(fleet.Teardown(context.Background()))
+	// Output:
+	// msg="setup: making the hosts' role" role=atelier-research-us-east-1-host
+	// msg="setup: making the hosts' instance profile" profile=atelier-research-us-east-1-host
+	// msg="setup: making the log group" group=/atelier/research
+	// msg="setup: making the security group" group=atelier-research-engine
+	// msg="setup: making a secret" secret=atelier/research/client
+	// msg="setup: making a secret" secret=atelier/research/host
+	// msg="setup: making keys for the hosts' engines"
+	// <nil>
+	// <nil>
+	// msg="teardown: what Setup made is gone"
+	// <nil>
+}
+
+// Policy is what an administrator attaches to whoever runs the launcher.
+func ExampleLauncher_Policy() {
+	cloud, cfg, group := account()
+	defer func() { _ = cloud.Close() }()
+
+	fleet, err := ec2launcher.NewFromConfig(cfg, ec2launcher.Config{
+		Fleet: "research", Store: store.NewMemory(), Subnets: []string{cloud.Subnets()[0].ID}, SecurityGroups: []string{group},
+		Connect: func(_ context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) {
+			return cloud.Host(h.ID)
+		},
+	})
+	if err != nil {
+		log.Panic(err)
+	}
+	policy := fleet.Policy()
+	for line := range strings.Lines(policy.Host) {
+		if strings.Contains(line, "secretsmanager") {
+			fmt.Print(strings.TrimLeft(line, " "))
+		}
+	}
+	// Output:
+	// "secretsmanager:GetSecretValue"
+	// "arn:aws:secretsmanager:us-east-1:*:secret:atelier/research/host-??????"
+}
+
 // New is for programs that have clients of their own, for example with other
 // middleware. Everything that is wrong with a Config is told at once.
 func ExampleNew() {
 	cloud, cfg, group := account()
 	defer func() { _ = cloud.Close() }()
-	_, err := ec2launcher.New(awsec2.NewFromConfig(cfg), awsssm.NewFromConfig(cfg), cfg.Region, ec2launcher.Config{
+	_, err := ec2launcher.New(ec2launcher.Services{
+		EC2: awsec2.NewFromConfig(cfg), SSM: awsssm.NewFromConfig(cfg),
+	}, cfg.Region, ec2launcher.Config{
 		Fleet: "Research", SecurityGroups: []string{group},
 	})
 	fmt.Println(err)

@@ -33,6 +33,9 @@ const (
 	// holdFor is how long a type is not asked for again after a refusal that
 	// waiting alone seldom cures, such as a quota.
 	holdFor = time.Minute
+	// lookEvery is how often the group that opens hosts is looked for, as long
+	// as there is none.
+	lookEvery = time.Minute
 	// callTimeout bounds one AWS call with its retries.
 	callTimeout = time.Minute
 )
@@ -55,34 +58,53 @@ type fleet struct {
 	soldOut map[pool]time.Time
 	held    map[string]refusal // by instance type
 	subnets []subnet           // in the configuration's order
+	group   string             // that opens hosts; empty if Setup has made none
+	looked  time.Time          // when it was looked for
 }
 
-type subnet struct{ id, zone string }
+type subnet struct{ id, vpc, zone string }
 
-// learn finds out the zones of the configured subnets, once.
+// learn finds out the zones of the configured subnets and the security group
+// that Setup has made, once.
 func (f *fleet) learn(ctx context.Context) error {
 	f.mu.Lock()
-	known := f.subnets != nil
+	subnets, group := f.subnets, f.group
 	f.mu.Unlock()
-	if known {
-		return nil
+	if subnets == nil {
+		out, err := f.l.ec2.DescribeSubnets(ctx, &awsec2.DescribeSubnetsInput{SubnetIds: f.l.cfg.Subnets})
+		if err != nil {
+			return err
+		}
+		found := map[string]subnet{}
+		for _, s := range out.Subnets {
+			id := aws.ToString(s.SubnetId)
+			found[id] = subnet{id, aws.ToString(s.VpcId), aws.ToString(s.AvailabilityZone)}
+		}
+		for _, id := range f.l.cfg.Subnets {
+			s := found[id]
+			s.id = id
+			subnets = append(subnets, s)
+		}
 	}
-	out, err := f.l.ec2.DescribeSubnets(ctx, &awsec2.DescribeSubnetsInput{SubnetIds: f.l.cfg.Subnets})
-	if err != nil {
-		return err
-	}
-	zones := map[string]string{}
-	for _, s := range out.Subnets {
-		zones[aws.ToString(s.SubnetId)] = aws.ToString(s.AvailabilityZone)
-	}
-	var subnets []subnet
-	for _, id := range f.l.cfg.Subnets {
-		subnets = append(subnets, subnet{id, zones[id]})
+	if group == "" {
+		var err error
+		group, err = f.l.engineGroup(ctx, subnets[0].vpc)
+		if err != nil && !errors.Is(err, launcher.ErrNotFound) {
+			return err
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.subnets = subnets
+	f.subnets, f.group, f.looked = subnets, group, time.Now()
 	return nil
+}
+
+// lookAgain reports whether there was no group of Setup's when it was last
+// looked for, and that is a while ago.
+func (f *fleet) lookAgain(now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.group == "" && now.Sub(f.looked) >= lookEvery
 }
 
 // choose returns the first subnet in whose zone the type is not known to be
@@ -136,7 +158,10 @@ func (f *fleet) order(ctx context.Context, n need, where subnet, ami string) (bu
 		Token:        fmt.Sprintf("%s-%x-%d", f.l.cfg.Fleet, number.Begun.UnixNano(), number.Bought),
 		InstanceType: n.instanceType, Zone: where.zone, Subnet: where.id, Count: n.count, At: time.Now(),
 	}
-	if b.Input, err = json.Marshal(f.l.request(b, ami)); err != nil {
+	f.mu.Lock()
+	group := f.group
+	f.mu.Unlock()
+	if b.Input, err = json.Marshal(f.l.request(b, ami, group)); err != nil {
 		return buyRecord{}, err
 	}
 	return b, f.l.buys.Create(ctx, b.Token, b)
@@ -155,8 +180,13 @@ func (l *Launcher) number(ctx context.Context) (fleetRecord, error) {
 	})
 }
 
-// request is the whole RunInstances call of a purchase.
-func (l *Launcher) request(b buyRecord, ami string) *awsec2.RunInstancesInput {
+// request is the whole RunInstances call of a purchase. The group is the one
+// that opens hosts, if there is one.
+func (l *Launcher) request(b buyRecord, ami, group string) *awsec2.RunInstancesInput {
+	groups := slices.Clone(l.cfg.SecurityGroups)
+	if group != "" && !slices.Contains(groups, group) {
+		groups = append(groups, group)
+	}
 	tags := []ec2types.Tag{
 		{Key: aws.String("Name"), Value: aws.String("atelier " + l.cfg.Fleet)},
 		{Key: aws.String(tagFleet), Value: aws.String(l.cfg.Fleet)},
@@ -170,7 +200,7 @@ func (l *Launcher) request(b buyRecord, ami string) *awsec2.RunInstancesInput {
 		ImageId:          aws.String(ami),
 		InstanceType:     ec2types.InstanceType(b.InstanceType),
 		SubnetId:         aws.String(b.Subnet),
-		SecurityGroupIds: l.cfg.SecurityGroups,
+		SecurityGroupIds: groups,
 		MinCount:         aws.Int32(1),
 		MaxCount:         aws.Int32(int32(b.Count)),
 		// A host that powers itself off is gone, not stopped and paid for.
@@ -223,6 +253,9 @@ func (f *fleet) buy(ctx context.Context, token string) error {
 // notBought settles a failed purchase, or paces its repetition.
 func (f *fleet) notBought(ctx context.Context, b buyRecord, err error, now time.Time) error {
 	v := judge(err)
+	if mayBeFresh(b, err, now) {
+		v.settled = false
+	}
 	f.l.cfg.Logger.Warn("hosts not bought", "token", b.Token, "type", b.InstanceType, "zone", b.Zone, "error", err)
 	if !v.settled {
 		_, err := f.l.buys.Update(ctx, b.Token, func(b *buyRecord) error {
@@ -239,6 +272,15 @@ func (f *fleet) notBought(ctx context.Context, b buyRecord, err error, now time.
 		}
 	}
 	return f.l.buys.Delete(ctx, b.Token)
+}
+
+// mayBeFresh reports whether a refusal may come from an instance profile that
+// EC2 does not know yet. Its code is that of any wrong value, so every such
+// refusal of a young purchase with a profile is taken for it: a value that is
+// really wrong is told a little later.
+func mayBeFresh(b buyRecord, err error, now time.Time) bool {
+	in, broken := b.input()
+	return broken == nil && in.IamInstanceProfile != nil && codeOf(err) == "InvalidParameterValue" && now.Sub(b.At) < visibleWithin
 }
 
 // giveUp ends every workload that waits for a host of a type that cannot be

@@ -26,8 +26,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
-	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/instancetype"
@@ -40,10 +38,14 @@ import (
 // [NewFromConfig] or [New] and keep its [Launcher.Run] going. All methods are
 // safe for concurrent use.
 type Launcher struct {
-	ec2    EC2
-	region string
-	cfg    Config
-	amis   amis
+	ec2     EC2
+	iam     IAM            // may be nil
+	secrets SecretsManager // may be nil
+	logs    CloudWatchLogs // may be nil
+	region  string
+	cfg     Config
+	amis    amis
+	keys    keys
 
 	workloads store.Table[workloadRecord]
 	hosts     store.Table[Host]
@@ -64,20 +66,21 @@ var _ launcher.Launcher = (*Launcher)(nil)
 
 // NewFromConfig makes a launcher that calls AWS with cfg. See [New].
 func NewFromConfig(cfg aws.Config, c Config) (*Launcher, error) {
-	return New(awsec2.NewFromConfig(cfg), awsssm.NewFromConfig(cfg), cfg.Region, c)
+	return New(servicesOf(cfg), cfg.Region, c)
 }
 
-// New makes a launcher over given clients of EC2 and Systems Manager in a
-// region, whose prices it uses. It calls nothing and reports everything wrong
-// with c in one [launcher.ErrInvalid] error.
-func New(ec2 EC2, ssm SSM, region string, c Config) (*Launcher, error) {
-	if err := c.validate(ec2 != nil && ssm != nil, region); err != nil {
+// New makes a launcher over given clients of AWS in a region, whose prices it
+// uses. It calls nothing and reports everything wrong with c in one
+// [launcher.ErrInvalid] error.
+func New(s Services, region string, c Config) (*Launcher, error) {
+	if err := c.validate(s.EC2 != nil && s.SSM != nil, region); err != nil {
 		return nil, err
 	}
 	c = c.withDefaults()
 	return &Launcher{
-		ec2: ec2, region: region, cfg: c,
-		amis:      amis{ssm: ssm, fixed: c.AMI},
+		ec2: s.EC2, iam: s.IAM, secrets: s.Secrets, logs: s.Logs, region: region, cfg: c,
+		amis:      amis{ssm: s.SSM, fixed: c.AMI},
+		keys:      keys{slot: make(chan struct{}, 1)},
 		workloads: store.NewTable[workloadRecord](c.Store, c.Fleet+".workloads"),
 		hosts:     store.NewTable[Host](c.Store, c.Fleet+".hosts"),
 		buys:      store.NewTable[buyRecord](c.Store, c.Fleet+".buys"),

@@ -253,7 +253,7 @@ func (r *reconciler) order(ctx context.Context, n need, now time.Time) *refusal 
 		return why
 	}
 	ami, ok := r.l.amis.known(t)
-	if where.id == "" || !ok {
+	if where.id == "" || !ok || r.fleet.lookAgain(now) {
 		r.task(ctx, "prepare "+n.instanceType, func(ctx context.Context) error { return r.prepare(ctx, n.instanceType) })
 		return nil
 	}
