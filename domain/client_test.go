@@ -147,6 +147,7 @@ func TestCreateBadInput(t *testing.T) {
 			q.Policy = domain.Policy{
 				Types: []string{"t3.*", "t3.*", "r5.4xlarg", "zz9.*", "", "R5", "large"}, Images: []string{"rstudio", "rstudio", "a/b", ""},
 				MaxPricePerHour: -1, Sharing: "everybody",
+				Roles: []string{"arn:aws:iam::123456789012:role/one", "arn:aws:iam::123456789012:role/one", "arn:aws:iam::123456789012:role/*", ""},
 			}
 		}},
 		{"KMS key and tags", func(_ *world, q *domain.CreateRequest) {

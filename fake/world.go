@@ -60,7 +60,7 @@ type Config struct {
 	// Images are attached: by name, the program that a container runs. Nil is
 	// "rstudio", which runs [IDE]. The first by name is the default.
 	Images map[string]fakelauncher.Program
-	// Policy is the domain's. Zero allows everything.
+	// Policy is the domain's. Zero allows everything but IAM roles.
 	Policy domain.Policy
 	// Groups are the policies of groups, by name, set before users are
 	// onboarded. Groups that need none need not be here.

@@ -39,6 +39,7 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 	if err := w.Validate(); err != nil {
 		return launcher.Status{}, err
 	}
+	w = w.Expand()
 	dirs, err := l.directories(ctx, w)
 	if err != nil {
 		return launcher.Status{}, err
