@@ -8,8 +8,8 @@
 // one's container has ended, for certain, before the next is launched.
 //
 // Start, Suspend, Resume, Stop, Wait and Watch need a Run of their Manager in
-// this process, and are [ErrNotRunning] without. Get, List, Dial, Logs and
-// Delete need none.
+// this process, and are [ErrNotRunning] without. Get, List, Dial, Logs,
+// Principal and Delete need none.
 //
 // # States
 //
@@ -40,4 +40,14 @@
 //
 // A host that does not answer never ends a session: it is [Session.Unreachable]
 // until the launcher knows more.
+//
+// # Credentials
+//
+// A session that is started with a role acts in AWS as that, if the domain's
+// policy lists it: its container is given the address of a handler of ours,
+// [Config.CredentialsURL], and a token, and the SDKs in it ask there by
+// themselves. Package session/credentials is the handler. The token is drawn
+// anew for each generation, kept in the session's record, and works from the
+// time the generation is starting until it has ended: [Manager.Principal]. A
+// session without a role has no credentials.
 package session

@@ -7,6 +7,7 @@ type services struct {
 	images images
 	ec2    ec2
 	efs    efsState
+	sts    stsState
 }
 
 // register installs the models.
