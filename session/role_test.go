@@ -121,6 +121,33 @@ func TestRoleResumed(t *testing.T) {
 	})
 }
 
+// Of a deleted session no token is kept.
+func TestRoleDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		check(t, w.domain.SetPolicy(t.Context(), domain.Policy{Roles: []string{reader}}))
+		m, _ := w.run(w.guard, session.Config{CredentialsURL: credentialsURL})
+		started(t, m, acting("s1"))
+		token := w.guard.workloads()[0].Role.Token
+		kept := func() bool {
+			r, err := w.store.Get(t.Context(), "domains/research/sessions", "s1")
+			check(t, err)
+			return strings.Contains(string(r.Value), token)
+		}
+		if !kept() {
+			t.Error("the record of a live session has no token")
+		}
+		_, err := m.Stop(t.Context(), "s1")
+		check(t, err)
+		_, err = m.Wait(t.Context(), "s1", session.Stopped)
+		check(t, err)
+		check(t, m.Delete(t.Context(), "s1"))
+		if kept() {
+			t.Error("the record of a deleted session has its token")
+		}
+	})
+}
+
 // A container may ask before its launch is recorded: it is to ask again, and
 // is not told that its token is wrong.
 func TestPrincipalBeforeTheLaunchIsRecorded(t *testing.T) {
