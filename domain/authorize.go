@@ -23,8 +23,11 @@ type Ask struct {
 	InstanceType string
 	// Size is the room needed. Zero is all of a named type.
 	Size Size
+	// Role is the ARN of an IAM role whose credentials the session is to have.
+	// Empty is none or, with Resume, the role of the earlier grant.
+	Role string
 	// Resume is the grant the session ran by before, or nil. It keeps its
-	// image digest and home; if neither InstanceType nor Size is given, its
+	// image digest, role and home; if neither InstanceType nor Size is given, its
 	// type and size too. What is allowed is decided anew.
 	Resume *Grant
 }
@@ -42,6 +45,8 @@ type Grant struct {
 	Type instancetype.Type
 	// Size is the room it gets. Zero is all of a host.
 	Size Size
+	// Role is the ARN of the IAM role whose credentials it gets. Empty is none.
+	Role string `json:",omitempty"`
 	// PricePerHour is what a host of the type costs, if PriceKnown. Sessions
 	// on one host share it.
 	PricePerHour instancetype.Price
@@ -104,26 +109,29 @@ func decide(f facts, ask Ask) (Grant, problems) {
 	wrong.add("domain", ErrState, f.domain.open())
 	grant.User = f.checkUser(ask, &wrong)
 	img := f.checkImage(ask, &wrong)
+	want := wish{image: img.name, role: checkAskedRole(ask, &wrong)}
+	grant.Role = want.role
 	rules := f.rules()
 	grant.Sharing = rules.sharing()
 
 	sized := checkSize(ask, &wrong)
 	switch t, err := f.market.catalog.Type(ask.InstanceType); {
 	case ask.InstanceType == "" && !sized: // nothing to look for
-		rules.check(f.market, img.name, "", &wrong)
+		rules.check(f.market, want, &wrong)
 	case ask.InstanceType == "":
-		t, grant.Group = f.choose(rules, img, ask.Size, &wrong)
+		t, grant.Group = f.choose(rules, img, want, ask.Size, &wrong)
 		grant.Type = t
 	case err != nil:
 		wrong.add("type", ErrInvalid, err)
-		rules.check(f.market, img.name, "", &wrong)
+		rules.check(f.market, want, &wrong)
 	default:
 		grant.Type = t
 		wrong.add("architecture", ErrInvalid, img.runsOn(t))
 		if sized {
 			wrong.add("size", ErrInvalid, roomOn(t, ask.Size))
 		}
-		grant.Group = rules.check(f.market, img.name, t.Name, &wrong)
+		want.typ = t.Name
+		grant.Group = rules.check(f.market, want, &wrong)
 	}
 	if len(wrong) > 0 {
 		return Grant{}, wrong
@@ -225,7 +233,7 @@ func (f facts) checkImage(ask Ask, wrong *problems) wanted {
 }
 
 // choose finds the cheapest type that has room, runs the image and is allowed.
-func (f facts) choose(rules rules, img wanted, s Size, wrong *problems) (instancetype.Type, string) {
+func (f facts) choose(rules rules, img wanted, want wish, s Size, wrong *problems) (instancetype.Type, string) {
 	need := instancetype.Requirements{
 		MinVCPUs:     int(min(s.MilliCPU/1000+min(s.MilliCPU%1000, 1), 1<<30)),
 		MinMemoryMiB: s.MemoryMiB,
@@ -233,11 +241,11 @@ func (f facts) choose(rules rules, img wanted, s Size, wrong *problems) (instanc
 	}
 	will := func(t instancetype.Type) bool { return img.runsOn(t) == nil && roomOn(t, s) == nil }
 
-	image := img.name
+	on := func(typ string) wish { return wish{want.image, typ, want.role} }
 	var refused problems
-	if rules.check(f.market, image, "", &refused); len(refused) > 0 {
+	if rules.check(f.market, want, &refused); len(refused) > 0 {
 		*wrong = append(*wrong, refused...)
-		image = "" // it is refused on every type; look for what else is
+		want = wish{} // it is refused on every type; look for what else is
 	}
 	within := need
 	within.Allowed, within.MaxPerHour = rules.domain.Types, rules.domain.MaxPricePerHour
@@ -247,7 +255,7 @@ func (f facts) choose(rules rules, img wanted, s Size, wrong *problems) (instanc
 			continue
 		}
 		var refused problems
-		group := rules.check(f.market, image, o.Type.Name, &refused)
+		group := rules.check(f.market, on(o.Type.Name), &refused)
 		if len(refused) == 0 {
 			return o.Type, group
 		}
@@ -261,7 +269,7 @@ func (f facts) choose(rules rules, img wanted, s Size, wrong *problems) (instanc
 	if nearest != "" {
 		wrong.add("type", ErrNotAllowed, fmt.Errorf("no allowed instance type that runs the image has room for %v; ask for less, or ask an administrator; the nearest to that, %s, is refused", s, nearest))
 		rules.silent = true // what is allowed has no room
-		rules.check(f.market, image, nearest, wrong)
+		rules.check(f.market, on(nearest), wrong)
 		return instancetype.Type{}, ""
 	}
 	wrong.add("size", ErrInvalid, fmt.Errorf("size %v: no instance type that runs the image has as much", s))

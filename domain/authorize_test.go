@@ -101,6 +101,18 @@ func TestDecide(t *testing.T) {
 	gone := earlier
 	gone.Image.Name = "julia"
 
+	const reader, writer = "arn:aws:iam::123456789012:role/reader", "arn:aws:iam::123456789012:role/data/writer"
+	roles := func(domain, students []string, groups ...string) facts {
+		return with(func(f *facts) {
+			f.domain.Policy.Roles, f.user.Groups = domain, groups
+			p := f.domain.Groups["students"]
+			p.Roles = students
+			f.domain.Groups["students"] = p
+		})
+	}
+	acting := earlier
+	acting.Role = reader
+
 	cases := []struct {
 		name  string
 		facts facts
@@ -142,6 +154,20 @@ func TestDecide(t *testing.T) {
 		{"resume with another image", testFacts(), Ask{User: "alice", Image: "cuda", Resume: &earlier}},
 		{"resume with the home elsewhere", testFacts(), Ask{User: "alice", Resume: &moved}},
 		{"resume with the image detached", testFacts(), Ask{User: "alice", Resume: &gone}},
+		{"a role", roles([]string{reader, writer}, nil), Ask{User: "alice", InstanceType: "t3.medium", Role: writer}},
+		{"a role where none is allowed", testFacts(), Ask{User: "alice", InstanceType: "t3.medium", Role: reader}},
+		{"a role not listed", roles([]string{writer}, nil), Ask{User: "alice", InstanceType: "t3.medium", Role: reader}},
+		{"a role not listed and a type not allowed", roles([]string{writer}, nil), Ask{User: "alice", InstanceType: "c5.large", Role: reader}},
+		{"a role not listed, cheapest that fits", roles([]string{writer}, nil), Ask{User: "alice", Size: Size{2000, 12 << 10, 0}, Role: reader}},
+		{"a role, group silent", roles([]string{reader}, nil, "students"), Ask{User: "alice", InstanceType: "t3.medium", Role: reader}},
+		{"a role, group narrows", roles([]string{reader, writer}, []string{writer}, "students"), Ask{User: "alice", InstanceType: "t3.medium", Role: reader}},
+		{"a role, group cannot widen", roles(nil, []string{reader}, "students"), Ask{User: "alice", InstanceType: "t3.medium", Role: reader}},
+		{"a role of one group, an image of another", roles([]string{reader, writer}, []string{writer}, "students", "gpu"), Ask{User: "alice", Image: "cuda", InstanceType: "t3.medium", Role: writer}},
+		{"a role by its name", roles([]string{reader}, nil), Ask{User: "alice", InstanceType: "t3.medium", Role: "reader"}},
+		{"resume keeps the role", roles([]string{reader}, nil), Ask{User: "alice", Resume: &acting}},
+		{"resume with the role forbidden since", testFacts(), Ask{User: "alice", Resume: &acting}},
+		{"resume with another role", roles([]string{reader, writer}, nil), Ask{User: "alice", Role: writer, Resume: &acting}},
+		{"resume with a role it had not", roles([]string{reader, writer}, nil), Ask{User: "alice", Role: writer, Resume: &earlier}},
 		{"everything at once", with(func(f *facts) { f.user.Groups = []string{"students"}; f.user.Offboarded = begun }),
 			Ask{User: "alice", Image: "cuda", InstanceType: "m7g.16xlarge", Size: Size{500_000, 1 << 20, 8}}},
 	}
@@ -160,7 +186,11 @@ func TestDecide(t *testing.T) {
 		if grant.Size != (Size{}) {
 			size = grant.Size.String()
 		}
-		fmt.Fprintf(&text, "%s runs %s on %s, %s, %v an hour (known: %t), sharing %s, by group %q\n\n", grant.User.Name, grant.Image.Name,
+		as := ""
+		if grant.Role != "" {
+			as = " as " + grant.Role
+		}
+		fmt.Fprintf(&text, "%s%s runs %s on %s, %s, %v an hour (known: %t), sharing %s, by group %q\n\n", grant.User.Name, as, grant.Image.Name,
 			grant.Type.Name, size, grant.PricePerHour.PerHour, grant.PriceKnown, grant.Sharing, grant.Group)
 	}
 	golden(t, "decide.golden", text.String())

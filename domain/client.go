@@ -114,7 +114,8 @@ type CreateRequest struct {
 	// KMSKeyID is the key that encrypts the file system. Empty is AWS's own
 	// key for EFS.
 	KMSKeyID string
-	// Policy is what its sessions may use. The zero value allows everything.
+	// Policy is what its sessions may use. The zero value allows everything but
+	// IAM roles.
 	Policy Policy
 	// Tags are put on everything made for the domain. The key Name and keys
 	// that begin with "atelier:" are set by this library.

@@ -95,12 +95,15 @@ func TestCreateAfterSetPolicy(t *testing.T) {
 		w := newWorld(t, fakeaws.Config{})
 		ctx := t.Context()
 		d := w.create(ctx)
-		now := domain.Policy{Types: []string{"t3.*"}, Images: []string{"rstudio"}, MaxPricePerHour: instancetype.Dollar, Sharing: domain.Pool}
+		const one, two = "arn:aws:iam::123456789012:role/one", "arn:aws:iam::123456789012:role/two"
+		now := domain.Policy{Types: []string{"t3.*"}, Images: []string{"rstudio"}, MaxPricePerHour: instancetype.Dollar, Roles: []string{two, one}, Sharing: domain.Pool}
 		if err := d.SetPolicy(ctx, now); err != nil {
 			t.Fatal(err)
 		}
 		q := w.request()
-		for _, policy := range []domain.Policy{{}, now} {
+		reordered, other := now, now
+		reordered.Roles, other.Roles = []string{one, two}, []string{one}
+		for _, policy := range []domain.Policy{{}, now, reordered} {
 			q.Policy = policy
 			if _, err := w.client().Create(ctx, q); err != nil {
 				t.Errorf("policy %+v: %v", policy, err)
@@ -109,9 +112,11 @@ func TestCreateAfterSetPolicy(t *testing.T) {
 		if about, _ := d.Describe(ctx); about.Policy.Sharing != domain.Pool {
 			t.Errorf("policy is %+v", about.Policy)
 		}
-		q.Policy = domain.Policy{Sharing: domain.Exclusive}
-		_, err := w.client().Create(ctx, q)
-		is(t, err, domain.ErrConflict)
+		for _, policy := range []domain.Policy{{Sharing: domain.Exclusive}, other} {
+			q.Policy = policy
+			_, err := w.client().Create(ctx, q)
+			is(t, err, domain.ErrConflict)
+		}
 	})
 }
 
@@ -147,6 +152,7 @@ func TestCreateBadInput(t *testing.T) {
 			q.Policy = domain.Policy{
 				Types: []string{"t3.*", "t3.*", "r5.4xlarg", "zz9.*", "", "R5", "large"}, Images: []string{"rstudio", "rstudio", "a/b", ""},
 				MaxPricePerHour: -1, Sharing: "everybody",
+				Roles: []string{"arn:aws:iam::123456789012:role/one", "arn:aws:iam::123456789012:role/one", "arn:aws:iam::123456789012:role/*", ""},
 			}
 		}},
 		{"KMS key and tags", func(_ *world, q *domain.CreateRequest) {

@@ -30,6 +30,10 @@ var (
 	worldPrices = []instancetype.Money{10_000, 40_000, 20_000, 80_000, 126_000, 252_000, 526_000, 0, 6_048_000}
 )
 
+var worldRoles = []string{
+	"arn:aws:iam::123456789012:role/one", "arn:aws:iam::123456789012:role/two", "arn:aws:iam::123456789012:role/data/three",
+}
+
 func worldCatalog(t testing.TB) *instancetype.Catalog {
 	var prices []instancetype.Price
 	for i, p := range worldPrices {
@@ -61,6 +65,9 @@ func randomPolicy(r *rand.Rand) Policy {
 	}
 	if r.IntN(3) == 0 {
 		p.Images = some(r, []string{"both", "x86", "arm", "absent"})
+	}
+	if r.IntN(2) == 0 {
+		p.Roles = [][]string{worldRoles, worldRoles[:2], worldRoles[1:], some(r, worldRoles)}[r.IntN(4)]
 	}
 	if r.IntN(3) == 0 {
 		p.MaxPricePerHour = instancetype.Money(1 + r.IntN(600_000))
@@ -101,21 +108,26 @@ func randomAsk(r *rand.Rand) Ask {
 			a.Size.GPUs = 0
 		}
 	}
+	if r.IntN(4) == 0 {
+		a.Role = append(slices.Clone(worldRoles), "arn:aws:iam::123456789012:role/absent", "one")[r.IntN(len(worldRoles)+2)]
+	}
 	return a
 }
 
-// policyAllows is the rule of the documentation, written down a second time.
-func policyAllows(p Policy, image string, t instancetype.Type, price instancetype.Money) bool {
+// policyAllows is the rule of the documentation, written down a second time,
+// but for what an empty list of roles means.
+func policyAllows(p Policy, image, role string, t instancetype.Type, price instancetype.Money) bool {
 	typeOK := len(p.Types) == 0 || slices.ContainsFunc(p.Types, func(pattern string) bool {
 		ok, _ := path.Match(strings.TrimPrefix(pattern, "ml."), t.Name)
 		return ok
 	})
 	imageOK := len(p.Images) == 0 || slices.Contains(p.Images, image)
-	return typeOK && imageOK && (p.MaxPricePerHour == 0 || price > 0 && price <= p.MaxPricePerHour)
+	roleOK := role == "" || len(p.Roles) == 0 || slices.Contains(p.Roles, role)
+	return typeOK && imageOK && roleOK && (p.MaxPricePerHour == 0 || price > 0 && price <= p.MaxPricePerHour)
 }
 
 // verdict is what an oracle finds wrong with an ask on one type.
-func verdict(f facts, name string, s Size, t instancetype.Type, price instancetype.Money) map[string]bool {
+func verdict(f facts, name, role string, s Size, t instancetype.Type, price instancetype.Money) map[string]bool {
 	broken := map[string]bool{}
 	if img, ok := f.domain.Images[name]; ok {
 		arch := map[instancetype.Arch]string{instancetype.X86_64: "amd64", instancetype.ARM64: "arm64"}[t.Arch]
@@ -126,7 +138,7 @@ func verdict(f facts, name string, s Size, t instancetype.Type, price instancety
 	if s.MilliCPU > int64(t.VCPUs)*1000 || s.MemoryMiB*100 > t.MemoryMiB*93 || s.GPUs > int64(t.GPUs) {
 		broken["size"] = true
 	}
-	if !policyAllows(f.domain.Policy, name, t, price) {
+	if !policyAllows(f.domain.Policy, name, role, t, price) || role != "" && len(f.domain.Policy.Roles) == 0 {
 		broken["domain policy"] = true
 	}
 	if f.user != nil {
@@ -134,7 +146,7 @@ func verdict(f facts, name string, s Size, t instancetype.Type, price instancety
 		for _, g := range f.user.Groups {
 			if p, ok := f.domain.Groups[g]; ok {
 				with++
-				if policyAllows(p, name, t, price) {
+				if policyAllows(p, name, role, t, price) {
 					allowed++
 				}
 			}
@@ -160,8 +172,8 @@ func rulesOf(wrong problems) []string {
 func TestDecideAgainstOracle(t *testing.T) {
 	catalog := worldCatalog(t)
 	r := rand.New(rand.NewPCG(1, 2))
-	granted, refused := 0, 0
-	for n := range 10_000 {
+	granted, refused, withRole := 0, 0, 0
+	for n := range 20_000 {
 		f, ask := randomFacts(r, catalog), randomAsk(r)
 		grant, wrong := decide(f, ask)
 
@@ -177,6 +189,10 @@ func TestDecideAgainstOracle(t *testing.T) {
 		if _, ok := f.domain.Images[imageName]; !ok {
 			general["image"] = true
 		}
+		role := ask.Role
+		if role == "one" { // no ARN
+			general["role"], role = true, ""
+		}
 		s := ask.Size
 		if s == (Size{}) && ask.InstanceType == "" || s != (Size{}) && (s.MilliCPU <= 0 || s.MemoryMiB <= 0) {
 			general["size"] = true
@@ -185,7 +201,7 @@ func TestDecideAgainstOracle(t *testing.T) {
 		// What each type would be refused for.
 		fits := map[string]map[string]bool{}
 		for i, typ := range worldTypes {
-			fits[typ.Name] = verdict(f, imageName, s, typ, worldPrices[i])
+			fits[typ.Name] = verdict(f, imageName, role, s, typ, worldPrices[i])
 		}
 		describe := func() string {
 			return fmt.Sprintf("ask %d: %+v\nuser %+v\ndomain policy %+v\ngroup policies %+v\ngrant of %s\nrefusal %v",
@@ -193,6 +209,12 @@ func TestDecideAgainstOracle(t *testing.T) {
 		}
 		if len(wrong) == 0 {
 			granted++
+			if grant.Role != ask.Role {
+				t.Fatalf("granted role %q\n%s", grant.Role, describe())
+			}
+			if grant.Role != "" {
+				withRole++
+			}
 			if len(general) > 0 || len(fits[grant.Type.Name]) > 0 {
 				t.Fatalf("granted against %v %v\n%s", general, fits[grant.Type.Name], describe())
 			}
@@ -242,8 +264,8 @@ func TestDecideAgainstOracle(t *testing.T) {
 			}
 		}
 	}
-	if granted < 500 || refused < 500 {
-		t.Errorf("%d granted and %d refused: the asks are not varied enough", granted, refused)
+	if granted < 500 || refused < 500 || withRole < 50 {
+		t.Errorf("%d granted, %d of them with a role, and %d refused: the asks are not varied enough", granted, withRole, refused)
 	}
 }
 
@@ -253,7 +275,7 @@ func TestGroupPolicyNeverWidens(t *testing.T) {
 	catalog := worldCatalog(t)
 	r := rand.New(rand.NewPCG(3, 4))
 	compared := 0
-	for n := range 10_000 {
+	for n := range 20_000 {
 		f, ask := randomFacts(r, catalog), randomAsk(r)
 		grant, wrong := decide(f, ask)
 		if wrong != nil {
@@ -282,10 +304,14 @@ func TestGroupPolicyNeverWidens(t *testing.T) {
 func TestRestrictingNeverWidens(t *testing.T) {
 	catalog := worldCatalog(t)
 	r := rand.New(rand.NewPCG(5, 6))
-	for n := range 10_000 {
+	for n := range 20_000 {
 		f, ask := randomFacts(r, catalog), randomAsk(r)
 		tight := f
-		switch r.IntN(2) {
+		switch r.IntN(3) {
+		case 2:
+			if roles := tight.domain.Policy.Roles; len(roles) > 0 {
+				tight.domain.Policy.Roles = roles[1:]
+			}
 		case 0:
 			p := &tight.domain.Policy
 			p.MaxPricePerHour = instancetype.Money(1 + r.IntN(600_000))

@@ -10,7 +10,8 @@ import (
 	"github.com/atelier-go/atelier/instancetype"
 )
 
-// A Policy says what sessions may use. The zero value allows everything.
+// A Policy says what sessions may use. The zero value allows every image on
+// every type, and no IAM role.
 //
 // A domain has one policy, and each group of its users may have one. An ask
 // must be allowed by the domain's policy and, if any of the user's groups has
@@ -28,6 +29,10 @@ type Policy struct {
 	// MaxPricePerHour is the most a type may cost, on demand, in the domain's
 	// region. A type whose price is unknown is then refused. Zero is no limit.
 	MaxPricePerHour instancetype.Money `json:",omitempty"`
+	// Roles are the ARNs of the IAM roles whose credentials a session may be
+	// given, exactly. Empty is none for a domain and, for a group, what the
+	// domain says. A session that asks for no role needs none of them.
+	Roles []string `json:",omitempty"`
 	// Sharing says whose sessions may run on one host. Empty is
 	// [PerUser] for a domain and, for a group, what the domain says. Of all
 	// that apply to a user the strictest holds.
@@ -75,6 +80,14 @@ func (p Policy) problems(catalog *instancetype.Catalog) []error {
 	for _, name := range repeated(p.Images) {
 		bad("policy: image %.40q is listed twice", name)
 	}
+	for _, arn := range p.Roles {
+		if err := checkRole(arn); err != nil {
+			bad("policy: %w", err)
+		}
+	}
+	for _, arn := range repeated(p.Roles) {
+		bad("policy: role %.80q is listed twice", arn)
+	}
 	if p.MaxPricePerHour < 0 {
 		bad("policy: highest price %v an hour may not be negative", p.MaxPricePerHour)
 	}
@@ -103,18 +116,19 @@ func checkPattern(pattern string, catalog *instancetype.Catalog) error {
 
 // normal returns a copy that is equal for equal meaning.
 func (p Policy) normal() Policy {
-	p.Types, p.Images = slices.Clone(p.Types), slices.Clone(p.Images)
+	p.Types, p.Images, p.Roles = slices.Clone(p.Types), slices.Clone(p.Images), slices.Clone(p.Roles)
 	slices.Sort(p.Types)
 	slices.Sort(p.Images)
+	slices.Sort(p.Roles)
 	return p
 }
 
 func (p Policy) equal(q Policy) bool {
-	return slices.Equal(p.Types, q.Types) && slices.Equal(p.Images, q.Images) &&
+	return slices.Equal(p.Types, q.Types) && slices.Equal(p.Images, q.Images) && slices.Equal(p.Roles, q.Roles) &&
 		p.MaxPricePerHour == q.MaxPricePerHour && p.Sharing == q.Sharing
 }
 
-// A refusal is what a policy has against an image or an instance type.
+// A refusal is what a policy has against a part of a wish.
 type refusal struct {
 	phrase string
 	advice string // what the user does about it
@@ -123,15 +137,23 @@ type refusal struct {
 const (
 	adviceList  = "choose one of these, or ask an administrator"
 	advicePrice = "choose a cheaper one, or ask an administrator"
+	adviceRole  = "ask for none, or ask an administrator to list it in Policy.Roles"
 )
 
-// refusals says what p has against an image on an instance type; none is
-// consent. An empty image or type is not looked at.
-func (p Policy) refusals(market market, image, typ string) []refusal {
+// A wish is what policies are asked about: an image on an instance type, with
+// an IAM role. What is empty is not looked at.
+type wish struct{ image, typ, role string }
+
+// refusals says what p has against a wish; none is consent.
+func (p Policy) refusals(market market, w wish) []refusal {
 	var found []refusal
-	if image != "" && len(p.Images) > 0 && !slices.Contains(p.Images, image) {
-		found = append(found, refusal{fmt.Sprintf("image %s: not among those allowed, %q", printable(image), p.Images), adviceList})
+	if w.image != "" && len(p.Images) > 0 && !slices.Contains(p.Images, w.image) {
+		found = append(found, refusal{fmt.Sprintf("image %s: not among those allowed, %q", printable(w.image), p.Images), adviceList})
 	}
+	if w.role != "" && len(p.Roles) > 0 && !slices.Contains(p.Roles, w.role) {
+		found = append(found, refusal{fmt.Sprintf("role %s: not among those allowed, %q", w.role, p.Roles), adviceList})
+	}
+	typ := w.typ
 	if typ == "" {
 		return found
 	}
@@ -193,22 +215,25 @@ func (r rules) sharing() Sharing {
 	return s
 }
 
-// check applies the policies to an image on a type, either of which may be
-// empty, and returns the first group whose policy allows it.
-func (r rules) check(m market, image, typ string, wrong *problems) (group string) {
+// check applies the policies to a wish and returns the first group whose
+// policy allows it.
+func (r rules) check(m market, w wish, wrong *problems) (group string) {
 	refuse := func(rule, text, advice string) {
 		if !r.silent {
 			text += "; " + advice
 		}
 		wrong.add(rule, ErrNotAllowed, errors.New(text))
 	}
-	for _, no := range r.domain.refusals(m, image, typ) {
+	if w.role != "" && len(r.domain.Roles) == 0 {
+		refuse("domain policy", fmt.Sprintf("role %s: no role is allowed (the domain's policy)", w.role), adviceRole)
+	}
+	for _, no := range r.domain.refusals(m, w) {
 		refuse("domain policy", no.phrase+" (the domain's policy)", no.advice)
 	}
 	var against []string
 	advice := "choose what one of these policies allows, or ask an administrator"
 	for _, g := range r.groups {
-		refused := g.refusals(m, image, typ)
+		refused := g.refusals(m, w)
 		if len(refused) == 0 {
 			return g.name
 		}

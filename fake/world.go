@@ -60,11 +60,13 @@ type Config struct {
 	// Images are attached: by name, the program that a container runs. Nil is
 	// "rstudio", which runs [IDE]. The first by name is the default.
 	Images map[string]fakelauncher.Program
-	// Policy is the domain's. Zero allows everything.
+	// Policy is the domain's. Zero allows everything but IAM roles.
 	Policy domain.Policy
 	// Groups are the policies of groups, by name, set before users are
 	// onboarded. Groups that need none need not be here.
 	Groups map[string]domain.Policy
+	// Sessions changes how the session manager works. Zero is right.
+	Sessions session.Config
 	// Linger is how long a host without work is kept. Zero is five minutes,
 	// negative releases it at once.
 	Linger time.Duration
@@ -161,7 +163,7 @@ func (w *World) furnish(ctx context.Context, cfg Config) (err error) {
 	}); err != nil {
 		return err
 	}
-	w.Sessions, err = session.New(w.Domain, w.Fleet, session.Config{})
+	w.Sessions, err = session.New(w.Domain, w.Fleet, cfg.Sessions)
 	return err
 }
 

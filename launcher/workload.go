@@ -36,6 +36,8 @@ type Workload struct {
 	// Secrets appear in the container as files /run/secrets/<name>, readable
 	// by its user alone, in memory. A launcher shows and logs them nowhere.
 	Secrets map[string]string `json:",omitempty"`
+	// Role is how it acts in AWS. Zero is not at all. See [Workload.Expand].
+	Role Role `json:",omitzero"`
 	// Stdin is written to the standard input, which then ends.
 	Stdin []byte `json:",omitempty"`
 	// StopSignal is what asks the workload to end, by a name that
@@ -174,6 +176,7 @@ func (w Workload) Validate() error {
 			bad("secret %q: want a file name of letters, digits, . _ -", k)
 		}
 	}
+	problems = append(problems, w.roleProblems()...)
 	targets := map[string]bool{}
 	for _, m := range w.Mounts {
 		switch {
@@ -217,11 +220,13 @@ func (w Workload) Validate() error {
 }
 
 // Digest identifies what w asks for: launching the same ID again with another
-// digest is [ErrConflict]. The values of Secrets and Stdin are left out, so
-// that the digest may be shown on a host without giving them away.
+// digest is [ErrConflict]. The values of Secrets and Stdin and the token of
+// Role are left out, so that the digest may be shown on a host without giving
+// them away.
 func (w Workload) Digest() string {
+	w = w.Expand()
 	secrets := slices.Sorted(maps.Keys(w.Secrets))
-	w.Secrets, w.Stdin = nil, nil
+	w.Secrets, w.Stdin, w.Role.Token = nil, nil, ""
 	b, err := json.Marshal(struct {
 		Workload
 		SecretNames []string

@@ -15,6 +15,7 @@ func full() launcher.Workload {
 	return launcher.Workload{
 		ID: "s-1.g1", Owner: "alice", Image: "registry/rstudio@sha256:0",
 		Command: []string{"rserver"}, Env: map[string]string{"A": "1"}, Secrets: map[string]string{"token": "hush"},
+		Role:  launcher.Role{ARN: "arn:aws:iam::123456789012:role/analysis", Endpoint: "https://portal.example.com/c", Token: "hush"},
 		Stdin: []byte("in"), StopSignal: "SIGINT", User: launcher.User{UID: 1, GID: 2, Groups: []uint32{3}},
 		Mounts:    []launcher.Mount{{Source: "/efs/a", Target: "/home/alice"}},
 		Ports:     []launcher.Port{{Name: "http", Number: 8787}},
@@ -50,6 +51,13 @@ func TestValidate(t *testing.T) {
 		"Env/Name":             {func(w *launcher.Workload) { w.Env = map[string]string{"": "x", "A=B": "y"} }, []string{`variable ""`, `variable "A=B"`}},
 		"Env/NUL":              {func(w *launcher.Workload) { w.Env = map[string]string{"A": "\x00"} }, []string{`variable "A"`}},
 		"Secret/Path":          {func(w *launcher.Workload) { w.Secrets = map[string]string{"../x": "hush"} }, []string{`secret "../x"`}},
+		"Secret/Role":          {func(w *launcher.Workload) { w.Secrets["aws-token"] = "hush" }, []string{`secret "aws-token"`}},
+		"Role/ARN":             {func(w *launcher.Workload) { w.Role.ARN = "analysis" }, []string{`ARN "analysis"`}},
+		"Role/NoARN":           {func(w *launcher.Workload) { w.Role.ARN = "" }, []string{`ARN ""`}},
+		"Role/NoEndpoint":      {func(w *launcher.Workload) { w.Role.Endpoint = "" }, []string{"endpoint is empty"}},
+		"Role/NoToken":         {func(w *launcher.Workload) { w.Role.Token = "" }, []string{"token has 0 bytes"}},
+		"Role/TokenNewline":    {func(w *launcher.Workload) { w.Role.Token = "hush\n" }, []string{"token has 5 bytes"}},
+		"Role/TokenLong":       {func(w *launcher.Workload) { w.Role.Token = strings.Repeat("hush", 257) }, []string{"token has 1028 bytes"}},
 		"Mount/Source":         {func(w *launcher.Workload) { w.Mounts[0].Source = "" }, []string{"source is empty"}},
 		"Mount/Relative":       {func(w *launcher.Workload) { w.Mounts[0].Target = "home" }, []string{`target "home"`}},
 		"Mount/Root":           {func(w *launcher.Workload) { w.Mounts[0].Target = "/" }, []string{`target "/"`}},
@@ -85,7 +93,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// Every field but the values of Secrets and Stdin must make another digest.
+// Every field but the values of Secrets and Stdin and a token must make another digest.
 func TestDigest(t *testing.T) {
 	base := full()
 	if a, b := base.Digest(), full().Digest(); a != b {
@@ -98,6 +106,7 @@ func TestDigest(t *testing.T) {
 		"Command":      func(w *launcher.Workload) { w.Command = []string{"rserver", ""} },
 		"Env":          func(w *launcher.Workload) { w.Env = map[string]string{"A": "2"} },
 		"Secrets":      func(w *launcher.Workload) { w.Secrets = map[string]string{"other": "hush"} },
+		"Role":         func(w *launcher.Workload) { w.Role.ARN += "s" },
 		"StopSignal":   func(w *launcher.Workload) { w.StopSignal = "SIGTERM" },
 		"User":         func(w *launcher.Workload) { w.User.Groups = []uint32{4} },
 		"Mounts":       func(w *launcher.Workload) { w.Mounts[0].ReadOnly = true },
@@ -133,6 +142,13 @@ func TestDigest(t *testing.T) {
 		}
 		if w.Secrets["token"] != "other" || string(w.Stdin) != "in" {
 			t.Error("Digest changed the workload")
+		}
+	})
+	t.Run("RoleToken", func(t *testing.T) {
+		w := full()
+		w.Role.Token = "other"
+		if w.Digest() != base.Digest() || w.Role.Token != "other" {
+			t.Errorf("the token of a role changes the digest, or Digest the token: %+v", w.Role)
 		}
 	})
 	t.Run("NilIsEmpty", func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/session"
@@ -130,7 +131,7 @@ func (w *world) process(n int, after bool) *process {
 	ctx, die := context.WithCancel(w.t.Context())
 	f := &fuse{kill: die, after: after}
 	d := w.domainOn(mortalStore{w.store, f})
-	m, err := session.New(d, mortalLauncher{w.guard, f}, session.Config{})
+	m, err := session.New(d, mortalLauncher{w.guard, f}, session.Config{CredentialsURL: credentialsURL})
 	check(w.t, err)
 	f.at, f.calls = n, 0
 	ended := make(chan struct{})
@@ -163,6 +164,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 // from there, and reports whether the story ended before.
 func crash(t *testing.T, n int, after bool) (reached bool) {
 	w := newWorld(t)
+	check(t, w.domain.SetPolicy(t.Context(), domain.Policy{Roles: []string{reader}}))
 	p := w.process(n, after)
 	died := false
 	must := func(call func(ctx context.Context, m *session.Manager) (session.Session, error)) session.Session {
@@ -188,7 +190,9 @@ func crash(t *testing.T, n int, after bool) (reached bool) {
 	}
 	begun := time.Now()
 	must(func(ctx context.Context, m *session.Manager) (session.Session, error) {
-		return m.Start(ctx, request("s1"))
+		q := request("s1")
+		q.Role = reader
+		return m.Start(ctx, q)
 	})
 	first := wait(session.Running)
 	must(func(ctx context.Context, m *session.Manager) (session.Session, error) { return m.Suspend(ctx, "s1") })
@@ -213,9 +217,12 @@ func crash(t *testing.T, n int, after bool) (reached bool) {
 	if got := w.live(); len(got) != 0 {
 		t.Errorf("%v live after the end", got)
 	}
-	homes := map[launcher.Mount]bool{}
+	homes, tokens, roles := map[launcher.Mount]bool{}, map[string]bool{}, map[launcher.ID]launcher.Role{}
 	for _, wl := range w.guard.workloads() {
-		homes[wl.Mounts[0]] = true
+		homes[wl.Mounts[0]], tokens[wl.Role.Token], roles[wl.ID] = true, true, wl.Role
+	}
+	if len(roles) != 2 || len(tokens) != 2 || tokens[""] {
+		t.Errorf("%d tokens of %d generations; want one for each, whoever launches it", len(tokens), len(roles))
 	}
 	if len(homes) != 1 {
 		t.Errorf("homes %v, want one", homes)

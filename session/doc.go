@@ -8,8 +8,8 @@
 // one's container has ended, for certain, before the next is launched.
 //
 // Start, Suspend, Resume, Stop, Wait and Watch need a Run of their Manager in
-// this process, and are [ErrNotRunning] without. Get, List, Dial, Logs, Delete
-// and DeleteHome need none.
+// this process, and are [ErrNotRunning] without. Get, List, Dial, Logs,
+// Principal, Delete and DeleteHome need none.
 //
 // [Manager.DeleteHome] deletes the home of a user who has left. Nothing else in
 // this library removes a file of theirs.
@@ -43,4 +43,14 @@
 //
 // A host that does not answer never ends a session: it is [Session.Unreachable]
 // until the launcher knows more.
+//
+// # Credentials
+//
+// A session that is started with a role acts in AWS as that, if the domain's
+// policy lists it: its container is given the address of a handler of ours,
+// [Config.CredentialsURL], and a token, and the SDKs in it ask there by
+// themselves. Package session/credentials is the handler. The token is drawn
+// anew for each generation, kept in the session's record, and works from the
+// time the generation is starting until it has ended: [Manager.Principal]. A
+// session without a role has no credentials.
 package session

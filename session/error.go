@@ -32,6 +32,9 @@ const (
 	// ErrDeadline: something took longer than it may. It is a [Session]'s
 	// Reason.
 	ErrDeadline launcher.Kind = "deadline passed"
+	// ErrToken: a token for credentials is not one of a session of the domain,
+	// or not any more. It does not say which.
+	ErrToken launcher.Kind = "token not valid"
 	// ErrNotRunning: [Manager.Run] is not active in this process; the program
 	// has to start it.
 	ErrNotRunning launcher.Kind = "manager not running"
@@ -134,6 +137,7 @@ func codes() []struct {
 		{ErrState, http.StatusConflict},
 		{ErrNotRunning, http.StatusServiceUnavailable},
 		{ErrDeadline, http.StatusGatewayTimeout},
+		{ErrToken, http.StatusUnauthorized},
 
 		{domain.ErrInvalid, http.StatusBadRequest},
 		{domain.ErrNotAllowed, http.StatusForbidden},
@@ -167,6 +171,7 @@ func codes() []struct {
 //
 //	200  nil
 //	400  the request makes no sense
+//	401  a token is not valid
 //	403  a policy forbids it
 //	404  no such session, user, image or port
 //	409  the ID is taken, or the session's state does not allow it

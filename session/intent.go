@@ -52,7 +52,7 @@ type ResumeRequest struct {
 }
 
 // Resume asks for a suspended session to start again, as its next generation,
-// with the same home and image digest, and returns it, Pending. The domain
+// with the same home, image digest and role, and returns it, Pending. The domain
 // decides anew whether the user may have it, and its error is returned if not;
 // the session then stays suspended.
 //
@@ -77,6 +77,9 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, 
 			if err != nil {
 				return Session{}, fail(ctx, op, id, err)
 			}
+			if problems := m.roleProblems(grant.Role); problems != nil {
+				return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: errors.Join(problems...)}
+			}
 		}
 		s, err := m.alter(ctx, op, id, func(now *record) error {
 			switch {
@@ -90,7 +93,7 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, 
 			if err := now.apply(askResume, time.Now(), m.deadlines); err != nil {
 				return err
 			}
-			now.begin(grant, q)
+			now.begin(grant, q, m.access(id, now.Generation+1, grant))
 			return nil
 		})
 		if !errors.Is(err, errStale) {
@@ -126,7 +129,7 @@ func (m *Manager) Delete(ctx context.Context, id ID) error {
 		r.Deleted = time.Now()
 		r.Request = StartRequest{ID: id}
 		r.Message, r.Host = "", ""
-		r.Grant = domain.Grant{Domain: r.Grant.Domain}
+		r.Grant, r.Access = domain.Grant{Domain: r.Grant.Domain}, access{}
 		return nil
 	})
 	return err

@@ -70,6 +70,11 @@ func (d Deadlines) problems() []error {
 type Config struct {
 	// Deadlines bound the transient states.
 	Deadlines Deadlines
+	// CredentialsURL is where the handler of package session/credentials is
+	// mounted, as containers reach it: an https URL or, on one machine, http
+	// on a loopback address; see [launcher.Role]. Empty, no session of a role
+	// can be started. A session keeps the URL it was started or resumed with.
+	CredentialsURL string
 	// Logger is told what happens to sessions. Nil discards.
 	Logger *slog.Logger
 }
@@ -82,6 +87,7 @@ type Manager struct {
 	launcher  launcher.Launcher
 	deadlines Deadlines
 	log       *slog.Logger
+	url       string // where sessions ask for credentials, or empty
 	records   store.Table[record]
 
 	gate running.Gate
@@ -103,6 +109,7 @@ func New(d *domain.Domain, l launcher.Launcher, cfg Config) (*Manager, error) {
 		problems = append(problems, errors.New("the launcher is nil"))
 	}
 	problems = append(problems, cfg.Deadlines.problems()...)
+	problems = append(problems, checkCredentialsURL(cfg.CredentialsURL)...)
 	if problems != nil {
 		return nil, &Error{Op: "new", Kind: ErrInvalid, Err: errors.Join(problems...)}
 	}
@@ -112,6 +119,7 @@ func New(d *domain.Domain, l launcher.Launcher, cfg Config) (*Manager, error) {
 	m := &Manager{
 		domain: d, launcher: l,
 		deadlines: cfg.Deadlines.withDefaults(),
+		url:       cfg.CredentialsURL,
 		log:       cfg.Logger.With("domain", d.Name()),
 		records:   store.NewTable[record](d.Store(), collection(d.Name())),
 	}

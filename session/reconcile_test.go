@@ -226,6 +226,7 @@ func TestStatusCode(t *testing.T) {
 	golden := map[int][]error{
 		200: {nil},
 		400: {launcher.ErrInvalid, domain.ErrInvalid},
+		401: {ErrToken},
 		403: {domain.ErrNotAllowed},
 		404: {launcher.ErrNotFound, domain.ErrNotFound},
 		409: {ErrState, launcher.ErrConflict, domain.ErrConflict, domain.ErrState, launcher.ErrNotRunning},

@@ -21,6 +21,9 @@ type record struct {
 	Resumed ResumeRequest `json:",omitzero"`
 	// Grant is what the domain allowed for the present generation.
 	Grant domain.Grant
+	// Access is how the present generation gets its role's credentials. It
+	// holds a secret. Zero without a role.
+	Access access `json:",omitzero"`
 
 	State      State
 	Generation int
@@ -98,8 +101,8 @@ func (r *record) apply(e event, now time.Time, d Deadlines) error {
 }
 
 // begin makes r the next generation, which is pending.
-func (r *record) begin(g domain.Grant, q ResumeRequest) {
-	r.Grant, r.Resumed = g, q
+func (r *record) begin(g domain.Grant, q ResumeRequest, a access) {
+	r.Grant, r.Resumed, r.Access = g, q, a
 	r.Generation++
 	r.Asked, r.Gone = time.Time{}, false
 	r.Started, r.Ended = time.Time{}, time.Time{}

@@ -35,6 +35,8 @@ type Session struct {
 	InstanceType string
 	// Size is its room on the host. Zero is all of it.
 	Size domain.Size
+	// Role is the ARN of the IAM role as which it acts in AWS. Empty is none.
+	Role string
 	// PricePerHour is what a host of the type costs in the domain's region,
 	// if PriceKnown. Sessions on one host share it.
 	PricePerHour instancetype.Money
@@ -76,7 +78,7 @@ func (r record) session() Session {
 		ID: r.ID, User: r.Request.User, State: r.State, Since: r.Since, Deadline: r.Deadline,
 		Generation: r.Generation, Kind: r.Request.Kind.clone(),
 		Image: r.Grant.Image.Name, Reference: r.Grant.Image.Reference.String(),
-		InstanceType: r.Grant.Type.Name, Size: r.Grant.Size,
+		InstanceType: r.Grant.Type.Name, Size: r.Grant.Size, Role: r.Grant.Role,
 		PricePerHour: r.Grant.PricePerHour.PerHour, PriceKnown: r.Grant.PriceKnown,
 		Labels: maps.Clone(r.Request.Labels),
 		Host:   r.Host, Endpoints: maps.Clone(r.Endpoints), Unreachable: r.Unreachable,

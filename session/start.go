@@ -35,6 +35,10 @@ type StartRequest struct {
 	// Size is the room it gets on the host. Zero, with an InstanceType, is all
 	// of it.
 	Size domain.Size `json:",omitzero"`
+	// Role is the ARN of an IAM role as which the session acts in AWS, which
+	// the domain's policy has to list. Empty is none: it then has no
+	// credentials. It needs [Config.CredentialsURL].
+	Role string `json:",omitempty"`
 	// Kind is what sort of program it runs. Zero is [RStudio].
 	Kind Kind `json:",omitzero"`
 	// Command replaces the image's own. Nil keeps it.
@@ -114,7 +118,7 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 	const op = "start"
 	id := q.ID
 	q.Kind = q.Kind.withDefault()
-	problems := q.problems()
+	problems := append(q.problems(), m.roleProblems(q.Role)...)
 	q, text, err := q.canonical()
 	if err != nil {
 		problems = append(problems, err)
@@ -128,7 +132,7 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 		}
 	}
 	grant, err := m.domain.Authorize(ctx, domain.Ask{
-		User: q.User, Image: q.Image, InstanceType: q.InstanceType, Size: q.Size,
+		User: q.User, Image: q.Image, InstanceType: q.InstanceType, Size: q.Size, Role: q.Role,
 	})
 	if problems != nil {
 		if err != nil && ctx.Err() == nil { // what is wrong in the domain's eyes, in the same breath
@@ -141,6 +145,7 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 	}
 	now := time.Now()
 	r := record{ID: id, Revision: 1, Request: q, Grant: grant, Created: now, Generation: 1, State: Pending, Since: now}
+	r.Access = m.access(id, r.Generation, grant)
 	r.Deadline = now.Add(m.deadlines.Pending)
 	if err := m.records.Create(ctx, string(id), r); err != nil {
 		if errors.Is(err, store.ErrConflict) { // another call was faster

@@ -16,7 +16,7 @@ import (
 func TestStartIsIdempotent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		m := w.manager()
+		m, _ := w.run(w.guard, session.Config{CredentialsURL: credentialsURL})
 		q := request("s1")
 		first, err := m.Start(t.Context(), q)
 		check(t, err)
@@ -38,6 +38,7 @@ func TestStartIsIdempotent(t *testing.T) {
 			"image":   func(q *session.StartRequest) { q.Image = "custom" },
 			"type":    func(q *session.StartRequest) { q.InstanceType = "t3.large" },
 			"size":    func(q *session.StartRequest) { q.Size.MilliCPU = 1 },
+			"role":    func(q *session.StartRequest) { q.Role = reader },
 			"kind":    func(q *session.StartRequest) { q.Kind = session.Kind{Name: "other"} },
 			"command": func(q *session.StartRequest) { q.Command = []string{"wait"} },
 			"env":     func(q *session.StartRequest) { q.Env = map[string]string{"A": "b"} },

@@ -37,6 +37,7 @@ func (r record) workload() launcher.Workload {
 		Image:        g.Image.Reference.String(),
 		Command:      q.Command,
 		Env:          env,
+		Role:         r.role(),
 		Stdin:        q.Stdin,
 		StopSignal:   q.Kind.StopSignal,
 		User:         launcher.User{UID: g.User.UID, GID: g.User.GID},

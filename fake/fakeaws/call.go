@@ -75,7 +75,7 @@ func handle[I, O any](c *Cloud, model func(call, *I) (*O, error)) {
 	for _, name := range []string{
 		"InstanceIds", "FileSystemId", "AccessPointId", "MountTargetId", "SubnetId", "SubnetIds",
 		"GroupId", "GroupIds", "GroupName", "RepositoryName", "InstanceTypes", "ImageIds", "Name",
-		"InstanceProfileName", "RoleName", "SecretId", "LogGroupName", "LogGroupNamePrefix", "ResourceArn",
+		"InstanceProfileName", "RoleName", "SecretId", "LogGroupName", "LogGroupNamePrefix", "ResourceArn", "RoleArn",
 	} {
 		if f, ok := input.FieldByName(name); ok {
 			o.subjects = append(o.subjects, f.Index)

@@ -10,6 +10,7 @@ type services struct {
 	iam     iam
 	secrets secrets
 	logs    logs
+	sts     stsState
 }
 
 // register installs the models.

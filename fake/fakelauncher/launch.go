@@ -27,6 +27,7 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 	if err := l.answer(ctx, "launch", w.ID); err != nil {
 		return launcher.Status{}, err
 	}
+	w = w.Expand()
 	digest := w.Digest()
 	l.mu.Lock()
 	s, known, err := l.known(w.ID, digest)

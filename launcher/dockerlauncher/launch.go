@@ -42,6 +42,7 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 	if _, err := registryOf(op, w.ID, w.Image); err != nil {
 		return launcher.Status{}, err
 	}
+	w = w.Expand()
 	dirs, err := l.directories(ctx, w)
 	if err != nil {
 		return launcher.Status{}, err

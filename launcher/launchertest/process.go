@@ -13,6 +13,8 @@ var processClauses = []clause{
 	{name: "Process/StdinEnds", test: processStdinEnds},
 	{name: "Process/Env", test: processEnv},
 	{name: "Process/Secrets", test: processSecrets},
+	{name: "Process/Role", test: processRole},
+	{name: "Process/NoRole", test: processNoRole},
 	{name: "Process/User", test: processUser},
 	{name: "Process/OutOfMemory", test: processOutOfMemory},
 }
@@ -72,6 +74,50 @@ func processSecrets(r *run) {
 	other.Owner, other.Command = "bob", nil
 	if _, err := r.Launcher.Launch(r.ctx, other); err == nil || strings.Contains(err.Error(), secret) {
 		r.Errorf("a conflict says %v; want an error without the secret", err)
+	}
+}
+
+func processRole(r *run) {
+	const token = "correct-horse-battery"
+	w := r.workload("a", "env", "AWS_CONTAINER_CREDENTIALS_FULL_URI", ";", "env", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", ";", "env", "A", ";",
+		"read", "/run/secrets/aws-token", ";", "read", "/run/secrets/other")
+	w.User = launcher.User{UID: 1000, GID: 1000}
+	w.Env, w.Secrets = map[string]string{"A": "1"}, map[string]string{"other": " kept"}
+	w.Role = launcher.Role{ARN: "arn:aws:iam::123456789012:role/analysis", Endpoint: "https://portal.example.com/credentials", Token: token}
+	s := r.launch(w)
+	for _, s := range []launcher.Status{s, r.exitCode(w.ID, 0)} {
+		if shown := fmt.Sprintf("%+v", s); strings.Contains(shown, token) {
+			r.Errorf("the status shows the token: %s", shown)
+		}
+	}
+	want := "https://portal.example.com/credentials\n/run/secrets/aws-token\n1\n" + token + " kept"
+	if got := r.output(w.ID, launcher.Both); got != want {
+		r.Errorf("%q wrote %q; want %q", w.Command, got, want)
+	}
+	if len(w.Env) != 1 || len(w.Secrets) != 1 {
+		r.Errorf("Launch changed the caller's workload: %v, secrets of %d names", w.Env, len(w.Secrets))
+	}
+	again := w
+	again.Role.Token = "another" // as with other secrets, its value does not count
+	if _, err := r.Launcher.Launch(r.ctx, again); err != nil {
+		r.Errorf("the same with another token: %v", err)
+	}
+	other := w
+	other.Role.ARN = "arn:aws:iam::123456789012:role/other"
+	_, err := r.Launcher.Launch(r.ctx, other)
+	r.wantKind("Launch with another role", err, launcher.ErrConflict)
+	if err != nil && strings.Contains(err.Error(), token) {
+		r.Errorf("a conflict tells the token: %v", err)
+	}
+}
+
+func processNoRole(r *run) {
+	w := r.workload("a", "env", "AWS_CONTAINER_CREDENTIALS_FULL_URI", ";", "env", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", ";",
+		"read", "/run/secrets/aws-token")
+	r.launch(w)
+	r.exitCode(w.ID, 1)
+	if got := r.output(w.ID, launcher.Stdout); got != "\n\n" {
+		r.Errorf("without a role %q wrote %q; want two empty lines", w.Command, got)
 	}
 }
 
