@@ -53,7 +53,8 @@ var rules = []rule{
 			"github.com/google/go-containerregistry/...", "golang.org/x/net/nettest", module + "/examples/..."},
 		why: "what a caller links carries no test code",
 	},
-	{from: "...", to: []string{"github.com/moby/moby/..."}, unless: []string{"launcher/dockerlauncher", "launcher/ec2launcher", "examples/..."}, why: "only the engine's launcher speaks to engines"},
+	{from: "...", to: []string{"github.com/moby/moby/..."}, unless: []string{"launcher/dockerlauncher", "launcher/ec2launcher", "fake", "internal/dockertest", "launcher/ec2launcher/internal/hosttest", "examples/..."}, why: "only the engine's launcher speaks to engines"},
+	{from: "launcher/ec2launcher", to: []string{"github.com/moby/moby/..."}, direct: true, why: "it speaks to engines through the launcher of one"},
 	{from: "...", to: []string{"go.etcd.io/bbolt"}, unless: []string{"domain/store/boltstore", "examples/..."}, why: "whoever does not choose the file store does not link it"},
 }
 

@@ -6,20 +6,31 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/moby/moby/client"
 
 	"github.com/atelier-go/atelier/launcher"
 )
 
+// DefaultBridge is the interface that containers are behind on their machine.
+const DefaultBridge = "atelier0"
+
 // Config describes an engine and what containers may have there. The zero
 // value is the engine that the environment names, for workloads without mounts.
 type Config struct {
 	// Client speaks to the engine. Nil is the engine that the variables
 	// DOCKER_HOST, DOCKER_CERT_PATH and DOCKER_TLS_VERIFY name, on this
-	// machine without them. Close closes its idle connections.
+	// machine without them, unless there is a DialEngine. Close closes its
+	// idle connections.
 	Client *client.Client
+	// DialEngine opens a connection to an engine elsewhere, secured as its
+	// owner sees fit: TLS, or a tunnel. Connections are kept and shared by all
+	// calls; those that have been idle for 90 seconds are closed. Either this
+	// or Client.
+	DialEngine func(ctx context.Context) (net.Conn, error)
 	// Host names the engine's machine in each status. Empty is "local".
 	Host string
 	// InstanceType is repeated in each status.
@@ -31,7 +42,7 @@ type Config struct {
 	// values are 20000 and 29999, below what Linux takes for outgoing
 	// connections.
 	FirstPort, LastPort int
-	// DialContext dials Address. Nil is a [net.Dialer].
+	// DialContext dials Address, for [Launcher.Dial]. Nil is a [net.Dialer].
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Mounts finds the directory on the engine's machine for a mount. What it
@@ -50,7 +61,8 @@ type Config struct {
 
 	// Network is the bridge network of the containers, made when it is first
 	// needed. Empty is "atelier". Bridge is the name of its interface on the
-	// machine, for a firewall's rules. Empty is "atelier0".
+	// machine, for a firewall's rules. Empty is
+	// [DefaultBridge].
 	Network, Bridge string
 	// GPUs is how many NVIDIA graphics processors the machine has.
 	GPUs int
@@ -83,6 +95,9 @@ func (c Config) validate() error {
 	if _, err := netip.ParseAddr(c.Address); c.Address != "" && err != nil {
 		bad("address %q: want an IP address", c.Address)
 	}
+	if c.Client != nil && c.DialEngine != nil {
+		bad("there are a client and a way to dial the engine: give either")
+	}
 	first, last := c.FirstPort, c.LastPort
 	if first == 0 && last == 0 {
 		first, last = defaultFirstPort, defaultLastPort
@@ -106,13 +121,6 @@ func (c Config) validate() error {
 }
 
 func (c Config) withDefaults() (Config, error) {
-	if c.Client == nil {
-		engine, err := client.New(client.FromEnv)
-		if err != nil {
-			return c, &launcher.Error{Op: "new", Kind: launcher.ErrInvalid, Err: fmt.Errorf("the environment names no engine: %w", err)}
-		}
-		c.Client = engine
-	}
 	if c.FirstPort == 0 && c.LastPort == 0 {
 		c.FirstPort, c.LastPort = defaultFirstPort, defaultLastPort
 	}
@@ -124,11 +132,18 @@ func (c Config) withDefaults() (Config, error) {
 		{&c.Address, "127.0.0.1"},
 		{&c.SecretsDir, "/run/atelier/secrets"},
 		{&c.Network, "atelier"},
-		{&c.Bridge, "atelier0"},
+		{&c.Bridge, DefaultBridge},
 	} {
 		if *d.field == "" {
 			*d.field = d.value
 		}
+	}
+	if c.Client == nil {
+		engine, err := c.newClient()
+		if err != nil {
+			return c, &launcher.Error{Op: "new", Kind: launcher.ErrInvalid, Err: fmt.Errorf("the environment names no engine: %w", err)}
+		}
+		c.Client = engine
 	}
 	if c.DialContext == nil {
 		c.DialContext = (&net.Dialer{}).DialContext
@@ -146,4 +161,28 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c, nil
+}
+
+// keptConnections is how many idle connections to an engine elsewhere are kept:
+// opening one takes a handshake.
+const keptConnections = 16
+
+// newClient makes a client of the engine that is dialled, or of the one that
+// the environment names.
+func (c Config) newClient() (*client.Client, error) {
+	if c.DialEngine == nil {
+		return client.New(client.FromEnv)
+	}
+	return client.New(
+		client.WithHost("tcp://"+c.Host), // whatever it is called: it is dialled
+		client.WithHTTPClient(&http.Client{
+			CheckRedirect: client.CheckRedirect,
+			Transport: &http.Transport{
+				DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return c.DialEngine(ctx) },
+				MaxIdleConns:        keptConnections,
+				MaxIdleConnsPerHost: keptConnections,
+				IdleConnTimeout:     90 * time.Second,
+			},
+		}),
+	)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/atelier-go/atelier/internal/dockertest"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
 )
@@ -85,12 +86,12 @@ func TestHomes(t *testing.T) {
 // told without one is told first.
 func TestNoEngine(t *testing.T) {
 	l := open(t, t.TempDir(), func(c *dockerlauncher.Config) { c.Client = nowhere(t) })
-	w := launcher.Workload{ID: "a", Owner: "alice", Image: testImage}
+	w := launcher.Workload{ID: "a", Owner: "alice", Image: dockertest.Image}
 	for what, err := range map[string]error{
 		"Launch": second(l.Launch(t.Context(), w)), "Stop": l.Stop(t.Context(), "a", launcher.StopOptions{}),
 		"List": first(l.List(t.Context(), launcher.Filter{})), "Watch": first(l.Watch(t.Context(), launcher.Filter{})),
 		"Dial": second(l.Dial(t.Context(), "a", "http")), "Logs": second(l.Logs(t.Context(), "a", launcher.LogOptions{})),
-		"Room": second(l.Room(t.Context())), "Pull": l.Pull(t.Context(), testImage),
+		"Room": second(l.Room(t.Context())), "Pull": l.Pull(t.Context(), dockertest.Image),
 	} {
 		if !errors.Is(err, launcher.ErrUnavailable) {
 			t.Errorf("%s without an engine: %v; want ErrUnavailable", what, err)
@@ -112,7 +113,7 @@ func TestNoEngine(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := l.Pull(ctx, testImage); !errors.Is(err, context.Canceled) {
+	if err := l.Pull(ctx, dockertest.Image); !errors.Is(err, context.Canceled) {
 		t.Errorf("Pull with a cancelled context: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/moby/moby/client"
 
+	"github.com/atelier-go/atelier/internal/dockertest"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
 )
@@ -112,12 +113,12 @@ func (d doom) run(t *testing.T) (ended bool, requests int) {
 // process finds the same containers in the same states, the same call again
 // ends what was begun, and nothing runs twice.
 func TestKilledAtEveryRequest(t *testing.T) {
-	engine(t)
+	dockertest.Engine(t)
 	l := open(t, t.TempDir())
 	name := "k" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	work := func(n int) launcher.Workload {
 		return launcher.Workload{
-			ID: launcher.ID(fmt.Sprintf("%s-%d", name, n)), Owner: "alice", Image: testImage,
+			ID: launcher.ID(fmt.Sprintf("%s-%d", name, n)), Owner: "alice", Image: dockertest.Image,
 			// The program ends with what it read, so that its input is told to have been whole.
 			Command: []string{"echo", ";", "read", "/run/secrets/token", ";", "say", "ready", ";", "trap", "SIGTERM", "7"},
 			Stdin:   []byte("input "), Secrets: map[string]string{"token": "hunter2 "},

@@ -23,6 +23,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 
+	"github.com/atelier-go/atelier/internal/dockertest"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
 )
@@ -86,7 +87,7 @@ func (r *closedRegistry) push(t *testing.T, e *client.Client, repository string)
 		return text
 	}
 	// Another layer for each repository: an engine knows layers by their content.
-	layer := slices.Concat(testLayer, make([]byte, 512*(1+len(repository))))
+	layer := slices.Concat(dockertest.Layer(t), make([]byte, 512*(1+len(repository))))
 	manifest := ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		Layers: []ocispec.Descriptor{put(ocispec.MediaTypeImageLayer, layer)},
@@ -106,7 +107,7 @@ func (r *closedRegistry) push(t *testing.T, e *client.Client, repository string)
 // TestPull: an image is pulled by digest with credentials asked for each pull;
 // wrong ones, none, and an image that is not there are told apart.
 func TestPull(t *testing.T) {
-	e := engine(t)
+	e := dockertest.Engine(t)
 	r := newClosedRegistry(t)
 	var asked atomic.Int64
 	credentials := func(username, password string, err error) func(*dockerlauncher.Config) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/moby/client"
 
+	"github.com/atelier-go/atelier/internal/dockertest"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
 )
@@ -53,7 +54,7 @@ func says(t testing.TB, l *dockerlauncher.Launcher, w launcher.Workload) (string
 // hostile is a workload that does what it must not get away with.
 func hostile(id launcher.ID, act ...string) launcher.Workload {
 	return launcher.Workload{
-		ID: id, Owner: "mallory", Image: hostileImage, Command: act,
+		ID: id, Owner: "mallory", Image: dockertest.Hostile, Command: act,
 		User: launcher.User{UID: 10002, GID: 10002}, Resources: launcher.Resources{MilliCPU: 500, MemoryMiB: 128},
 	}
 }
@@ -61,7 +62,7 @@ func hostile(id launcher.ID, act ...string) launcher.Workload {
 // TestContainersDoNotReachEachOther: on the network that the launcher makes,
 // and on one without its rule they do.
 func TestContainersDoNotReachEachOther(t *testing.T) {
-	e := engine(t)
+	e := dockertest.Engine(t)
 	for _, rule := range []bool{true, false} {
 		name := "WithRule"
 		if !rule {
@@ -113,7 +114,7 @@ func connectOn(t *testing.T, e *client.Client, network, want string) {
 		}
 		return out.ID
 	}
-	server := run(testImage, "serve", "8787")
+	server := run(dockertest.Image, "serve", "8787")
 	about, err := e.ContainerInspect(t.Context(), server, client.ContainerInspectOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +122,7 @@ func connectOn(t *testing.T, e *client.Client, network, want string) {
 	address := about.Container.NetworkSettings.Networks[network].IPAddress.String() + ":8787"
 	got := ""
 	await(t, "the outcome of "+address, func() bool {
-		caller := run(hostileImage, "connect", address)
+		caller := run(dockertest.Hostile, "connect", address)
 		wait := e.ContainerWait(t.Context(), caller, client.ContainerWaitOptions{})
 		select {
 		case <-wait.Result:
@@ -145,7 +146,7 @@ func connectOn(t *testing.T, e *client.Client, network, want string) {
 // TestAnothersFolder: what belongs to one uid cannot be read by another, even
 // if it is mounted; with the owner's uid it can.
 func TestAnothersFolder(t *testing.T) {
-	engine(t)
+	dockertest.Engine(t)
 	root := t.TempDir()
 	l := open(t, root, func(c *dockerlauncher.Config) { c.Mounts = dockerlauncher.Homes(root) })
 	if os.Getuid() != 0 {
@@ -158,7 +159,7 @@ func TestAnothersFolder(t *testing.T) {
 	home := launcher.Mount{Source: "/efs/fs-1.fsap-1", Target: "/home/alice"}
 	work := func(name string, uid uint32, command ...string) launcher.Workload {
 		return launcher.Workload{
-			ID: id(name), Owner: name, Image: testImage, Command: command,
+			ID: id(name), Owner: name, Image: dockertest.Image, Command: command,
 			User: launcher.User{UID: uid, GID: uid}, Mounts: []launcher.Mount{home},
 		}
 	}
@@ -180,7 +181,7 @@ func TestAnothersFolder(t *testing.T) {
 // TestLimits: a session gets what it was given of processes, memory and disk,
 // and no more; without the limit it gets more.
 func TestLimits(t *testing.T) {
-	engine(t)
+	dockertest.Engine(t)
 	t.Run("ForkBomb", func(t *testing.T) {
 		l := open(t, t.TempDir(), func(c *dockerlauncher.Config) { c.MaxProcesses = 50 })
 		id := named(t, l)
@@ -203,7 +204,7 @@ func TestLimits(t *testing.T) {
 	t.Run("MemoryHog", func(t *testing.T) {
 		l := open(t, t.TempDir())
 		id := named(t, l)
-		hog := launcher.Workload{ID: id("hog"), Owner: "a", Image: testImage, Command: []string{"allocate", "300"}, Resources: launcher.Resources{MilliCPU: 500, MemoryMiB: 128}}
+		hog := launcher.Workload{ID: id("hog"), Owner: "a", Image: dockertest.Image, Command: []string{"allocate", "300"}, Resources: launcher.Resources{MilliCPU: 500, MemoryMiB: 128}}
 		if _, s := says(t, l, hog); s.Reason != launcher.ErrOutOfMemory || s.ExitCode != 137 {
 			t.Errorf("a hog of 300 in 128 MiB ended as %+v; want out of memory", s)
 		}
@@ -212,7 +213,7 @@ func TestLimits(t *testing.T) {
 		if _, s := says(t, l, fits); s.ExitCode != 0 {
 			t.Errorf("300 in 512 MiB ended as %+v", s)
 		}
-		killed := launcher.Workload{ID: id("killed"), Owner: "a", Image: testImage, Command: []string{"wait"}}
+		killed := launcher.Workload{ID: id("killed"), Owner: "a", Image: dockertest.Image, Command: []string{"wait"}}
 		if _, err := l.Launch(t.Context(), killed); err != nil {
 			t.Fatal(err)
 		}
@@ -247,13 +248,13 @@ func TestLimits(t *testing.T) {
 // or exited, has a secret or the standard input in it, and what was kept on the
 // host is empty once the container is gone.
 func TestSecretsAreNotShown(t *testing.T) {
-	e := engine(t)
+	e := dockertest.Engine(t)
 	secrets := t.TempDir()
 	l := open(t, t.TempDir(), func(c *dockerlauncher.Config) { c.SecretsDir = secrets })
 	id := named(t, l)
 	const secret, input = "correct-horse-battery", "staple-on-stdin"
 	w := launcher.Workload{
-		ID: id("a"), Owner: "alice", Image: testImage, Command: []string{"say", "ready", ";", "trap", "SIGTERM", "0"},
+		ID: id("a"), Owner: "alice", Image: dockertest.Image, Command: []string{"say", "ready", ";", "trap", "SIGTERM", "0"},
 		User: launcher.User{UID: 10001, GID: 10001}, Secrets: map[string]string{"token": secret}, Stdin: []byte(input),
 	}
 	if _, err := l.Launch(t.Context(), w); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/moby/moby/client"
 
+	"github.com/atelier-go/atelier/internal/dockertest"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
 )
@@ -30,12 +31,9 @@ type ownEngine struct {
 
 func newOwnEngine(t *testing.T) *ownEngine {
 	t.Helper()
-	shared := engine(t) // which says whether there are engines here at all
+	shared := dockertest.Engine(t) // which says whether there are engines here at all
 	if os.Getuid() != 0 {
-		if os.Getenv("ATELIER_REAL") != "" {
-			t.Fatal("an engine of the test's own needs root")
-		}
-		t.Skip("an engine of the test's own needs root")
+		dockertest.Missing(t, "an engine of the test's own needs root")
 	}
 	dir, err := os.MkdirTemp("/tmp", "engine-") // a socket's path is short
 	if err != nil {
@@ -62,7 +60,7 @@ func newOwnEngine(t *testing.T) *ownEngine {
 		e.end(syscall.SIGTERM)
 	})
 	// The test image, from the shared engine.
-	saved, err := shared.ImageSave(t.Context(), []string{testImage})
+	saved, err := shared.ImageSave(t.Context(), []string{dockertest.Image})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,8 +159,8 @@ func TestEngineRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	runs := launcher.Workload{ID: "runs", Owner: "alice", Image: testImage, Command: []string{"say", "begun", ";", "trap", "SIGTERM", "7"}}
-	ends := launcher.Workload{ID: "ends", Owner: "alice", Image: testImage, Command: []string{"trap", "SIGUSR1", "3"}}
+	runs := launcher.Workload{ID: "runs", Owner: "alice", Image: dockertest.Image, Command: []string{"say", "begun", ";", "trap", "SIGTERM", "7"}}
+	ends := launcher.Workload{ID: "ends", Owner: "alice", Image: dockertest.Image, Command: []string{"trap", "SIGUSR1", "3"}}
 	o := observe(t, l)
 	started := map[launcher.ID]launcher.Status{}
 	for _, w := range []launcher.Workload{runs, ends} {

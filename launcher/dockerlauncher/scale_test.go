@@ -20,6 +20,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/client"
 
+	"github.com/atelier-go/atelier/internal/dockertest"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
 )
@@ -222,12 +223,9 @@ func BenchmarkList500(b *testing.B) {
 // what docker run takes for the same container, over many starts of each in
 // turns. ATELIER_STARTS is how many.
 func TestStartBesideDockerRun(t *testing.T) {
-	engine(t)
+	dockertest.Engine(t)
 	if _, err := exec.LookPath("docker"); err != nil {
-		if os.Getenv("ATELIER_REAL") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("there is no docker command here to compare with")
+		dockertest.Missing(t, "there is no docker command here to compare with")
 	}
 	starts := 25
 	if text := os.Getenv("ATELIER_STARTS"); text != "" {
@@ -237,14 +235,14 @@ func TestStartBesideDockerRun(t *testing.T) {
 	}
 	l := open(t, t.TempDir())
 	id := named(t, l)
-	warm, s := says(t, l, launcher.Workload{ID: id("warm"), Owner: "a", Image: testImage, Command: []string{"say", "warm"}})
+	warm, s := says(t, l, launcher.Workload{ID: id("warm"), Owner: "a", Image: dockertest.Image, Command: []string{"say", "warm"}})
 	if warm != "warm\n" {
 		t.Fatalf("%q, %+v", warm, s)
 	}
 	var ours, theirs []time.Duration
 	for i := range starts {
 		w := launcher.Workload{
-			ID: id(fmt.Sprintf("ours-%d", i)), Owner: "a", Image: testImage, Command: []string{"wait"},
+			ID: id(fmt.Sprintf("ours-%d", i)), Owner: "a", Image: dockertest.Image, Command: []string{"wait"},
 			Resources: launcher.Resources{MilliCPU: 1000, MemoryMiB: 256}, Ports: []launcher.Port{{Name: "http", Number: 8787}},
 		}
 		begun := time.Now()
@@ -260,7 +258,7 @@ func TestStartBesideDockerRun(t *testing.T) {
 		name := string(id(fmt.Sprintf("theirs-%d", i)))
 		begun = time.Now()
 		out, err := exec.Command("docker", "run", "--detach", "--name", name, "--init", "--network", "atelier", "--cpus", "1", "--memory", "256m",
-			"--memory-swap", "256m", "--pids-limit", "4096", "--log-driver", "local", "--publish", "127.0.0.1::8787", testImage, "wait").CombinedOutput()
+			"--memory-swap", "256m", "--pids-limit", "4096", "--log-driver", "local", "--publish", "127.0.0.1::8787", dockertest.Image, "wait").CombinedOutput()
 		theirs = append(theirs, time.Since(begun))
 		if err != nil {
 			t.Fatalf("docker run: %v\n%s", err, out)

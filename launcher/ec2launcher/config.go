@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -38,17 +39,39 @@ type Config struct {
 	// [Launcher.Setup] opens the hosts to exactly these. Empty opens them to
 	// nobody.
 	Access []string
-	// Connect opens the way to the container engine of a booted host. It is
-	// called until it succeeds and again when the connection was lost.
-	// Required.
+	// DialContext reaches the hosts' private addresses: their engines, and the
+	// ports of their containers for [Launcher.Dial]. A program outside the VPC
+	// goes through a tunnel of its own here. Nil is a [net.Dialer].
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// Credentials returns name and password for a registry that images are
+	// pulled from, each time one is pulled; empty ones are none. Hosts do not
+	// keep them. [github.com/atelier-go/atelier/image.ECRCredentials] makes one
+	// for Amazon ECR. Nil pulls without.
+	Credentials func(ctx context.Context, registry string) (username, password string, err error)
+	// Connect opens the way to the container engine of a booted host, for
+	// hosts that boot otherwise than this package has them: a fake's, or those
+	// of an AMI of one's own. It is called until it succeeds and again when the
+	// connection was lost. A HostLauncher that is an [io.Closer] is closed when
+	// it is not used any more, which must not end what runs on the host.
+	//
+	// Nil is Docker Engine over TLS with the keys of [Launcher.Setup], which
+	// has to have been called; hosts then boot with user data of this package,
+	// the instance profile that Setup made unless InstanceProfile names
+	// another, and a data disk.
 	Connect func(ctx context.Context, h Host) (HostLauncher, error)
 
 	// AMI is the image hosts boot from. Empty is the current ECS-optimised
 	// Amazon Linux 2023 image for the type's architecture and GPU, by its
 	// public SSM parameter: it ships a container engine and the EFS helper.
+	// Another has to have these too, unless there is a Connect.
 	AMI string
-	// InstanceProfile is the name of the hosts' IAM instance profile. Empty is none.
+	// InstanceProfile is the name of the hosts' IAM instance profile. Empty is
+	// the one that Setup makes; with a Connect it is none.
 	InstanceProfile string
+	// DiskGiB is the size of a host's disk for images and containers, in
+	// gibibytes of gp3. Zero is 100, which is about a cent an hour. A host with
+	// a Connect has the disks of its AMI alone.
+	DiskGiB int32
 	// Tags are added to every instance.
 	Tags map[string]string
 	// Catalog knows the instance types. Nil is [instancetype.Embedded].
@@ -72,16 +95,29 @@ const (
 	defaultLinger       = 5 * time.Minute
 	defaultBootDeadline = 10 * time.Minute
 	defaultFenceAfter   = 5 * time.Minute
+	defaultDiskGiB      = 100
+	// maxDiskGiB is EBS's for gp3: "General Purpose SSD volumes", Amazon EBS
+	// user guide.
+	maxDiskGiB = 65536
 )
 
 var fleetPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
 
 // validate reports everything wrong with c, and with what it comes with, at once.
-func (c Config) validate(clients bool, region string) error {
+func (c Config) validate(s Services, region string) error {
 	var problems []error
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if !clients {
+	if s.EC2 == nil || s.SSM == nil {
 		bad("the EC2 or the SSM client is nil: use NewFromConfig, or give both")
+	}
+	if c.Connect == nil && s.Secrets == nil {
+		bad("the Secrets client is nil, and with it there is no key to any host: use NewFromConfig, give it, or a Connect")
+	}
+	if c.Connect != nil && (c.DialContext != nil || c.Credentials != nil || c.DiskGiB != 0) {
+		bad("dial context, credentials and disk are for hosts that this package boots, and there is a Connect: leave out either")
+	}
+	if c.DiskGiB < 0 || c.DiskGiB > maxDiskGiB {
+		bad("disk of %d GiB: want 1 to %d, or 0 for %d", c.DiskGiB, maxDiskGiB, defaultDiskGiB)
 	}
 	if region == "" {
 		bad("region is empty: set it in the AWS configuration")
@@ -91,9 +127,6 @@ func (c Config) validate(clients bool, region string) error {
 	}
 	if c.Store == nil {
 		bad("store is nil: use store.NewMemory or one that survives a restart")
-	}
-	if c.Connect == nil {
-		bad("connect is nil: without it no host can be spoken to")
 	}
 	problems = append(problems, idProblems("subnet", "subnet-", c.Subnets)...)
 	problems = append(problems, idProblems("security group", "sg-", c.SecurityGroups)...)
@@ -168,6 +201,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.FenceAfter == 0 {
 		c.FenceAfter = defaultFenceAfter
+	}
+	if c.DiskGiB == 0 {
+		c.DiskGiB = defaultDiskGiB
+	}
+	if c.DialContext == nil {
+		c.DialContext = (&net.Dialer{Timeout: dialLimit, KeepAliveConfig: keepAlive}).DialContext
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

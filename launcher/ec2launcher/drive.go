@@ -109,15 +109,22 @@ func (r *reconciler) observe(ctx context.Context, host string, s launcher.Status
 const maxRefusals = 3
 
 // notDelivered deals with a host that refused a workload. A clear refusal means
-// that nothing runs; anything else is open and is tried again.
+// that nothing runs; anything else is open and is tried again, unless it is to
+// stop and the host does not have it: what a failed launch may still make there
+// is not started without another word.
 func (r *reconciler) notDelivered(ctx context.Context, watch *hostWatch, id launcher.ID, err error) error {
 	e, ok := errors.AsType[*launcher.Error](err)
 	if !ok {
 		return err
 	}
+	open := false
 	switch e.Kind {
 	case launcher.ErrUnavailable, launcher.ErrThrottled, launcher.ErrNotRunning:
-		return err
+		gone, stopErr := r.stopsUnlaunched(ctx, watch, id)
+		if stopErr != nil || !gone {
+			return errors.Join(err, stopErr)
+		}
+		open = true
 	case launcher.ErrCapacity: // the host is smaller than it was taken for
 		watch.refused()
 	}
@@ -129,6 +136,8 @@ func (r *reconciler) notDelivered(ctx context.Context, watch *hostWatch, id laun
 			w.Refusals++
 		}
 		switch {
+		case open:
+			w.exit("", stoppedEarly)
 		case e.Kind != launcher.ErrCapacity || w.Refusals == maxRefusals:
 			w.exit(e.Kind, e.Error())
 		case w.Stop != nil:
@@ -138,6 +147,24 @@ func (r *reconciler) notDelivered(ctx context.Context, watch *hostWatch, id laun
 		}
 		return true
 	}))
+}
+
+// stopsUnlaunched reports whether a workload is to stop that its host does not
+// have.
+func (r *reconciler) stopsUnlaunched(ctx context.Context, watch *hostWatch, id launcher.ID) (bool, error) {
+	rec, err := r.l.workloads.Get(ctx, string(id))
+	if err != nil || rec.Stop == nil {
+		return false, r.changed(workloadRecord{}, err)
+	}
+	engine, err := watch.engine()
+	if err != nil {
+		return false, err
+	}
+	err = engine.Stop(ctx, id, launcher.StopOptions{Signal: "SIGKILL"})
+	if errors.Is(err, launcher.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
 }
 
 // stop passes on that a workload is to end.

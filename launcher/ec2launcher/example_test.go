@@ -162,8 +162,8 @@ func ExampleNew() {
 	})
 	fmt.Println(err)
 	// Output:
-	// launcher: new: invalid: fleet "Research": want 1 to 20 of a-z 0-9 - beginning with a letter
+	// launcher: new: invalid: the Secrets client is nil, and with it there is no key to any host: use NewFromConfig, give it, or a Connect
+	// fleet "Research": want 1 to 20 of a-z 0-9 - beginning with a letter
 	// store is nil: use store.NewMemory or one that survives a restart
-	// connect is nil: without it no host can be spoken to
 	// no subnets: want at least one
 }

@@ -89,7 +89,7 @@ func (f *fleet) learn(ctx context.Context) error {
 	if group == "" {
 		var err error
 		group, err = f.l.engineGroup(ctx, subnets[0].vpc)
-		if err != nil && !errors.Is(err, launcher.ErrNotFound) {
+		if err != nil && (f.l.cfg.Connect == nil || !errors.Is(err, launcher.ErrNotFound)) {
 			return err
 		}
 	}
@@ -217,6 +217,9 @@ func (l *Launcher) request(b buyRecord, ami, group string) *awsec2.RunInstancesI
 	}
 	if l.cfg.InstanceProfile != "" {
 		in.IamInstanceProfile = &ec2types.IamInstanceProfileSpecification{Name: aws.String(l.cfg.InstanceProfile)}
+	}
+	if t, err := l.cfg.Catalog.Type(b.InstanceType); l.cfg.Connect == nil && err == nil {
+		l.boot(in, t)
 	}
 	return in
 }

@@ -2,6 +2,7 @@ package ec2launcher
 
 import (
 	"context"
+	"io"
 	"maps"
 	"sync"
 
@@ -43,27 +44,49 @@ func (e *engines) get(ctx context.Context, h Host) (HostLauncher, error) {
 		return nil, err
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if first, ok := e.open[h.ID]; ok {
+	first, ok := e.open[h.ID]
+	if !ok {
+		if e.open == nil {
+			e.open = map[string]HostLauncher{}
+		}
+		e.open[h.ID] = engine
+	}
+	e.mu.Unlock()
+	if ok {
+		disconnect(engine)
 		return first, nil
 	}
-	if e.open == nil {
-		e.open = map[string]HostLauncher{}
-	}
-	e.open[h.ID] = engine
 	return engine, nil
 }
 
 // keep drops the ways to hosts that are not among the live ones.
 func (e *engines) keep(live map[string]bool) {
+	var dropped []HostLauncher
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	maps.DeleteFunc(e.open, func(id string, _ HostLauncher) bool { return !live[id] })
+	maps.DeleteFunc(e.open, func(id string, engine HostLauncher) bool {
+		if !live[id] {
+			dropped = append(dropped, engine)
+		}
+		return !live[id]
+	})
+	e.mu.Unlock()
+	for _, engine := range dropped {
+		disconnect(engine)
+	}
 }
 
 // drop forgets the way to a host, so that the next use opens it anew.
 func (e *engines) drop(id string) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	engine := e.open[id]
 	delete(e.open, id)
+	e.mu.Unlock()
+	disconnect(engine)
+}
+
+// disconnect closes a way that is not used any more, if it can be.
+func disconnect(engine HostLauncher) {
+	if c, ok := engine.(io.Closer); ok {
+		_ = c.Close() // what it was for is over
+	}
 }

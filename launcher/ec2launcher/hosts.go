@@ -166,10 +166,10 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 		r.endHost(ctx, h)
 		return r.unplaceAll(ctx, w, h)
 	case h.State == HostBooting && r.overdue(w, h, h.BoughtAt, r.l.cfg.BootDeadline):
-		return r.give(ctx, h, fmt.Sprintf("its engine did not answer within %v of its purchase", r.l.cfg.BootDeadline),
+		return r.give(ctx, h, fmt.Sprintf("its engine did not answer within %v of its purchase%s", r.l.cfg.BootDeadline, r.hosts[h.ID].why()),
 			func(h *Host) bool { return h.State == HostBooting })
 	case !h.UnreachableSince.IsZero() && r.overdue(w, h, h.UnreachableSince, r.l.cfg.FenceAfter):
-		return r.give(ctx, h, fmt.Sprintf("its engine was silent for %v", r.l.cfg.FenceAfter),
+		return r.give(ctx, h, fmt.Sprintf("its engine was silent for %v%s", r.l.cfg.FenceAfter, r.hosts[h.ID].why()),
 			func(h *Host) bool { return !h.UnreachableSince.IsZero() })
 	case h.State == HostDraining:
 		r.task(ctx, "release "+h.ID, func(ctx context.Context) error { return r.release(ctx, h) })

@@ -73,11 +73,11 @@ func NewFromConfig(cfg aws.Config, c Config) (*Launcher, error) {
 // uses. It calls nothing and reports everything wrong with c in one
 // [launcher.ErrInvalid] error.
 func New(s Services, region string, c Config) (*Launcher, error) {
-	if err := c.validate(s.EC2 != nil && s.SSM != nil, region); err != nil {
+	if err := c.validate(s, region); err != nil {
 		return nil, err
 	}
 	c = c.withDefaults()
-	return &Launcher{
+	l := &Launcher{
 		ec2: s.EC2, iam: s.IAM, secrets: s.Secrets, logs: s.Logs, region: region, cfg: c,
 		amis:      amis{ssm: s.SSM, fixed: c.AMI},
 		keys:      keys{slot: make(chan struct{}, 1)},
@@ -88,7 +88,11 @@ func New(s Services, region string, c Config) (*Launcher, error) {
 		kick:      make(chan struct{}, 1),
 		engines:   engines{connect: c.Connect},
 		revisions: map[launcher.ID]int64{},
-	}, nil
+	}
+	if c.Connect == nil {
+		l.engines.connect = l.docker
+	}
+	return l, nil
 }
 
 // Launch records that w is wanted and returns; see [launcher.Launcher]. The

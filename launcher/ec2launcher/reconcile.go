@@ -284,6 +284,9 @@ func (r *reconciler) prepare(ctx context.Context, instanceType string) error {
 		return err
 	}
 	v := judge(err)
+	if errors.Is(err, launcher.ErrNotFound) { // what Setup makes
+		v = verdict{kind: launcher.ErrInvalid, settled: true}
+	}
 	r.fleet.refused(buyRecord{InstanceType: instanceType}, v, err, time.Now())
 	if v.hopeless() {
 		return r.l.giveUp(ctx, instanceType, v.kind, explain(err))

@@ -88,8 +88,10 @@ func (w *workloadRecord) observe(host string, s launcher.Status) bool {
 	if w.Host != host || w.Status.Phase == launcher.Exited {
 		return false
 	}
-	news := !w.Seen
-	w.Seen = true
+	// Until it has started, an engine that restarts may know nothing of it any
+	// more: an image that was being pulled, say.
+	news := !w.Seen && order(s.Phase) > order(launcher.Starting)
+	w.Seen = w.Seen || news
 	if w.Stop != nil && s.Phase != launcher.Exited {
 		s.Phase = launcher.Stopping
 	}

@@ -48,6 +48,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 		return fail("run", "", launcher.ErrConflict, err)
 	}
 	defer leave()
+	defer l.engines.keep(nil)
 	lease := store.Lease{Name: l.cfg.Fleet, Holder: l.holder(), TTL: leaseTTL}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.mirror(ctx, seen) })

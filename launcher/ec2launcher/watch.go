@@ -34,6 +34,7 @@ type hostWatch struct {
 
 	mu        sync.Mutex
 	open      HostLauncher
+	failure   error // why it does not answer
 	synced    bool
 	statuses  map[launcher.ID]launcher.Status
 	stops     map[launcher.ID]sentStop
@@ -122,10 +123,24 @@ func (w *hostWatch) sync(snapshot map[launcher.ID]launcher.Status) {
 // lost notes that the engine does not answer.
 func (w *hostWatch) lost(ctx context.Context, err error) {
 	w.mu.Lock()
-	w.open, w.synced = nil, false
+	w.open, w.synced, w.failure = nil, false, err
 	clear(w.stops)
 	w.mu.Unlock()
 	w.r.hostSilent(ctx, w.id, err)
+}
+
+// why returns what stood in the way to the host last, in brackets; empty if
+// nothing is known.
+func (w *hostWatch) why() string {
+	if w == nil {
+		return ""
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failure == nil {
+		return ""
+	}
+	return " (" + w.failure.Error() + ")"
 }
 
 // engine returns the way to the host while it answers.

@@ -1,0 +1,133 @@
+// Package dockertest gives tests the Docker Engine of this machine and images
+// that are made on the spot: no registry is asked.
+package dockertest
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/client"
+)
+
+// Image is what package behave describes. It is made by the first Engine.
+const Image = "atelier-test/behave:1"
+
+// Hostile is the same files with another entry point: what sessions must not
+// get away with.
+const Hostile = "atelier-test/hostile:1"
+
+// Real reports whether components that tests need have to be there, rather than
+// being needed by those tests only that are skipped without: ATELIER_REAL=1.
+func Real() bool { return os.Getenv("ATELIER_REAL") != "" }
+
+// Missing skips a test for want of something, or fails it where that has to be.
+func Missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if Real() {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// Engine returns a client of the real engine, on which the images are, or skips
+// the test.
+func Engine(t testing.TB) *client.Client {
+	t.Helper()
+	c, err := client.New(client.FromEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := c.Ping(ctx, client.PingOptions{}); err != nil {
+		Missing(t, "no Docker Engine answers here: start one to run this test (%v)", err)
+	}
+	if err := importImages(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Layer is the files of the images, as a tar.
+func Layer(t testing.TB) []byte {
+	t.Helper()
+	text, err := layer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// importImages makes the images once in a process, or says why it cannot.
+var importImages = sync.OnceValue(func() error {
+	engine, err := client.New(client.FromEnv)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	files, err := layer()
+	if err != nil {
+		return err
+	}
+	for image, program := range map[string]string{Image: "behaved", Hostile: "hostile"} {
+		answer, err := engine.ImageImport(context.Background(), client.ImageImportSource{Source: bytes.NewReader(files), SourceName: "-"}, image,
+			client.ImageImportOptions{Changes: []string{`ENTRYPOINT ["/` + program + `"]`}})
+		if err != nil {
+			return err
+		}
+		defer answer.Close()
+		if _, err := io.Copy(io.Discard, answer); err != nil {
+			return err
+		}
+	}
+	return nil
+})
+
+// layer builds the programs once in a process.
+var layer = sync.OnceValues(func() ([]byte, error) {
+	const module = "github.com/atelier-go/atelier/"
+	dir, err := os.MkdirTemp("", "atelier-image-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	var layer bytes.Buffer
+	files := tar.NewWriter(&layer)
+	for _, d := range []string{"tmp", "run", "data"} {
+		if err := files.WriteHeader(&tar.Header{Name: d + "/", Typeflag: tar.TypeDir, Mode: 0o1777}); err != nil {
+			return nil, err
+		}
+	}
+	for name, pkg := range map[string]string{"behaved": "launcher/launchertest/behave/behaved", "hostile": "internal/dockertest/hostile"} {
+		binary := filepath.Join(dir, name)
+		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, module+pkg)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+		if out, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+		}
+		text, err := os.ReadFile(binary)
+		if err != nil {
+			return nil, err
+		}
+		if err := files.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(text))}); err != nil {
+			return nil, err
+		}
+		if _, err := files.Write(text); err != nil {
+			return nil, err
+		}
+	}
+	if err := files.Close(); err != nil {
+		return nil, err
+	}
+	return layer.Bytes(), nil
+})

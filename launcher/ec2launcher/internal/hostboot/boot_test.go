@@ -1,0 +1,386 @@
+package hostboot_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/atelier-go/atelier/launcher/ec2launcher/internal/hostboot"
+	"github.com/atelier-go/atelier/launcher/ec2launcher/internal/hosttest"
+)
+
+const serverName = "research.hosts.atelier.internal"
+
+// An authority issues certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authority{cert, key}
+}
+
+// issue returns a certificate and its key, as PEM, valid until a time.
+func (a authority) issue(t *testing.T, use x509.ExtKeyUsage, until time.Time) (cert, key []byte) {
+	t.Helper()
+	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "one"}, DNSNames: []string{serverName},
+		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until, ExtKeyUsage: []x509.ExtKeyUsage{use},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, own.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := x509.MarshalPKCS8PrivateKey(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text})
+}
+
+// client is a configuration with a certificate of the authority's.
+func (a authority) client(t *testing.T, until time.Time) *tls.Config {
+	t.Helper()
+	pair, err := tls.X509KeyPair(a.issue(t, x509.ExtKeyUsageClientAuth, until))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}}
+}
+
+// secret is what a host reads.
+func (a authority) secret(t *testing.T) string {
+	t.Helper()
+	cert, key := a.issue(t, x509.ExtKeyUsageServerAuth, a.cert.NotAfter)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
+	text, err := json.Marshal(map[string]string{"ca": string(ca), "cert": string(cert), "key": string(key)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// boot returns a host that has booted.
+func boot(t *testing.T, a authority) *hosttest.Machine {
+	t.Helper()
+	m := hosttest.New(t, hosttest.Config{
+		UserData: hostboot.UserData(config), KeysWithin: 20,
+		AWS: &hosttest.AWS{Region: config.Region, SecretName: config.Secret, Secret: a.secret(t)},
+	})
+	if out, err := m.Boot(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return m
+}
+
+func TestBoot(t *testing.T) {
+	ours := newAuthority(t)
+	m := boot(t, ours)
+
+	t.Run("Order", func(t *testing.T) {
+		want := []string{
+			"mask --now --no-block ecs.service", "stop docker.socket docker.service", "enable --now autofs.service", "daemon-reload",
+			"start docker.service", "enable --now atelier-power.timer",
+		}
+		if got := strings.Split(strings.TrimSpace(m.Read("/run/systemctl.log")), "\n"); strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Errorf("systemd was told %q, want %q", got, want)
+		}
+	})
+	t.Run("Disk", func(t *testing.T) {
+		out, err := m.Run("findmnt", "-no", "FSTYPE", "/var/lib/docker")
+		if calls := m.Read("/run/mount.log"); err != nil || out != "xfs\n" || !strings.HasPrefix(calls, "-o prjquota /dev/loop") {
+			t.Errorf("images and containers are on %q (%v), mounted by %q; want xfs with project quotas", out, err, calls)
+		}
+		if out, err := m.Run("/usr/local/libexec/atelier/disk"); err != nil {
+			t.Errorf("again: %v\n%s", err, out)
+		}
+	})
+	t.Run("Keys", func(t *testing.T) {
+		out, err := m.Run("stat", "-c", "%a %U", "/run/atelier/tls", "/run/atelier/tls/ca.pem", "/run/atelier/tls/cert.pem", "/run/atelier/tls/key.pem")
+		if want := "700 root\n600 root\n600 root\n600 root\n"; err != nil || out != want {
+			t.Errorf("keys have %q (%v), want %q", out, err, want)
+		}
+		out, err = m.Run("findmnt", "-no", "FSTYPE", "--target", "/run/atelier/tls")
+		if err != nil || out != "tmpfs\n" {
+			t.Errorf("keys are on %q (%v), want memory", out, err)
+		}
+	})
+	t.Run("Certificates", func(t *testing.T) { certificates(t, m, ours) })
+	m.Load()
+	t.Run("Engine", func(t *testing.T) {
+		if got := m.Docker("info", "-f", "{{.LiveRestoreEnabled}} {{.LoggingDriver}} {{.Driver}}"); got != "true local overlay2" {
+			t.Errorf("the engine is %q", got)
+		}
+		if got := m.Docker("run", "--rm", "atelier-test/behave:1", "read", "/proc/self/status"); !strings.Contains(got, "NoNewPrivs:\t1") {
+			t.Errorf("containers may gain privileges: %s", got)
+		}
+	})
+	t.Run("Homes", func(t *testing.T) { homes(t, m) })
+	t.Run("EngineRestart", func(t *testing.T) { restart(t, m) })
+	t.Run("PowerOff", func(t *testing.T) { powerOff(t, m, ours) })
+}
+
+// certificates shows who is answered: whoever has the right one, and nobody else.
+func certificates(t *testing.T, m *hosttest.Machine, ours authority) {
+	day := time.Now().Add(24 * time.Hour)
+	for name, c := range map[string]struct {
+		config *tls.Config
+		want   string // in the error; the engine's own words depend on its age
+	}{
+		"Ours":    {ours.client(t, day), ""},
+		"None":    {&tls.Config{}, "remote error: tls: "},
+		"Foreign": {newAuthority(t).client(t, day), "remote error: tls: "},
+		"Expired": {ours.client(t, time.Now().Add(-time.Hour)), "remote error: tls: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			roots := x509.NewCertPool()
+			roots.AddCert(ours.cert)
+			c.config.RootCAs, c.config.ServerName, c.config.MinVersion = roots, serverName, tls.VersionTLS13
+			// Foreign certificates are not offered by themselves: who asks has said which are known.
+			if len(c.config.Certificates) > 0 {
+				pair := c.config.Certificates[0]
+				c.config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+			}
+			got, err := ping(m, c.config)
+			switch {
+			case c.want == "" && (err != nil || !strings.HasSuffix(got, "OK")):
+				t.Errorf("answer %q, error %v", got, err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("answer %q, error %v; want an error with %q", got, err, c.want)
+			}
+		})
+	}
+	t.Run("Plain", func(t *testing.T) {
+		conn, err := m.Dial(config.EnginePort)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if got, _ := exchange(conn); strings.Contains(got, "200 OK") {
+			t.Errorf("without TLS: %q", got)
+		}
+	})
+}
+
+// ping asks the engine whether it is there.
+func ping(m *hosttest.Machine, c *tls.Config) (string, error) {
+	plain, err := m.Dial(config.EnginePort)
+	if err != nil {
+		return "", err
+	}
+	conn := tls.Client(plain, c)
+	defer conn.Close()
+	return exchange(conn)
+}
+
+func exchange(conn net.Conn) (string, error) {
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(conn, "GET /_ping HTTP/1.1\r\nHost: host\r\nConnection: close\r\n\r\n"); err != nil {
+		return "", err
+	}
+	got, err := io.ReadAll(conn)
+	return string(got), err
+}
+
+const (
+	fileSystem = "fs-0123456789abcdef0"
+	point      = "fsap-0fedcba9876543210"
+)
+
+// homes shows that access points are mounted when they are touched, also by the
+// engine, and that nothing else is.
+func homes(t *testing.T, m *hosttest.Machine) {
+	if m.Has("/run/mount.efs.log") {
+		t.Fatal("something is mounted before it was touched:", m.Read("/run/mount.efs.log"))
+	}
+	home := "/efs/" + fileSystem + "." + point
+	got := m.Docker("run", "--rm", "--mount", "type=bind,source="+home+",target=/home", "atelier-test/behave:1", "read", "/home/name")
+	if got != point {
+		t.Errorf("in the container is %q, want what is in %s", got, point)
+	}
+	want := fileSystem + ":/ " + home + " -n -o rw,tls,iam,accesspoint=" + point + "\n"
+	if got := m.Read("/run/mount.efs.log"); got != want {
+		t.Errorf("the mount helper was called with %q, want %q", got, want)
+	}
+	for _, name := range []string{
+		fileSystem, point, fileSystem + "." + point + ",noresvport", "fs-01234567.fsap-0123456G", "fs-01234567.fsap-0123456", "-o.x", "$(touch /pwned).fsap-01234567",
+	} {
+		if out, err := m.Run("ls", "/efs/"+name+"/"); err == nil {
+			t.Errorf("/efs/%s: %s", name, out)
+		}
+	}
+	if got := m.Read("/run/mount.efs.log"); got != want || m.Has("/pwned") {
+		t.Errorf("after other names the mount helper was called with %q", got)
+	}
+}
+
+// restart shows that neither containers nor rules are lost with the engine.
+func restart(t *testing.T, m *hosttest.Machine) {
+	id := m.Docker("run", "-d", "atelier-test/behave:1", "wait")
+	before := rules(t, m)
+	for _, kill := range []string{"TERM", "KILL"} {
+		// As a host's owner might, or another program on it.
+		if out, err := m.Run("iptables", "-F", "ATELIER-CONTAINER"); err != nil {
+			t.Fatal(err, out)
+		}
+		m.RestartEngine(kill)
+		if after := rules(t, m); after != before {
+			t.Errorf("after a restart by %s the rules are\n%s\nwant\n%s", kill, after, before)
+		}
+		if got := m.Docker("inspect", "-f", "{{.State.Running}}", id); got != "true" {
+			t.Errorf("after a restart by %s the container runs: %s", kill, got)
+		}
+	}
+	m.Docker("rm", "-f", id)
+}
+
+// rules are our chains, and where they are called from: before anything that
+// accepts.
+func rules(t *testing.T, m *hosttest.Machine) string {
+	t.Helper()
+	var ours strings.Builder
+	for _, tables := range []string{"iptables", "ip6tables"} {
+		out, err := m.Run(tables, "-S")
+		if err != nil {
+			t.Fatal(err, out)
+		}
+		accepts := map[string]bool{}
+		called := 0
+		for line := range strings.Lines(out) {
+			f := strings.Fields(line)
+			chain, target := f[1], f[len(f)-1]
+			switch {
+			case f[0] != "-A":
+			case strings.HasPrefix(chain, "ATELIER-"):
+				ours.WriteString(tables + " " + line)
+			case strings.HasPrefix(target, "ATELIER-") || target == "DOCKER-USER":
+				called++
+				if accepts[chain] {
+					t.Errorf("%s: something is accepted before %s", tables, line)
+				}
+			case !strings.HasPrefix(target, "DOCKER-ISOLATION-"): // which drops, or returns
+				accepts[chain] = true
+			}
+		}
+		if called != 3 {
+			t.Errorf("%s: our chains are called from %d places, want FORWARD, DOCKER-USER and INPUT:\n%s", tables, called, out)
+		}
+	}
+	return ours.String()
+}
+
+// powerOff shows that a host stays up for a container and for a visitor, and
+// without either until the time is over.
+func powerOff(t *testing.T, m *hosttest.Machine, ours authority) {
+	const check, busy, off = "/usr/local/libexec/atelier/power", "/run/atelier/busy", "/run/powered-off"
+	look := func(what string, want bool) {
+		t.Helper()
+		if out, err := m.Run(check); err != nil {
+			t.Fatal(err, out)
+		}
+		if m.Has(off) != want {
+			t.Errorf("%s: powers off %v, want %v", what, !want, want)
+		}
+		m.Run("rm", "-f", off)
+	}
+	long := "-" + strconv.Itoa(int(config.PowerOffAfter.Seconds())+5) + " seconds"
+	age := func() {
+		t.Helper()
+		if out, err := m.Run("touch", "-d", long, busy); err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	look("just booted", false)
+	id := m.Docker("run", "-d", "atelier-test/behave:1", "wait")
+	age()
+	look("a container runs", false)
+	m.Docker("rm", "-f", id)
+	look("a container has just ended", false)
+
+	roots := x509.NewCertPool()
+	roots.AddCert(ours.cert)
+	visitor := ours.client(t, time.Now().Add(time.Hour))
+	visitor.RootCAs, visitor.ServerName = roots, serverName
+	plain, err := m.Dial(config.EnginePort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := tls.Client(plain, visitor)
+	if err := conn.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	age()
+	look("somebody is connected", false)
+	conn.Close()
+	m.Await("the connection is over", func() bool {
+		out, _ := m.Run("ss", "-Htn", "state", "established", "sport", "=", ":"+strconv.Itoa(config.EnginePort))
+		return out == ""
+	})
+	look("somebody has just left", false)
+	age()
+	look("empty and unvisited", true)
+	if out, err := m.Run("rm", busy); err != nil {
+		t.Fatal(err, out)
+	}
+	look("rebooted", true)
+}
+
+func TestBootFails(t *testing.T) {
+	aws := &hosttest.AWS{Region: config.Region, SecretName: config.Secret}
+	m := hosttest.New(t, hosttest.Config{UserData: hostboot.UserData(config), KeysWithin: 3, AWS: aws})
+	out, err := m.Boot()
+	if err == nil || !m.Has("/run/powered-off") {
+		t.Fatalf("a host without keys boots, and powers off %v\n%s", m.Has("/run/powered-off"), out)
+	}
+	for _, want := range []string{"is not authorized to perform secretsmanager:GetSecretValue", "this host powers off"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the console does not say %q:\n%s", want, out)
+		}
+		if !strings.Contains(aws.Log(), want) {
+			t.Errorf("the log stream does not say %q:\n%s", want, aws.Log())
+		}
+	}
+	if !strings.HasPrefix(aws.Log(), "stream "+config.LogGroup+" i-") {
+		t.Errorf("the log is %q, want a stream named after the instance in %s", aws.Log(), config.LogGroup)
+	}
+	if conn, err := m.Dial(config.EnginePort); err == nil {
+		conn.Close()
+		t.Error("something answers at the engine's port")
+	}
+}

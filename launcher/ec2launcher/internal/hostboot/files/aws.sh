@@ -1,0 +1,40 @@
+# shellcheck shell=bash
+# Two calls of AWS, as the host's role.
+# shellcheck source=/dev/null
+. /etc/atelier/host.env
+
+# field NAME [NAME]: a field of the JSON on standard input; the second is a
+# field of the JSON that the first holds as text.
+field() {
+  python3 -c 'import json, sys
+v = json.load(sys.stdin)[sys.argv[1]]
+for name in sys.argv[2:]: v = json.loads(v)[name]
+print(v)' "$@"
+}
+
+# json NAME VALUE ...: a JSON object of strings.
+json() {
+  python3 -c 'import json, sys
+a = sys.argv[1:]
+print(json.dumps(dict(zip(a[::2], a[1::2]))))' "$@"
+}
+
+# metadata PATH: from the instance metadata service, version 2.
+metadata() {
+  local token
+  token=$(curl -sSf --noproxy '*' --max-time 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$METADATA/latest/api/token") || return
+  curl -sSf --noproxy '*' --max-time 5 -H "X-aws-ec2-metadata-token: $token" "$METADATA/latest/meta-data/$1"
+}
+
+# call SERVICE ENDPOINT TARGET BODY: the answer of a JSON service. The keys go
+# to curl by its standard input: arguments are for everybody to see.
+call() {
+  local role keys
+  role=$(metadata iam/security-credentials/) || return
+  keys=$(metadata "iam/security-credentials/${role%%$'\n'*}") || return
+  curl -sS --fail-with-body --max-time 20 --config - "$2" \
+    --aws-sigv4 "aws:amz:$REGION:$1" -H 'Content-Type: application/x-amz-json-1.1' -H "X-Amz-Target: $3" --data-raw "$4" <<EOF
+user = "$(field AccessKeyId <<<"$keys"):$(field SecretAccessKey <<<"$keys")"
+header = "X-Amz-Security-Token: $(field Token <<<"$keys")"
+EOF
+}

@@ -1,0 +1,60 @@
+#!/bin/bash
+# What a host does when it boots for the first time. It ends with an engine that
+# answers the launcher, or says why not and powers off.
+set -euo pipefail
+# shellcheck source=aws.sh
+. /usr/local/libexec/atelier/aws.sh
+
+log=/run/atelier/boot.log
+mkdir -p /run/atelier
+exec > >(tee -a "$log") 2>&1 # which cloud-init shows on the console and in the journal
+
+# report tells CloudWatch Logs what the console has.
+report() {
+  local instance=$1 text
+  text=$(tail -c 20000 "$log")
+  call logs "$LOGS_ENDPOINT" Logs_20140328.CreateLogStream "$(json logGroupName "$LOG_GROUP" logStreamName "$instance")"
+  call logs "$LOGS_ENDPOINT" Logs_20140328.PutLogEvents "$(python3 -c 'import json, sys, time
+group, stream, text = sys.argv[1:]
+print(json.dumps({"logGroupName": group, "logStreamName": stream,
+    "logEvents": [{"timestamp": int(time.time() * 1000), "message": text}]}))' "$LOG_GROUP" "$instance" "$text")"
+}
+
+failed() {
+  trap - ERR
+  echo "boot: '$2' failed in line $1; this host powers off"
+  sleep 1 # for the log
+  report "$(metadata instance-id)" || true
+  systemctl poweroff
+  exit 1
+}
+trap 'failed "$LINENO" "$BASH_COMMAND"' ERR
+
+# The image's agent would run tasks of ECS, and its engine has started without us.
+systemctl mask --now --no-block ecs.service
+systemctl stop docker.socket docker.service
+
+/usr/local/libexec/atelier/disk
+if ((GPU)); then
+  for _ in {1..60}; do
+    ! nvidia-smi --list-gpus || break
+    sleep 2
+  done
+  nvidia-smi --list-gpus
+fi
+if ! command -v automount; then
+  for _ in {1..5}; do
+    ! dnf install -y -q autofs || break
+    sleep 5
+  done
+  command -v automount
+fi
+mkdir -p /efs
+systemctl enable --now autofs.service
+/usr/local/libexec/atelier/keys
+
+systemctl daemon-reload
+systemctl start docker.service
+touch /run/atelier/busy
+systemctl enable --now atelier-power.timer
+echo "boot: the engine answers at port $ENGINE_PORT"
