@@ -21,14 +21,14 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
-	_ "github.com/aws/aws-sdk-go-v2/service/ecr"
+	awsecr "github.com/aws/aws-sdk-go-v2/service/ecr"
 
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/examples/internal/bubble"
 	"github.com/atelier-go/atelier/fake"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/fake/fakelauncher"
-	_ "github.com/atelier-go/atelier/image"
+	"github.com/atelier-go/atelier/image"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/ec2launcher"
 )
@@ -43,7 +43,7 @@ type place struct {
 	// engine says that sessions run on this machine's container engine.
 	engine bool
 	// hosts makes what sessions run on, for a domain's security group.
-	hosts func(cfg aws.Config, records store.Store, securityGroup string, subnets []string) (hosts, error)
+	hosts func(ctx context.Context, cfg aws.Config, records store.Store, securityGroup string, subnets []string) (hosts, error)
 }
 
 // hosts are what sessions run on: a fleet of EC2 instances, or one engine.
@@ -53,8 +53,8 @@ type hosts struct {
 }
 
 // onFleet makes a fleet of what a story's hosts have in common.
-func onFleet(change func(*ec2launcher.Config)) func(aws.Config, store.Store, string, []string) (hosts, error) {
-	return func(cfg aws.Config, records store.Store, securityGroup string, subnets []string) (hosts, error) {
+func onFleet(change func(*ec2launcher.Config)) func(context.Context, aws.Config, store.Store, string, []string) (hosts, error) {
+	return func(_ context.Context, cfg aws.Config, records store.Store, securityGroup string, subnets []string) (hosts, error) {
 		c := ec2launcher.Config{
 			Fleet: "research", Store: records, Linger: time.Minute,
 			Subnets: subnets, SecurityGroups: []string{securityGroup},
@@ -71,7 +71,7 @@ func main() {
 	real := flags.Bool("aws", false, "use the AWS account of the environment instead of one in memory")
 	vpc := flags.String("vpc", "", "with -aws: the VPC")
 	subnets := flags.String("subnets", "", "with -aws: subnets of the VPC, separated by commas")
-	image := flags.String("image", "", "with -aws: the reference of an image of the program in examples/quickstart/ide")
+	ref := flags.String("image", "", "with -aws: the reference of an image of the program in examples/quickstart/ide")
 	access := flags.String("access", "", "with -aws: the security group or the CIDR of this machine, which is let in to the hosts")
 	_ = flags.Parse(os.Args[1:]) // ExitOnError
 	ctx := context.Background()
@@ -83,7 +83,7 @@ func main() {
 	case *engine != "":
 		fmt.Fprintln(os.Stderr, `quickstart: -launcher is "docker", or left out; and with -aws there is no other`)
 		os.Exit(2)
-	case *vpc == "" || *subnets == "" || *image == "" || *access == "":
+	case *vpc == "" || *subnets == "" || *ref == "" || *access == "":
 		fmt.Fprintln(os.Stderr, "quickstart: -aws creates things that cost money, so it has to be told where:\n"+
 			"  quickstart -aws -vpc vpc-… -subnets subnet-…,subnet-… -image registry/name:tag -access sg-…\n"+
 			"Without -aws everything happens in memory.")
@@ -93,15 +93,24 @@ func main() {
 	if err != nil {
 		os.Exit(exit(err))
 	}
-	os.Exit(exit(run(ctx, cfg, inAccount(cfg, *vpc, strings.Split(*subnets, ","), *image, *access), os.Stdout)))
+	os.Exit(exit(run(ctx, cfg, inAccount(cfg, *vpc, strings.Split(*subnets, ","), *ref, *access), os.Stdout)))
 }
 
 // inAccount is a real account, where hosts are what Setup has prepared.
-func inAccount(cfg aws.Config, vpc string, subnets []string, image, access string) place {
-	return place{vpc: vpc, subnets: subnets, image: image, custom: image, hosts: onFleet(func(c *ec2launcher.Config) {
-		//c.Access = []string{access}
-		//c.Credentials = atelierimage.ECRCredentials(awsecr.NewFromConfig(cfg), nil)
-	})}
+func inAccount(cfg aws.Config, vpc string, subnets []string, ref, access string) place {
+	fleet := onFleet(func(c *ec2launcher.Config) {
+		c.Access = []string{access}
+		c.Credentials = image.ECRCredentials(awsecr.NewFromConfig(cfg), nil)
+	})
+	at := place{vpc: vpc, subnets: subnets, image: ref, custom: ref}
+	at.hosts = func(ctx context.Context, cfg aws.Config, records store.Store, group string, subnets []string) (hosts, error) {
+		on, err := fleet(ctx, cfg, records, group, subnets)
+		if err != nil {
+			return hosts{}, err
+		}
+		return on, on.fleet.Setup(ctx)
+	}
+	return at
 }
 
 // inMemory runs the story in an account that is made for it.

@@ -22,6 +22,7 @@ import (
 	"github.com/atelier-go/atelier/fake"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/fake/fakelauncher"
+	"github.com/atelier-go/atelier/internal/dockertest"
 	"github.com/atelier-go/atelier/session"
 )
 
@@ -240,6 +241,23 @@ func (c *census) check(t *testing.T) {
 		name := "research." + string(id)
 		if c.most[name] != 1 || c.live[name] != 0 {
 			t.Errorf("session %s had %d containers at one time and has %d now, want 1 and 0", id, c.most[name], c.live[name])
+		}
+	}
+}
+
+// TestStoryOnEngine plays the story with real containers.
+func TestStoryOnEngine(t *testing.T) {
+	dockertest.Engine(t)
+	var out strings.Builder
+	if err := onEngine(t.Context(), &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, want := range []string{
+		`dialled, it answers "session of alice"`, `dialled, it answers "session of bob"`, `analysis reads /home/alice/result.txt: "42\n"`,
+		"session analysis of alice: stopped", "containers that still run: 0",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the story does not say %q:\n%s", want, out.String())
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/atelier-go/atelier/domain"
@@ -46,7 +47,7 @@ func (s *stage) running(ctx context.Context, id session.ID) error {
 	}
 	s.tell("   %s runs on host %s at %s", id, now.Host, now.Endpoints["http"])
 	hello, err := s.get(ctx, id, "")
-	for errors.Is(err, launcher.ErrUnavailable) { // it runs, and does not listen yet
+	for notYet(err) {
 		if err = pause(ctx); err == nil {
 			hello, err = s.get(ctx, id, "")
 		}
@@ -56,6 +57,12 @@ func (s *stage) running(ctx context.Context, id session.ID) error {
 	}
 	s.tell("   dialled, it answers %q", strings.TrimSpace(hello))
 	return nil
+}
+
+// notYet tells that a session runs and does not listen yet. An engine's own
+// proxy may have accepted the connection already, and then breaks it.
+func notYet(err error) bool {
+	return errors.Is(err, launcher.ErrUnavailable) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func pause(ctx context.Context) error {

@@ -39,9 +39,12 @@ func Missing(t testing.TB, format string, args ...any) {
 }
 
 // Engine returns a client of the real engine, on which the images are, or skips
-// the test.
+// the test: for want of one, or with -short, since what is real takes its time.
 func Engine(t testing.TB) *client.Client {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: nothing real")
+	}
 	c, err := client.New(client.FromEnv)
 	if err != nil {
 		t.Fatal(err)
