@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -284,6 +285,27 @@ func TestRealHost(t *testing.T) {
 	}
 	r.Close()
 
+	// A home is mounted by the host when a session has it, and nothing else is.
+	home := launch(launcher.Workload{
+		ID: "home", InstanceType: "m5.large", Command: []string{"read", "/home/alice/name"},
+		Mounts: []launcher.Mount{{Source: "/efs/fs-0123456789abcdef0.fsap-0123456789abcdef0", Target: "/home/alice"}},
+	})
+	if s := until(home, launcher.Exited); s.ExitCode != 0 {
+		t.Errorf("a session with a home: %+v", s)
+	}
+	if want := "fs-0123456789abcdef0:/ /efs/fs-0123456789abcdef0.fsap-0123456789abcdef0 "; !strings.HasPrefix(host.host.Read("/run/mount.efs.log"), want) {
+		t.Errorf("the mount helper was called with %q", host.host.Read("/run/mount.efs.log"))
+	}
+	for _, source := range []string{"/etc", "/efs/fs-0123456789abcdef0"} {
+		s := until(launch(launcher.Workload{
+			ID: launcher.ID(path.Base(source)), InstanceType: "m5.large", Command: []string{"list", "/mnt"},
+			Mounts: []launcher.Mount{{Source: source, Target: "/mnt"}},
+		}), launcher.Exited)
+		if s.Reason != launcher.ErrMount {
+			t.Errorf("a session with %s: %+v", source, s)
+		}
+	}
+
 	// Credentials are asked for when an image is pulled.
 	absent := launch(launcher.Workload{ID: "absent", InstanceType: "m5.large", Image: "127.0.0.1:1/absent:1"})
 	select {
@@ -334,7 +356,7 @@ func TestRealHost(t *testing.T) {
 	host.become(right)
 	until(serves, launcher.Running)
 
-	for _, id := range []launcher.ID{serves, echo, again, absent} {
+	for _, id := range []launcher.ID{serves, echo, home, again, absent} {
 		if err := fleet.Stop(ctx, id, launcher.StopOptions{Signal: "SIGKILL", Forget: true}); err != nil {
 			t.Error(err)
 		}
