@@ -10,7 +10,8 @@
 //
 //	domain ──> efs, image, instancetype, domain/store
 //	   ▲
-//	session ──> launcher ◄── ec2launcher, fakelauncher, faultlauncher
+//	session ──> launcher ◄── ec2launcher ──> dockerlauncher
+//	                     ◄── fakelauncher, faultlauncher
 //
 // Start reading with [session.Manager]; a program that shows all of it is
 // examples/quickstart. To test a program that uses the library, use [fake].

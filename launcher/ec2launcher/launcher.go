@@ -10,6 +10,13 @@
 // one process at a time, by a lease, compares what is wanted with what EC2 and
 // the hosts report and takes the next step. Any number of processes may call
 // Run on one fleet; the others stand by and answer reads.
+//
+// [Launcher.Setup] prepares an account once: keys, and what hosts are in AWS. A
+// host then boots from Amazon's ECS-optimised image, with Docker Engine as its
+// only service, which answers whoever has the fleet's key. Its containers reach
+// neither each other nor the host nor what the host is to AWS; the homes of
+// EFS, "/efs/<file system>.<access point>", are mounted when one is first
+// touched. Nothing of ours runs there.
 package ec2launcher
 
 import (
