@@ -16,8 +16,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awslogs "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	awssecrets "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 	awssts "github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -48,6 +52,8 @@ func onTheWire(service, code, message, requestID string) string {
 	switch service {
 	case "EC2":
 		return fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>%s</RequestID></Response>`, code, &text, requestID)
+	case "IAM":
+		return fmt.Sprintf(`<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, code, &text, requestID)
 	case "STS":
 		return fmt.Sprintf(`<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, code, &text, requestID)
 	}
@@ -57,11 +63,11 @@ func onTheWire(service, code, message, requestID string) string {
 	return fmt.Sprintf(`{"__type":%q,"message":%q}`, code, message)
 }
 
-// TestErrorsAreTheSDKs provokes the errors of EC2, SSM and STS and compares
-// each, whole, with what the SDK's own deserialisers make of the same answer.
+// TestErrorsAreTheSDKs provokes the errors of the services and compares each,
+// whole, with what the SDK's own deserialisers make of the same answer.
 func TestErrorsAreTheSDKs(t *testing.T) {
 	a := newAccount(t, fakeaws.Config{
-		Deny: []string{"ec2:DescribeVpcs", "ssm:GetParameters", "sts:*"},
+		Deny: []string{"ec2:DescribeVpcs", "ssm:GetParameters", "sts:*", "iam:DeleteRole", "secretsmanager:RestoreSecret", "logs:DeleteLogGroup"},
 		Faults: []fakeaws.Fault{
 			{Action: "ec2:DescribeSubnets", Status: 503, Code: "RequestLimitExceeded"},
 			{Action: "ec2:AuthorizeSecurityGroupEgress"},
@@ -155,6 +161,70 @@ func TestErrorsAreTheSDKs(t *testing.T) {
 			_, err := awsec2.NewFromConfig(cfg).CreateSecurityGroup(ctx, &awsec2.CreateSecurityGroupInput{GroupName: aws.String(name), Description: aws.String("d"), VpcId: aws.String(vpc)})
 			return err
 		}
+	}
+	role := func(name, trust string, tags ...iamtypes.Tag) func(aws.Config) error {
+		return func(cfg aws.Config) error {
+			_, err := awsiam.NewFromConfig(cfg).CreateRole(ctx, &awsiam.CreateRoleInput{
+				RoleName: aws.String(name), AssumeRolePolicyDocument: aws.String(trust), Tags: tags,
+			})
+			return err
+		}
+	}
+	const trust = `{"Version":"2012-10-17","Statement":[]}`
+	intoProfile := func(profile, role string) func(aws.Config) error {
+		return func(cfg aws.Config) error {
+			_, err := awsiam.NewFromConfig(cfg).AddRoleToInstanceProfile(ctx, &awsiam.AddRoleToInstanceProfileInput{
+				InstanceProfileName: aws.String(profile), RoleName: aws.String(role),
+			})
+			return err
+		}
+	}
+	secret := func(in *awssecrets.CreateSecretInput) func(aws.Config) error {
+		return func(cfg aws.Config) error {
+			_, err := awssecrets.NewFromConfig(cfg).CreateSecret(ctx, in)
+			return err
+		}
+	}
+	value := func(name, token, text string) func(aws.Config) error {
+		return func(cfg aws.Config) error {
+			_, err := awssecrets.NewFromConfig(cfg).PutSecretValue(ctx, &awssecrets.PutSecretValueInput{
+				SecretId: aws.String(name), ClientRequestToken: aws.String(token), SecretString: aws.String(text),
+			})
+			return err
+		}
+	}
+	read := func(name string) func(aws.Config) error {
+		return func(cfg aws.Config) error {
+			_, err := awssecrets.NewFromConfig(cfg).GetSecretValue(ctx, &awssecrets.GetSecretValueInput{SecretId: aws.String(name)})
+			return err
+		}
+	}
+	logGroup := func(name string) func(aws.Config) error {
+		return func(cfg aws.Config) error {
+			_, err := awslogs.NewFromConfig(cfg).CreateLogGroup(ctx, &awslogs.CreateLogGroupInput{LogGroupName: aws.String(name)})
+			return err
+		}
+	}
+	retention := func(name string, days int32) func(aws.Config) error {
+		return func(cfg aws.Config) error {
+			_, err := awslogs.NewFromConfig(cfg).PutRetentionPolicy(ctx, &awslogs.PutRetentionPolicyInput{LogGroupName: aws.String(name), RetentionInDays: aws.Int32(days)})
+			return err
+		}
+	}
+	profile := func(cfg aws.Config) error {
+		_, err := awsiam.NewFromConfig(cfg).CreateInstanceProfile(ctx, &awsiam.CreateInstanceProfileInput{InstanceProfileName: aws.String("host")})
+		return err
+	}
+	for err := range errs(
+		role("host", trust)(a.Config()), profile(a.Config()), intoProfile("host", "host")(a.Config()),
+		secret(&awssecrets.CreateSecretInput{Name: aws.String("keys")})(a.Config()), value("keys", strings.Repeat("a", 32), "old")(a.Config()),
+		secret(&awssecrets.CreateSecretInput{Name: aws.String("empty")})(a.Config()),
+		secret(&awssecrets.CreateSecretInput{Name: aws.String("leaving")})(a.Config()), logGroup("/hosts")(a.Config()),
+	) {
+		t.Fatal(err)
+	}
+	if _, err := awssecrets.NewFromConfig(a.Config()).DeleteSecret(ctx, &awssecrets.DeleteSecretInput{SecretId: aws.String("leaving")}); err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		service, code string
@@ -262,6 +332,48 @@ func TestErrorsAreTheSDKs(t *testing.T) {
 		}},
 		{"STS", "AccessDenied", 403, false, func(cfg aws.Config) error {
 			_, err := awssts.NewFromConfig(cfg).GetCallerIdentity(ctx, &awssts.GetCallerIdentityInput{})
+			return err
+		}},
+		{"IAM", "NoSuchEntity", 404, false, func(cfg aws.Config) error {
+			_, err := awsiam.NewFromConfig(cfg).GetRole(ctx, &awsiam.GetRoleInput{RoleName: aws.String("nobody")})
+			return err
+		}},
+		{"IAM", "NoSuchEntity", 404, false, intoProfile("nobody", "host")},
+		{"IAM", "EntityAlreadyExists", 409, false, role("host", trust)},
+		{"IAM", "EntityAlreadyExists", 409, false, profile},
+		{"IAM", "LimitExceeded", 409, false, intoProfile("host", "host")},
+		{"IAM", "MalformedPolicyDocument", 400, false, role("other", "{")},
+		{"IAM", "InvalidInput", 400, false, role("other", trust, iamtypes.Tag{Key: aws.String("aws:x"), Value: aws.String("")})},
+		{"IAM", "DeleteConflict", 409, false, func(cfg aws.Config) error {
+			_, err := awsiam.NewFromConfig(cfg).DeleteInstanceProfile(ctx, &awsiam.DeleteInstanceProfileInput{InstanceProfileName: aws.String("host")})
+			return err
+		}},
+		{"IAM", "AccessDenied", 403, false, func(cfg aws.Config) error {
+			_, err := awsiam.NewFromConfig(cfg).DeleteRole(ctx, &awsiam.DeleteRoleInput{RoleName: aws.String("host")})
+			return err
+		}},
+		{"Secrets Manager", "ResourceNotFoundException", 400, false, read("none")},
+		{"Secrets Manager", "ResourceNotFoundException", 400, false, read("empty")},
+		{"Secrets Manager", "InvalidRequestException", 400, false, read("leaving")},
+		{"Secrets Manager", "ResourceExistsException", 400, false, secret(&awssecrets.CreateSecretInput{Name: aws.String("keys")})},
+		{"Secrets Manager", "InvalidRequestException", 400, false, secret(&awssecrets.CreateSecretInput{Name: aws.String("leaving")})},
+		{"Secrets Manager", "ValidationException", 400, false, secret(&awssecrets.CreateSecretInput{Name: aws.String("a name")})},
+		{"Secrets Manager", "ResourceExistsException", 400, false, value("keys", strings.Repeat("a", 32), "new")},
+		{"Secrets Manager", "InvalidParameterException", 400, false, value("keys", "short", "new")},
+		{"Secrets Manager", "MalformedPolicyDocumentException", 400, false, func(cfg aws.Config) error {
+			_, err := awssecrets.NewFromConfig(cfg).PutResourcePolicy(ctx, &awssecrets.PutResourcePolicyInput{SecretId: aws.String("keys"), ResourcePolicy: aws.String("{")})
+			return err
+		}},
+		{"Secrets Manager", "AccessDeniedException", 400, false, func(cfg aws.Config) error {
+			_, err := awssecrets.NewFromConfig(cfg).RestoreSecret(ctx, &awssecrets.RestoreSecretInput{SecretId: aws.String("keys")})
+			return err
+		}},
+		{"Logs", "ResourceAlreadyExistsException", 400, false, logGroup("/hosts")},
+		{"Logs", "InvalidParameterException", 400, false, logGroup("a name")},
+		{"Logs", "ResourceNotFoundException", 400, false, retention("/none", 30)},
+		{"Logs", "InvalidParameterException", 400, false, retention("/hosts", 31)},
+		{"Logs", "AccessDeniedException", 400, false, func(cfg aws.Config) error {
+			_, err := awslogs.NewFromConfig(cfg).DeleteLogGroup(ctx, &awslogs.DeleteLogGroupInput{LogGroupName: aws.String("/hosts")})
 			return err
 		}},
 	} {
