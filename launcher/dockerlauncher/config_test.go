@@ -3,10 +3,15 @@ package dockerlauncher_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+
+	"github.com/moby/moby/client"
 
 	"github.com/atelier-go/atelier/internal/dockertest"
 	"github.com/atelier-go/atelier/launcher"
@@ -16,15 +21,69 @@ import (
 func TestConfig(t *testing.T) {
 	l, err := dockerlauncher.New(dockerlauncher.Config{
 		Address: "localhost", FirstPort: 100, LastPort: 99, SecretsDir: "run/secrets", Bridge: "a-bridge-with-a-long-name", GPUs: -1, MaxProcesses: -1,
+		Client: &client.Client{}, DialEngine: func(context.Context) (net.Conn, error) { return nil, nil },
 	})
 	if !errors.Is(err, launcher.ErrInvalid) {
 		t.Fatalf("New = %v, %v; want ErrInvalid", l, err)
 	}
-	for _, word := range []string{`"localhost"`, "100 to 99", `"run/secrets"`, `"a-bridge-with-a-long-name"`, "GPUs -1", "processes -1"} {
+	for _, word := range []string{`"localhost"`, "100 to 99", `"run/secrets"`, `"a-bridge-with-a-long-name"`, "GPUs -1", "processes -1", "a client and a way to dial"} {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("the error does not name %s: %v", word, err)
 		}
 	}
+}
+
+// TestDialEngine: connections to an engine elsewhere are kept and shared, and
+// closed with the launcher; one that cannot be opened is an engine that is away.
+func TestDialEngine(t *testing.T) {
+	engine := dockertest.Engine(t)
+	var opened, open atomic.Int32
+	dial := func(ctx context.Context) (net.Conn, error) {
+		conn, err := engine.Dialer()(ctx)
+		if err != nil {
+			return nil, err
+		}
+		opened.Add(1)
+		open.Add(1)
+		return &counted{Conn: conn, closed: sync.OnceFunc(func() { open.Add(-1) })}, nil
+	}
+	l, err := dockerlauncher.New(dockerlauncher.Config{DialEngine: dial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := l.Room(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := opened.Load(); n != 1 {
+		t.Errorf("20 calls, one after another, opened %d connections", n)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	await(t, "every connection is closed", func() bool { return open.Load() == 0 })
+
+	gone := errors.New("the tunnel is down")
+	away, err := dockerlauncher.New(dockerlauncher.Config{DialEngine: func(context.Context) (net.Conn, error) { return nil, gone }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer away.Close()
+	if _, err := away.Room(t.Context()); !errors.Is(err, launcher.ErrUnavailable) || !errors.Is(err, gone) {
+		t.Errorf("Room = %v, want ErrUnavailable, and why", err)
+	}
+}
+
+// A counted connection tells that it was closed.
+type counted struct {
+	net.Conn
+	closed func()
+}
+
+func (c *counted) Close() error {
+	c.closed()
+	return c.Conn.Close()
 }
 
 func TestBelow(t *testing.T) {
