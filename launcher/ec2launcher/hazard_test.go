@@ -124,6 +124,44 @@ func TestCrashedHostCostsNoCalls(t *testing.T) {
 	})
 }
 
+// What cannot be launched, and might be, is tried again until it is to stop:
+// then it ends, whether or not the launch arrived.
+func TestStopOfWhatIsNotDelivered(t *testing.T) {
+	for name, arrives := range map[string]bool{"not launched": false, "launched, and the answer lost": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				tries := 0
+				w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+					odd(c, func(o *oddHost) {
+						o.launch = func(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
+							tries++
+							if arrives {
+								if _, err := o.HostLauncher.Launch(ctx, w); err != nil {
+									return launcher.Status{}, err
+								}
+							}
+							return launcher.Status{}, &launcher.Error{Op: "launch", ID: w.ID, Kind: launcher.ErrUnavailable}
+						}
+					})
+				})
+				w.launch(w.workload("a", "alice"))
+				time.Sleep(5 * time.Minute)
+				if s := status(t, w.fleet, "a"); s.Phase == launcher.Exited || !arrives && tries < 2 {
+					t.Fatalf("after %d tries it is %+v, want it tried again", tries, s)
+				}
+				if err := w.fleet.Stop(t.Context(), "a", launcher.StopOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				asked := time.Now()
+				w.until("a", launcher.Exited)
+				if d := time.Since(asked); d > 2*time.Minute {
+					t.Errorf("it took %v until what was to stop had ended", d)
+				}
+			})
+		})
+	}
+}
+
 // What no host takes does not make the fleet buy hosts without end.
 func TestRefusedEverywhere(t *testing.T) {
 	bubble(t, func(t *testing.T) {
