@@ -6,16 +6,19 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
 )
 
 // Image is what package behave describes. It is made by the first Engine.
@@ -71,7 +74,9 @@ func Layer(t testing.TB) []byte {
 	return text
 }
 
-// importImages makes the images once in a process, or says why it cannot.
+// importImages makes the images once in a process, or says why it cannot. Those
+// that another process has made of the same files are left alone: tests of other
+// packages use them now.
 var importImages = sync.OnceValue(func() error {
 	engine, err := client.New(client.FromEnv)
 	if err != nil {
@@ -82,9 +87,23 @@ var importImages = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "atelier-test-images.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // which unlocks it
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return err
+	}
+	const label = "atelier-test.files"
+	content := fmt.Sprintf("%x", sha256.Sum256(files))
 	for image, program := range map[string]string{Image: "behaved", Hostile: "hostile"} {
+		known, err := engine.ImageInspect(context.Background(), image)
+		if err == nil && known.Config != nil && known.Config.Labels[label] == content {
+			continue
+		}
 		answer, err := engine.ImageImport(context.Background(), client.ImageImportSource{Source: bytes.NewReader(files), SourceName: "-"}, image,
-			client.ImageImportOptions{Changes: []string{`ENTRYPOINT ["/` + program + `"]`}})
+			client.ImageImportOptions{Changes: []string{`ENTRYPOINT ["/` + program + `"]`, "LABEL " + label + "=" + content}})
 		if err != nil {
 			return err
 		}
@@ -111,9 +130,10 @@ var layer = sync.OnceValues(func() ([]byte, error) {
 			return nil, err
 		}
 	}
-	for name, pkg := range map[string]string{"behaved": "launcher/launchertest/behave/behaved", "hostile": "internal/dockertest/hostile"} {
+	for _, pkg := range []string{"launcher/launchertest/behave/behaved", "internal/dockertest/hostile"} { // in this order: the files are hashed
+		name := path.Base(pkg)
 		binary := filepath.Join(dir, name)
-		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, module+pkg)
+		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, module+pkg)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("building %s: %w\n%s", pkg, err, out)

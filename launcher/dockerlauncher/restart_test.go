@@ -3,6 +3,7 @@ package dockerlauncher_test
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,7 +70,10 @@ func newOwnEngine(t *testing.T) *ownEngine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaded.Close()
+	defer loaded.Close()
+	if _, err := io.Copy(io.Discard, loaded); err != nil { // it is there when all is said
+		t.Fatal(err)
+	}
 	return e
 }
 

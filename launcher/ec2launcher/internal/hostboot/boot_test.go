@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/atelier-go/atelier/internal/dockertest"
 	"github.com/atelier-go/atelier/launcher/ec2launcher/internal/hostboot"
 	"github.com/atelier-go/atelier/launcher/ec2launcher/internal/hosttest"
 )
@@ -145,7 +146,14 @@ func TestBoot(t *testing.T) {
 		if got := m.Docker("info", "-f", "{{.LiveRestoreEnabled}} {{.LoggingDriver}} {{.Driver}}"); got != "true local overlay2" {
 			t.Errorf("the engine is %q", got)
 		}
-		if got := m.Docker("run", "--rm", "atelier-test/behave:1", "read", "/proc/self/status"); !strings.Contains(got, "NoNewPrivs:\t1") {
+		if got := m.Docker("network", "inspect", "-f", `{{index .Options "com.docker.network.bridge.enable_icc"}}`, "bridge"); got != "false" {
+			t.Errorf("on the default network containers reach each other: %s", got)
+		}
+		m.Docker("create", "--name", "logs", dockertest.Image)
+		if got, want := m.Docker("inspect", "-f", "{{.HostConfig.LogConfig}}", "logs"), "{local map[max-file:5 max-size:20m]}"; got != want {
+			t.Errorf("logs are %q, want %q", got, want)
+		}
+		if got := m.Docker("run", "--rm", dockertest.Image, "read", "/proc/self/status"); !strings.Contains(got, "NoNewPrivs:\t1") {
 			t.Errorf("containers may gain privileges: %s", got)
 		}
 	})
@@ -230,7 +238,7 @@ func homes(t *testing.T, m *hosttest.Machine) {
 		t.Fatal("something is mounted before it was touched:", m.Read("/run/mount.efs.log"))
 	}
 	home := "/efs/" + fileSystem + "." + point
-	got := m.Docker("run", "--rm", "--mount", "type=bind,source="+home+",target=/home", "atelier-test/behave:1", "read", "/home/name")
+	got := m.Docker("run", "--rm", "--mount", "type=bind,source="+home+",target=/home", dockertest.Image, "read", "/home/name")
 	if got != point {
 		t.Errorf("in the container is %q, want what is in %s", got, point)
 	}
@@ -252,7 +260,7 @@ func homes(t *testing.T, m *hosttest.Machine) {
 
 // restart shows that neither containers nor rules are lost with the engine.
 func restart(t *testing.T, m *hosttest.Machine) {
-	id := m.Docker("run", "-d", "atelier-test/behave:1", "wait")
+	id := m.Docker("run", "-d", dockertest.Image, "wait")
 	before := rules(t, m)
 	for _, kill := range []string{"TERM", "KILL"} {
 		// As a host's owner might, or another program on it.
@@ -327,7 +335,7 @@ func powerOff(t *testing.T, m *hosttest.Machine, ours authority) {
 		}
 	}
 	look("just booted", false)
-	id := m.Docker("run", "-d", "atelier-test/behave:1", "wait")
+	id := m.Docker("run", "-d", dockertest.Image, "wait")
 	age()
 	look("a container runs", false)
 	m.Docker("rm", "-f", id)
