@@ -45,7 +45,7 @@ func onEngine(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
+	defer func() { err = errors.Join(err, engine.Close()) }()
 	if err := importImage(ctx, engine); err != nil {
 		return err
 	}
@@ -90,19 +90,19 @@ func (l local) Launch(ctx context.Context, w launcher.Workload) (launcher.Status
 
 // importImage builds the session's program and makes an image of it: one file,
 // which needs no other.
-func importImage(ctx context.Context, engine *client.Client) error {
+func importImage(ctx context.Context, engine *client.Client) (err error) {
 	dir, err := os.MkdirTemp("", "atelier-ide-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	binary := filepath.Join(dir, "ide")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/atelier-go/atelier/examples/quickstart/ide")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/atelier-go/atelier/examples/quickstart/ide") //nolint:gosec // a name of ours
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("the session's program cannot be built: %w\n%s", err, text)
 	}
-	program, err := os.ReadFile(binary)
+	program, err := os.ReadFile(binary) //nolint:gosec // it was built here
 	if err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ func (c *Cloud) assumeRole(at call, in *awssts.AssumeRoleInput) (*awssts.AssumeR
 		},
 	}
 	if packed > 0 {
-		out.PackedPolicySize = aws.Int32(int32(packed))
+		out.PackedPolicySize = aws.Int32(int32(packed)) //nolint:staticcheck // what follows it has no documented formula
 	}
 	return out, nil
 }

@@ -185,7 +185,7 @@ func (l *Launcher) options(w launcher.Workload, dirs []string, gpus []string, ro
 		host.StorageOpt = map[string]string{"size": strconv.FormatInt(l.cfg.DiskMiB, 10) + "m"}
 	}
 	for _, p := range w.Ports {
-		number, _ := network.PortFrom(uint16(p.Number), network.TCP) //nolint:gosec // Validate has bounded it
+		number, _ := network.PortFrom(uint16(p.Number), network.TCP) // Validate has bounded it
 		at := strconv.Itoa(p.HostPort)
 		if p.HostPort == 0 { // the engine takes a free one of the range
 			at = fmt.Sprintf("%d-%d", l.cfg.FirstPort, l.cfg.LastPort)

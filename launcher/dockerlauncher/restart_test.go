@@ -36,7 +36,7 @@ func newOwnEngine(t *testing.T) *ownEngine {
 	if os.Getuid() != 0 {
 		dockertest.Missing(t, "an engine of the test's own needs root")
 	}
-	dir, err := os.MkdirTemp("/tmp", "engine-") // a socket's path is short
+	dir, err := os.MkdirTemp("/tmp", "engine-") //nolint:usetesting // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
 	}

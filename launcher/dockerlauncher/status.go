@@ -71,7 +71,7 @@ func (c *found) endpoints(address string) map[string]string {
 	}
 	at := map[string]string{}
 	for name, number := range c.ports() {
-		port, _ := network.PortFrom(uint16(number), network.TCP) //nolint:gosec // written by labels
+		port, _ := network.PortFrom(uint16(number), network.TCP) // written by labels
 		for _, b := range c.NetworkSettings.Ports[port] {
 			at[name] = net.JoinHostPort(address, b.HostPort)
 		}

@@ -2,6 +2,7 @@ package dockerlauncher
 
 import (
 	"context"
+	"maps"
 	"net/http/httptrace"
 	"sync"
 	"time"
@@ -58,9 +59,7 @@ func (l *Launcher) bury(ctx context.Context, c *found) error {
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	config := *c.Config
 	config.Labels = map[string]string{labelEnded: now}
-	for k, v := range c.Config.Labels {
-		config.Labels[k] = v
-	}
+	maps.Copy(config.Labels, c.Config.Labels)
 	config.Image = c.Image // the id: a tag may have moved
 	id := c.workload()
 	_, err := l.engine.ContainerCreate(ctx, client.ContainerCreateOptions{Name: headstone(id), Config: &config})

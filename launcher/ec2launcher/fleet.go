@@ -283,7 +283,7 @@ func (f *fleet) notBought(ctx context.Context, b buyRecord, err error, now time.
 // really wrong is told a little later.
 func mayBeFresh(b buyRecord, err error, now time.Time) bool {
 	in, broken := b.input()
-	return broken == nil && in.IamInstanceProfile != nil && codeOf(err) == "InvalidParameterValue" && now.Sub(b.At) < visibleWithin
+	return broken == nil && in.IamInstanceProfile != nil && codeOf(err) == "InvalidParameterValue" && now.Sub(b.At) < settlesWithin
 }
 
 // giveUp ends every workload that waits for a host of a type that cannot be

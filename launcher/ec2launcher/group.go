@@ -51,7 +51,7 @@ func (l *Launcher) ensureGroup(ctx context.Context, vpc string) error {
 			return err
 		}
 	}
-	return poll(ctx, visibleWithin, func() (bool, error) { // EC2 is eventually consistent
+	return poll(ctx, func() (bool, error) { // EC2 is eventually consistent
 		group, err := l.findGroup(ctx, vpc)
 		if err != nil || group == nil {
 			return false, err
@@ -232,7 +232,7 @@ func (l *Launcher) removeGroups(ctx context.Context) error {
 	}
 	for _, g := range groups {
 		var held error
-		err := poll(ctx, freedWithin, func() (bool, error) {
+		err := poll(ctx, func() (bool, error) {
 			_, err := l.ec2.DeleteSecurityGroup(ctx, &awsec2.DeleteSecurityGroupInput{GroupId: g.GroupId})
 			switch codeOf(err) {
 			case "InvalidGroup.NotFound":

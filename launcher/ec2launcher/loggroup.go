@@ -27,7 +27,7 @@ func (l *Launcher) ensureLogGroup(ctx context.Context) error {
 		if err != nil && codeOf(err) != "ResourceAlreadyExistsException" {
 			return err
 		}
-		err = poll(ctx, visibleWithin, func() (bool, error) {
+		err = poll(ctx, func() (bool, error) {
 			group, err = l.findLogGroup(ctx)
 			return group != nil, err
 		})

@@ -28,7 +28,7 @@ func (l *Launcher) ensureRole(ctx context.Context) (arn string, err error) {
 		if err != nil && codeOf(err) != entityExists {
 			return "", err
 		}
-		err = poll(ctx, visibleWithin, func() (bool, error) { // IAM is eventually consistent
+		err = poll(ctx, func() (bool, error) { // IAM is eventually consistent
 			role, err = l.findRole(ctx)
 			return role != nil, err
 		})
@@ -84,7 +84,7 @@ func (l *Launcher) ensureProfile(ctx context.Context) error {
 		if err != nil && codeOf(err) != entityExists {
 			return err
 		}
-		err = poll(ctx, visibleWithin, func() (bool, error) {
+		err = poll(ctx, func() (bool, error) {
 			profile, err = l.findProfile(ctx)
 			return profile != nil, err
 		})

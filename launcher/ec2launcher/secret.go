@@ -36,10 +36,10 @@ const (
 // the process that made it, hence it is replaced, not completed. It stays in
 // the list until its time is over, which does no harm: no server has it.
 func (l *Launcher) ensureKeys(ctx context.Context, role string, rotate bool) error {
-	if _, err := l.ensureSecret(ctx, l.clientSecret(), "keys to the engines of the hosts, for the launcher alone"); err != nil {
+	if err := l.ensureSecret(ctx, l.clientSecret(), "keys to the engines of the hosts, for the launcher alone"); err != nil {
 		return step("secret "+l.clientSecret(), err)
 	}
-	if _, err := l.ensureSecret(ctx, l.hostSecret(), "keys of the engines of the hosts, for hosts alone"); err != nil {
+	if err := l.ensureSecret(ctx, l.hostSecret(), "keys of the engines of the hosts, for hosts alone"); err != nil {
 		return step("secret "+l.hostSecret(), err)
 	}
 	// Before there is a value: it is never open to others.
@@ -87,7 +87,7 @@ func (l *Launcher) ensureKeys(ctx context.Context, role string, rotate bool) err
 // list has not is waited for: the list may be read as it was. If it stays
 // unknown, it is lost to somebody's hand.
 func (l *Launcher) readKeys(ctx context.Context) (known []generation, current string, err error) {
-	err = poll(ctx, visibleWithin, func() (bool, error) {
+	err = poll(ctx, func() (bool, error) {
 		if known, err = l.generations(ctx); err != nil {
 			return false, err
 		}
@@ -147,7 +147,7 @@ func (l *Launcher) writeClient(ctx context.Context, list []generation) error {
 		return step("secret "+l.clientSecret(), err)
 	}
 	l.keys.forget()
-	return step("secret "+l.clientSecret(), poll(ctx, visibleWithin, func() (bool, error) {
+	return step("secret "+l.clientSecret(), poll(ctx, func() (bool, error) {
 		out, err := l.secrets.GetSecretValue(ctx, &awssecrets.GetSecretValueInput{SecretId: aws.String(l.clientSecret())})
 		if codeOf(err) == noSuchSecret {
 			return false, nil
@@ -168,16 +168,16 @@ func (l *Launcher) writeHost(ctx context.Context, id string, keys serverKeys) er
 	if err != nil {
 		return step("secret "+l.hostSecret(), err)
 	}
-	return step("secret "+l.hostSecret(), poll(ctx, visibleWithin, func() (bool, error) {
+	return step("secret "+l.hostSecret(), poll(ctx, func() (bool, error) {
 		current, err := l.hostGeneration(ctx)
 		return current == id, err
 	}))
 }
 
 // ensureSecret makes a secret without a value, or completes what exists.
-func (l *Launcher) ensureSecret(ctx context.Context, name, description string) (found *awssecrets.DescribeSecretOutput, err error) {
-	err = poll(ctx, visibleWithin, func() (bool, error) {
-		found, err = l.secrets.DescribeSecret(ctx, &awssecrets.DescribeSecretInput{SecretId: aws.String(name)})
+func (l *Launcher) ensureSecret(ctx context.Context, name, description string) error {
+	return poll(ctx, func() (bool, error) {
+		found, err := l.secrets.DescribeSecret(ctx, &awssecrets.DescribeSecretInput{SecretId: aws.String(name)})
 		switch {
 		case codeOf(err) == noSuchSecret:
 			l.cfg.Logger.Info("setup: making a secret", "secret", name)
@@ -202,7 +202,6 @@ func (l *Launcher) ensureSecret(ctx context.Context, name, description string) (
 		}
 		return true, nil
 	})
-	return found, err
 }
 
 func (l *Launcher) ownsSecret(s *awssecrets.DescribeSecretOutput) bool {

@@ -18,13 +18,11 @@ import (
 )
 
 const (
-	// visibleWithin is how long a change may stay invisible. EC2 tells callers
-	// to retry for up to a few minutes
+	// settlesWithin is how long a change may stay invisible, or a deleted network
+	// interface hold its group. EC2 tells callers to retry for up to a few minutes
 	// (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html);
 	// IAM names no time.
-	visibleWithin = 2 * time.Minute
-	// freedWithin is how long a deleted network interface may hold its group.
-	freedWithin = 2 * time.Minute
+	settlesWithin = 2 * time.Minute
 )
 
 // Setup makes what the fleet's hosts need in the account, or completes and
@@ -212,10 +210,10 @@ func filter(name string, values ...string) []ec2types.Filter {
 
 var errTooLong = errors.New("AWS does not show what was changed; call again")
 
-// poll calls done until it reports true, at growing intervals without jitter,
+// poll calls done until it reports true, for as long as AWS may take, at growing intervals without jitter,
 // so that the same story takes the same time.
-func poll(ctx context.Context, limit time.Duration, done func() (bool, error)) error {
-	deadline := time.Now().Add(limit)
+func poll(ctx context.Context, done func() (bool, error)) error {
+	deadline := time.Now().Add(settlesWithin)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		if ok, err := done(); ok || err != nil {
 			return err
@@ -233,7 +231,7 @@ func poll(ctx context.Context, limit time.Duration, done func() (bool, error)) e
 // until it is.
 func whenVisible(ctx context.Context, notYet string, call func() error) error {
 	var last error
-	err := poll(ctx, visibleWithin, func() (bool, error) {
+	err := poll(ctx, func() (bool, error) {
 		last = call()
 		if codeOf(last) == notYet {
 			return false, nil

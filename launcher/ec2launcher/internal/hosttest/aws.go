@@ -157,21 +157,22 @@ func (a *AWS) verify(r *http.Request, body []byte, service string) string {
 	if r.Header.Get("X-Amz-Security-Token") != roleToken {
 		return "another session's token"
 	}
-	request := r.Method + "\n/\n\n"
+	var request strings.Builder
+	request.WriteString(r.Method + "\n/\n\n")
 	for _, name := range names {
 		value := r.Header.Get(name)
 		if name == "host" {
 			value = r.Host
 		}
-		request += name + ":" + value + "\n"
+		request.WriteString(name + ":" + value + "\n")
 	}
-	request += "\n" + signed + "\n" + hash(body)
+	request.WriteString("\n" + signed + "\n" + hash(body))
 	key := []byte("AWS4" + secretKey)
-	for _, part := range strings.Split(scope, "/") {
+	for part := range strings.SplitSeq(scope, "/") {
 		key = mac(key, part)
 	}
-	if want := hex.EncodeToString(mac(key, "AWS4-HMAC-SHA256\n"+date+"\n"+scope+"\n"+hash([]byte(request)))); signature != want {
-		return fmt.Sprintf("the signature does not match for\n%s", request)
+	if want := hex.EncodeToString(mac(key, "AWS4-HMAC-SHA256\n"+date+"\n"+scope+"\n"+hash([]byte(request.String())))); signature != want {
+		return fmt.Sprintf("the signature does not match for\n%s", request.String())
 	}
 	return ""
 }

@@ -7,6 +7,7 @@ package hosttest
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -77,7 +78,7 @@ func New(t testing.TB, c Config) *Machine {
 			dockertest.Missing(t, "a host of the test's own needs %s: %v", name, err)
 		}
 	}
-	dir, err := os.MkdirTemp("/tmp", "host-")
+	dir, err := os.MkdirTemp("/tmp", "host-") //nolint:usetesting // mounts outlive the test by a moment
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,10 +95,7 @@ func New(t testing.TB, c Config) *Machine {
 	m.connect()
 
 	disk := filepath.Join(dir, "disk")
-	if err := os.WriteFile(disk, nil, 0o600); err == nil {
-		err = os.Truncate(disk, 4<<30) // of which little is written
-	}
-	if err != nil {
+	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 4<<30)); err != nil { // little of it is written
 		t.Fatal(err)
 	}
 	device := strings.TrimSpace(m.command("losetup", "--find", "--show", disk))
@@ -108,14 +106,14 @@ func New(t testing.TB, c Config) *Machine {
 	m.Write("/sbin/mount.efs", mountEFS, 0o755)
 	m.Write("/run/user-data", c.UserData, 0o600)
 	m.command("nsenter", m.enter("python3", "-c", cloudInit)...)
-	env := m.Read("/etc/atelier/host.env")
+	env := []string{m.Read("/etc/atelier/host.env")}
 	for name, value := range map[string]string{
 		"SECRETS_ENDPOINT": "http://" + endpoint, "LOGS_ENDPOINT": "http://" + endpoint,
 		"DATA_DEVICE": device, "KEYS_WITHIN": strconv.Itoa(c.KeysWithin),
 	} {
-		env += name + "=" + value + "\n" // the last one counts
+		env = append(env, name+"="+value+"\n") // the last one counts
 	}
-	m.Write("/etc/atelier/host.env", env, 0o644)
+	m.Write("/etc/atelier/host.env", strings.Join(env, ""), 0o644)
 	c.AWS.serve(m)
 	return m
 }
