@@ -4,18 +4,17 @@ set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$1"
 cd "$1"
-mkdir files work root
+mkdir -p files/etc files/var/lib work root
+for hidden in etc/docker etc/auto.master.d var/lib/docker var/lib/containerd; do
+  mknod "files/$hidden" c 0 0 # which an overlay takes for deleted
+done
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/files,workdir=$1/work" root
+mkdir root/etc/auto.master.d root/var/lib/containerd root/old
+mount -t tmpfs tmpfs root/run
+mount -t tmpfs tmpfs root/var/lib/containerd # which is not for an overlay
 mount --rbind /dev root/dev
 mount --rbind /sys root/sys
 mount -t proc proc root/proc
-for own in run var/lib/containerd var/lib/docker; do
-  mkdir -p "root/$own"
-  mount -t tmpfs tmpfs "root/$own"
-done
-umount root/var/lib/docker
-rm -rf root/var/lib/docker root/etc/docker root/etc/auto.master.d
-mkdir -p root/old root/etc/auto.master.d
 cd root
 pivot_root . old
 cd /
