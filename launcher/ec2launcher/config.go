@@ -37,7 +37,8 @@ type Config struct {
 	// containers: ids of security groups and ranges of addresses, IPv4 or IPv6
 	// ("10.0.0.0/16"), such as those of the programs that run a launcher.
 	// [Launcher.Setup] opens the hosts to exactly these. Empty opens them to
-	// nobody.
+	// nobody. Groups are the better choice: a range that holds the hosts lets
+	// what runs on one at the ports of what runs on another.
 	Access []string
 	// DialContext reaches the hosts' private addresses: their engines, and the
 	// ports of their containers for [Launcher.Dial]. A program outside the VPC

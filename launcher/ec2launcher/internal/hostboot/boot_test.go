@@ -115,7 +115,7 @@ func TestBoot(t *testing.T) {
 	t.Run("Order", func(t *testing.T) {
 		want := []string{
 			"mask --now --no-block ecs.service", "stop docker.socket docker.service", "enable --now autofs.service", "daemon-reload",
-			"start docker.service", "enable --now atelier-power.timer",
+			"reset-failed docker.service", "start docker.service", "enable --now atelier-power.timer",
 		}
 		if got := strings.Split(strings.TrimSpace(m.Read("/run/systemctl.log")), "\n"); strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("systemd was told %q, want %q", got, want)

@@ -30,7 +30,7 @@ failed() {
 }
 trap 'failed "$LINENO" "$BASH_COMMAND"' ERR
 
-# The image's agent would run tasks of ECS, and its engine has started without us.
+# The image's agent would run tasks of ECS, and its engine was started without us.
 systemctl mask --now --no-block ecs.service
 systemctl stop docker.socket docker.service
 
@@ -54,6 +54,7 @@ systemctl enable --now autofs.service
 /usr/local/libexec/atelier/keys
 
 systemctl daemon-reload
+systemctl reset-failed docker.service # it has failed for want of its keys, too often to be started again
 systemctl start docker.service
 touch /run/atelier/busy
 systemctl enable --now atelier-power.timer

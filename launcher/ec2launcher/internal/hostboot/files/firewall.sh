@@ -35,8 +35,8 @@ ensure() { # ensure IPTABLES CHAIN TARGET: the chain calls the target before all
 
 # Link-local addresses of EC2: metadata is .254 or ::254, DNS .253 or ::253
 # (https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html).
-chains 169.254.169.253 169.254.0.0/16 | iptables-restore --noflush -w 10
-chains fd00:ec2::253 fd00:ec2::/32 | ip6tables-restore --noflush -w 10
+chains 169.254.169.253 169.254.0.0/16 | iptables-restore --noflush --wait=10
+chains fd00:ec2::253 fd00:ec2::/32 | ip6tables-restore --noflush --wait=10
 for tables in iptables ip6tables; do
   "$tables" -w 10 -N DOCKER-USER 2>/dev/null || true
   ensure "$tables" DOCKER-USER ATELIER-FORWARD
