@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/atelier-go/atelier/internal/dockertest"
 	"github.com/atelier-go/atelier/launcher"
@@ -166,6 +168,77 @@ func TestManyContainers(t *testing.T) {
 	}
 }
 
+// TestManyRealContainers: what one process has launched on the real engine,
+// another lists and watches whole. ATELIER_CONTAINERS is how many.
+func TestManyRealContainers(t *testing.T) {
+	dockertest.Engine(t)
+	n := number(t, "ATELIER_CONTAINERS", 20)
+	one := open(t, t.TempDir())
+	id := named(t, one)
+	var group errgroup.Group
+	group.SetLimit(4)
+	for i := range n {
+		group.Go(func() error {
+			_, err := one.Launch(t.Context(), launcher.Workload{
+				ID: id(strconv.Itoa(i)), Owner: "many", Image: dockertest.Image, Command: []string{"wait"}, Labels: map[string]string{"test": string(id(""))},
+			})
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	other := open(t, t.TempDir())
+	which := launcher.Filter{Labels: map[string]string{"test": string(id(""))}}
+	for _, nth := range []string{"first", "second"} {
+		begun, listed := time.Now(), 0
+		for s, err := range other.List(t.Context(), which) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Phase != launcher.Running {
+				t.Errorf("%s is %s", s.ID, s.Phase)
+			}
+			listed++
+		}
+		if listed != n {
+			t.Errorf("the %s list has %d of %d", nth, listed, n)
+		}
+		t.Logf("the %s list of %d: %v", nth, n, time.Since(begun).Round(time.Millisecond))
+	}
+	begun, told := time.Now(), 0
+	for s, err := range other.Watch(t.Context(), which) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Synced() {
+			break
+		}
+		told++
+	}
+	if told != n {
+		t.Errorf("the watch tells %d of %d", told, n)
+	}
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	t.Logf("a watch of %d, until it is in step: %v; heap of both processes %d KiB", n, time.Since(begun).Round(time.Millisecond), m.HeapAlloc>>10)
+}
+
+// number is a variable of the environment, or what it is without.
+func number(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s is %q", name, text)
+	}
+	return n
+}
+
 // BenchmarkList500 is a list of 500 containers: the first one, which looks at
 // each, and those after it.
 func BenchmarkList500(b *testing.B) {
@@ -227,12 +300,7 @@ func TestStartBesideDockerRun(t *testing.T) {
 	if _, err := exec.LookPath("docker"); err != nil {
 		dockertest.Missing(t, "there is no docker command here to compare with")
 	}
-	starts := 25
-	if text := os.Getenv("ATELIER_STARTS"); text != "" {
-		if _, err := fmt.Sscan(text, &starts); err != nil {
-			t.Fatal(err)
-		}
-	}
+	starts := number(t, "ATELIER_STARTS", 25)
 	l := open(t, t.TempDir())
 	id := named(t, l)
 	warm, s := says(t, l, launcher.Workload{ID: id("warm"), Owner: "a", Image: dockertest.Image, Command: []string{"say", "warm"}})
