@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/fake/fakelauncher"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/ec2launcher"
 )
@@ -306,6 +308,100 @@ func TestHostThatHangs(t *testing.T) {
 		w.until("b", launcher.Running)
 		if waited := time.Since(asked); waited > 15*time.Minute {
 			t.Errorf("it waited %v for another's host", waited)
+		}
+	})
+}
+
+// A pausedStore is the store of a process that stands still from a write on, as
+// one whose machine was suspended.
+type pausedStore struct {
+	store.Store
+	after   func(store.Record) bool
+	paused  atomic.Bool
+	resumed chan struct{}
+}
+
+func (s *pausedStore) wait() {
+	if s.paused.Load() {
+		<-s.resumed
+	}
+}
+
+func (s *pausedStore) Get(ctx context.Context, collection, id string) (store.Record, error) {
+	s.wait()
+	defer s.wait()
+	return s.Store.Get(ctx, collection, id)
+}
+
+func (s *pausedStore) Put(ctx context.Context, r store.Record) (int64, error) {
+	s.wait()
+	defer s.wait()
+	version, err := s.Store.Put(ctx, r)
+	if err == nil && s.after(r) {
+		s.paused.Store(true)
+	}
+	return version, err
+}
+
+// A process that was suspended while it handed a workload to a host, and wakes
+// when another has seen that through to its end, does not run it again.
+func TestSuspendedProcessDeliversNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		runs := 0
+		first := &pausedStore{resumed: make(chan struct{}), after: func(r store.Record) bool {
+			return r.Collection == "test.workloads" && strings.Contains(string(r.Value), `"Delivered":true`)
+		}}
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+			c.Linger = time.Hour
+			first.Store, c.Store = c.Store, first
+			odd(c, func(o *oddHost) {
+				o.launch = func(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
+					// Awake again, its timers have not told yet that its time is over.
+					return o.HostLauncher.Launch(context.WithoutCancel(ctx), w)
+				}
+			})
+		})
+		if _, err := w.cloud.PushImage("registry.example.com/counted:1", fakeaws.Image{Program: func(context.Context, *fakelauncher.Proc) int {
+			runs++
+			return 0
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		work := w.workload("a", "alice")
+		work.Image, work.Command = "registry.example.com/counted:1", nil
+		w.launch(work)
+		time.Sleep(5 * time.Minute)
+		if !first.paused.Load() || runs != 0 {
+			t.Fatalf("suspended %v after %d runs; want it suspended before the first", first.paused.Load(), runs)
+		}
+		other := w.cfg
+		other.Store = w.store
+		second, err := ec2launcher.NewFromConfig(w.cloud.Config(), other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- second.Run(ctx) }()
+		if _, err := launcher.Wait(ctx, second, "a", func(s launcher.Status) bool { return s.Phase == launcher.Exited }); err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Stop(ctx, "a", launcher.StopOptions{Forget: true}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Minute)
+		if s := status(t, second, "a"); s.ID != "" {
+			t.Fatalf("it is not forgotten: %+v", s)
+		}
+		first.paused.Store(false)
+		close(first.resumed)
+		time.Sleep(time.Minute)
+		if runs != 1 {
+			t.Errorf("it ran %d times", runs)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	})
 }
