@@ -392,3 +392,43 @@ func TestBootFails(t *testing.T) {
 		t.Error("something answers at the engine's port")
 	}
 }
+
+// TestDataDisk: where udev makes no link, the data disk is the one EBS disk that
+// nothing is on; in doubt none is touched.
+func TestDataDisk(t *testing.T) {
+	const script = "/usr/local/libexec/atelier/disk"
+	m := hosttest.New(t, hosttest.Config{UserData: hostboot.UserData(config), AWS: &hosttest.AWS{}})
+	device := m.DataDevice()
+	m.Write("/etc/atelier/host.env", m.Read("/etc/atelier/host.env")+"DATA_DEVICE=/dev/absent\n", 0o644)
+	disk := func(path, model, more string) string {
+		return `{"path":"` + path + `", "model":"` + model + `", ` + more + `}`
+	}
+	const ebs, instanceStore = "Amazon Elastic Block Store              ", "Amazon EC2 NVMe Instance Storage"
+	root := disk("/dev/nvme0n1", ebs, `"mountpoint":null, "children":[{"path":"/dev/nvme0n1p1", "model":null, "mountpoint":"/"}]`)
+	store := disk("/dev/nvme2n1", instanceStore, `"mountpoint":null`)
+	ours := disk(device, ebs, `"mountpoint":null`)
+	lsblk := func(disks ...string) {
+		m.Write("/usr/local/bin/lsblk", "#!/bin/sh\necho '"+`{"blockdevices":[`+strings.Join(disks, ",")+"]}'\n", 0o755)
+	}
+
+	lsblk(root, ours, store, disk("/dev/nvme3n1", ebs, `"mountpoint":null`))
+	if out, err := m.Run(script); err == nil || !strings.Contains(out, "which disk is /dev/absent? There is "+device+"\n/dev/nvme3n1") {
+		t.Errorf("with two disks: %v\n%s", err, out)
+	}
+	lsblk(root, ours, store)
+	if out, err := m.Run("mkfs.ext4", "-q", device); err != nil {
+		t.Fatal(err, out)
+	}
+	if out, err := m.Run(script); err == nil || !strings.Contains(out, "another file system than ours") {
+		t.Errorf("with somebody's files: %v\n%s", err, out)
+	}
+	if out, err := m.Run("wipefs", "-aq", device); err != nil {
+		t.Fatal(err, out)
+	}
+	if out, err := m.Run(script); err != nil {
+		t.Fatal(err, out)
+	}
+	if out, err := m.Run("findmnt", "-no", "SOURCE", "/var/lib/docker"); err != nil || out != device+"\n" {
+		t.Errorf("images and containers are on %q (%v), want %s", out, err, device)
+	}
+}

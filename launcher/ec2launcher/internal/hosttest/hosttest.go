@@ -43,8 +43,9 @@ type Config struct {
 // A Machine is a host that boots, or has booted. It ends with its test.
 type Machine struct {
 	testing.TB
-	pid     int // the first process of the host's namespaces
-	outside int // a process in the network beyond
+	pid     int    // the first process of the host's namespaces
+	outside int    // a process in the network beyond
+	disk    string // the data disk's device
 }
 
 var (
@@ -98,8 +99,8 @@ func New(t testing.TB, c Config) *Machine {
 	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 4<<30)); err != nil { // little of it is written
 		t.Fatal(err)
 	}
-	device := strings.TrimSpace(m.command("losetup", "--find", "--show", disk))
-	t.Cleanup(func() { _ = exec.Command("losetup", "-d", device).Run() })
+	m.disk = strings.TrimSpace(m.command("losetup", "--find", "--show", disk))
+	t.Cleanup(func() { _ = exec.Command("losetup", "-d", m.disk).Run() })
 
 	m.Write("/usr/bin/systemctl", systemctl, 0o755)
 	m.Write("/usr/local/bin/mount", mount, 0o755)
@@ -109,7 +110,7 @@ func New(t testing.TB, c Config) *Machine {
 	env := []string{m.Read("/etc/atelier/host.env")}
 	for name, value := range map[string]string{
 		"SECRETS_ENDPOINT": "http://" + endpoint, "LOGS_ENDPOINT": "http://" + endpoint,
-		"DATA_DEVICE": device, "KEYS_WITHIN": strconv.Itoa(c.KeysWithin),
+		"DATA_DEVICE": m.disk, "KEYS_WITHIN": strconv.Itoa(c.KeysWithin),
 	} {
 		env = append(env, name+"="+value+"\n") // the last one counts
 	}
@@ -120,6 +121,9 @@ func New(t testing.TB, c Config) *Machine {
 
 // Boot does what cloud-init does after it has written the files.
 func (m *Machine) Boot() (string, error) { return m.Run("bash", "/run/runcmd") }
+
+// DataDevice is the host's data disk.
+func (m *Machine) DataDevice() string { return m.disk }
 
 // Run runs a command on the host and returns its output.
 func (m *Machine) Run(args ...string) (string, error) {
