@@ -25,7 +25,7 @@ func TestIsolation(t *testing.T) {
 	gateway := m.Docker("inspect", "-f", "{{.NetworkSettings.Networks.sessions.Gateway}}", "other")
 	for _, l := range []net.Listener{
 		m.Listen(hosttest.Outside + ":2049"), m.Listen(hosttest.Outside + ":" + strconv.Itoa(config.EnginePort)), m.Listen(hosttest.Outside + ":443"),
-		m.ListenInside(":9100"),
+		m.Listen(hosttest.DNS + ":53"), m.Listen(hosttest.DNS + ":123"), m.ListenInside(":9100"),
 	} {
 		go accept(l)
 	}
@@ -77,8 +77,10 @@ func TestIsolation(t *testing.T) {
 		})
 	}
 	t.Run("NetworkBeyond", func(t *testing.T) {
-		if !reach("sessions", hosttest.Outside+":443") {
-			t.Error("a container does not reach what is beyond the host")
+		for address, want := range map[string]bool{hosttest.Outside + ":443": true, hosttest.DNS + ":53": true, hosttest.DNS + ":123": false} {
+			if reach("sessions", address) != want {
+				t.Errorf("a container reaches %s: %v", address, !want)
+			}
 		}
 	})
 	t.Run("FromOutside", func(t *testing.T) {

@@ -27,8 +27,10 @@ import (
 const (
 	// Address is the host's, Outside that of whatever is beyond it.
 	Address, Outside = "10.99.0.1", "10.99.0.2"
-	metadataAddress  = "169.254.169.254"
-	endpoint         = Outside + ":8000"
+	// DNS is EC2's name server, which listens beyond the host if a test does.
+	DNS             = "169.254.169.253"
+	metadataAddress = "169.254.169.254"
+	endpoint        = Outside + ":8000"
 )
 
 // Config is what a host boots with.
@@ -85,7 +87,7 @@ func New(t testing.TB, c Config) *Machine {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	m := &Machine{TB: t}
-	m.outside = m.start("unshare", "--net", "sh", "-c", "ip link set lo up && ip addr add "+metadataAddress+"/32 dev lo && exec sleep infinity")
+	m.outside = m.start("unshare", "--net", "sh", "-c", "ip link set lo up && ip addr add "+metadataAddress+"/32 dev lo && ip addr add "+DNS+"/32 dev lo && exec sleep infinity")
 	parent := m.start("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "bash", "-c", initScript, "init", dir)
 	m.Await("the machine is there", func() bool {
 		out, _ := exec.Command("pgrep", "-P", strconv.Itoa(parent)).Output()
