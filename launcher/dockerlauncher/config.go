@@ -73,8 +73,9 @@ type Config struct {
 	// mebibytes. An engine on overlay2 over xfs with project quotas holds it
 	// to the byte, and writing fails with ENOSPC; on any other, a container
 	// that is found over the bound is killed, which is looked for every
-	// fifteen seconds while anything is watched. Zero is 10 GiB; negative is
-	// no bound.
+	// fifteen seconds while anything is watched. Since nobody bounds what is
+	// written to volumes, an image that declares any (VOLUME) is
+	// [launcher.ErrImage]. Zero is 10 GiB; negative is no bound.
 	DiskMiB int64
 
 	// Logger is told what goes wrong in the background. Nil discards.

@@ -205,12 +205,17 @@ func mounts(wanted []launcher.Mount, dirs []string) []mount.Mount {
 	return all
 }
 
-// remove removes a container that does not run. One that runs is kept, and is
-// an errdefs conflict; one that is not there is no error.
+// remove removes a container that does not run and that nobody is about to
+// start, with its secrets. See takeAway.
 func (l *Launcher) remove(ctx context.Context, c *found) error {
-	if !c.halfMade() && c.label(labelEnded) == "" {
-		l.emptySecrets(ctx, c)
-	}
+	l.emptySecrets(ctx, c)
+	return l.takeAway(ctx, c)
+}
+
+// takeAway removes a container that does not run, and leaves its secrets to
+// whoever takes its place. One that runs is kept, and is an errdefs conflict;
+// one that is not there is no error.
+func (l *Launcher) takeAway(ctx context.Context, c *found) error {
 	_, err := l.engine.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{RemoveVolumes: true})
 	if errdefs.IsNotFound(err) {
 		return nil

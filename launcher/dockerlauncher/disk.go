@@ -3,12 +3,19 @@ package dockerlauncher
 import (
 	"context"
 	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
+
+	"github.com/atelier-go/atelier/internal/pace"
+	"github.com/atelier-go/atelier/launcher"
 )
 
 // guardEvery is how often an engine without quotas is asked what its
@@ -34,9 +41,14 @@ func (l *Launcher) diskQuota() bool {
 	return l.quota && l.cfg.DiskMiB > 0
 }
 
-// dropDiskQuota stops asking the engine for quotas, and reports whether it was
-// asked before.
-func (l *Launcher) dropDiskQuota() bool {
+// dropDiskQuota stops asking the engine for quotas if it refused a container for
+// one, and reports whether that is so: the daemon's word is "--storage-opt is
+// supported only for overlay over xfs with 'pquota' mount option"
+// (daemon/graphdriver/overlay2/overlay.go).
+func (l *Launcher) dropDiskQuota(err error) bool {
+	if err == nil || !strings.Contains(err.Error(), "storage-opt") {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was := l.quota
@@ -44,10 +56,20 @@ func (l *Launcher) dropDiskQuota() bool {
 	return was
 }
 
+// guardDisks looks after disks until ctx ends. It is beside all else: to see what
+// a container has written, the engine reads through it.
+func (l *Launcher) guardDisks(ctx context.Context) {
+	for pace.Sleep(ctx, guardEvery) == nil {
+		if err := l.guardDisk(ctx); err != nil && ctx.Err() == nil {
+			l.cfg.Logger.Warn("it is not known what the containers have written", "error", err)
+		}
+	}
+}
+
 // guardDisk kills containers that have written more than they may, where the
 // engine does not hold them to it.
 func (l *Launcher) guardDisk(ctx context.Context) error {
-	if l.cfg.DiskMiB < 0 {
+	if l.cfg.DiskMiB < 0 || l.diskQuota() {
 		return nil
 	}
 	out, err := l.engine.ContainerList(ctx, client.ContainerListOptions{
@@ -57,7 +79,7 @@ func (l *Launcher) guardDisk(ctx context.Context) error {
 		return err
 	}
 	for _, c := range out.Items {
-		if c.SizeRw>>20 < l.cfg.DiskMiB || l.diskQuota() {
+		if c.SizeRw>>20 < l.cfg.DiskMiB {
 			continue
 		}
 		l.mu.Lock()
@@ -70,6 +92,29 @@ func (l *Launcher) guardDisk(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// boundsImage refuses an image that declares volumes where a container has a
+// bound for its disk: what is written there is not counted. A mount in a
+// volume's place is fine. The engine's not-found means that the image is not
+// there.
+func (l *Launcher) boundsImage(ctx context.Context, w launcher.Workload) error {
+	if l.cfg.DiskMiB < 0 {
+		return nil
+	}
+	out, err := l.engine.ImageInspect(ctx, w.Image)
+	if err != nil || out.Config == nil {
+		return err
+	}
+	volumes := slices.DeleteFunc(slices.Sorted(maps.Keys(out.Config.Volumes)), func(target string) bool {
+		return slices.ContainsFunc(w.Mounts, func(m launcher.Mount) bool { return m.Target == path.Clean(target) })
+	})
+	if len(volumes) == 0 {
+		return nil
+	}
+	return refuse("launch", w.ID, launcher.ErrImage,
+		"image %s declares volumes (%s), where a container could write without bound: build it without VOLUME, or mount something there",
+		w.Image, strings.Join(volumes, ", "))
 }
 
 func (l *Launcher) filledMessage() string {

@@ -2,11 +2,13 @@ package dockerlauncher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"reflect"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/moby/moby/api/types/events"
@@ -23,6 +25,8 @@ const (
 	// machine that lost its network says nothing by itself.
 	probeEvery = 10 * time.Second
 	probeLimit = 5 * time.Second
+	// answerLimit is how long it may take to tell of its containers.
+	answerLimit = 30 * time.Second
 	// restartLimit is how long an engine may be gone, as one that restarts
 	// is, before watches end.
 	restartLimit = 15 * time.Second
@@ -150,44 +154,61 @@ func (f *feed) told() bool {
 // engine breaks it off or does not answer any more.
 func (f *feed) follow(connected func()) error {
 	ctx, cancel := context.WithCancel(f.life)
+	var guard sync.WaitGroup
+	defer guard.Wait()
 	defer cancel()
-	// The events come first, so that nothing happens between.
+	// The events come first, so that nothing happens between. The client waits for
+	// the engine to begin with them.
+	late := time.AfterFunc(answerLimit, cancel)
 	stream := f.l.engine.Events(ctx, client.EventsListOptions{
 		Filters: make(client.Filters).Add("type", string(events.ContainerEventType)).Add("label", labelID),
 	})
-	if err := f.takeStock(ctx); err != nil {
+	if !late.Stop() {
+		return errSlow
+	}
+	if err := within(ctx, answerLimit, f.takeStock); err != nil {
 		return err
 	}
 	connected()
+	guard.Go(func() { f.l.guardDisks(ctx) })
 	if !f.told() {
 		close(f.synced)
 	}
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
-	guard := time.NewTicker(guardEvery)
-	defer guard.Stop()
 	for {
 		select {
 		case m := <-stream.Messages:
-			if err := f.heard(ctx, m); err != nil {
+			if err := within(ctx, answerLimit, func(ctx context.Context) error { return f.heard(ctx, m) }); err != nil {
 				return err
 			}
 		case err := <-stream.Err:
 			return fmt.Errorf("its events ended: %w", err)
 		case <-probe.C:
-			limited, cancel := context.WithTimeout(ctx, probeLimit)
-			_, err := f.l.engine.Ping(limited, client.PingOptions{})
-			cancel()
-			if err != nil {
+			err := within(ctx, probeLimit, func(ctx context.Context) error {
+				_, err := f.l.engine.Ping(ctx, client.PingOptions{})
 				return err
-			}
-		case <-guard.C:
-			if err := f.l.guardDisk(ctx); err != nil {
+			})
+			if err != nil {
 				return err
 			}
 		}
 	}
 }
+
+// within is f, which asks the engine something, for a time: an engine that
+// takes longer does not answer.
+func within(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := f(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return errSlow
+	}
+	return err
+}
+
+var errSlow = errors.New("it was asked, and has had its time")
 
 // takeStock publishes all that is, and that what is no more is no more.
 func (f *feed) takeStock(ctx context.Context) error {

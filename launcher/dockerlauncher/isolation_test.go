@@ -1,8 +1,10 @@
 package dockerlauncher_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
 	"github.com/atelier-go/atelier/internal/dockertest"
@@ -294,5 +297,100 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 	if text, err := os.ReadFile(kept); err != nil || len(text) > 0 {
 		t.Errorf("after its container was removed the secret's file is %q, %v; want it empty", text, err)
+	}
+}
+
+// TestSecretsOfWhatNeverStarted: secrets do not outlive a container that could
+// not be started, or that was stopped before it was.
+func TestSecretsOfWhatNeverStarted(t *testing.T) {
+	e := dockertest.Engine(t)
+	secrets := t.TempDir()
+	l := open(t, t.TempDir(), func(c *dockerlauncher.Config) { c.SecretsDir = secrets })
+	id := named(t, l)
+	emptied := func(id launcher.ID) {
+		t.Helper()
+		if text, err := os.ReadFile(filepath.Join(secrets, string(id), "token")); err != nil || len(text) > 0 {
+			t.Errorf("the secret's file is %q, %v; want it empty", text, err)
+		}
+	}
+	// The engine cannot start what is to have another's port.
+	w := launcher.Workload{
+		ID: id("first"), Owner: "alice", Image: dockertest.Image, Command: []string{"wait"},
+		Ports: []launcher.Port{{Name: "http", Number: 8787, HostPort: 29787}},
+	}
+	if _, err := l.Launch(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	w.ID, w.Secrets = id("second"), map[string]string{"token": "horse"}
+	if _, err := l.Launch(t.Context(), w); !errors.Is(err, launcher.ErrCapacity) {
+		t.Errorf("with a port that is taken: %v", err)
+	}
+	emptied(w.ID)
+
+	// Somebody has put the secret, and died.
+	half := id("half")
+	_, err := e.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+		Name: string(half), Config: &container.Config{Image: dockertest.Image, Labels: map[string]string{
+			"atelier.id": string(half), "atelier.owner": "alice", "atelier.secrets": "token",
+		}},
+		HostConfig: &container.HostConfig{Binds: []string{filepath.Join(secrets, string(half)) + ":/run/secrets"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(secrets, string(half))
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "token"), []byte("horse"), 0o400)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Stop(t.Context(), half, launcher.StopOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	emptied(half)
+}
+
+// importImage makes an image with the tests' files.
+func importImage(t *testing.T, e *client.Client, name string, changes ...string) string {
+	t.Helper()
+	answer, err := e.ImageImport(t.Context(), client.ImageImportSource{Source: bytes.NewReader(dockertest.Layer(t)), SourceName: "-"}, name,
+		client.ImageImportOptions{Changes: changes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Close()
+	if _, err := io.Copy(io.Discard, answer); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := e.ImageRemove(context.Background(), name, client.ImageRemoveOptions{Force: true}); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
+}
+
+// TestVolumes: where a disk has a bound, an image does not declare its way
+// around it.
+func TestVolumes(t *testing.T) {
+	e := dockertest.Engine(t)
+	dir := t.TempDir()
+	image := importImage(t, e, "atelier-test/volumes:1", `ENTRYPOINT ["/behaved"]`, "VOLUME /data/", "VOLUME /tmp")
+	l := open(t, dir)
+	id := named(t, l)
+	w := launcher.Workload{ID: id("bounded"), Owner: "alice", Image: image, Command: []string{"exit", "0"}}
+	if _, err := l.Launch(t.Context(), w); !errors.Is(err, launcher.ErrImage) || !strings.Contains(err.Error(), "(/data/, /tmp)") {
+		t.Errorf("volumes that nobody bounds: %v", err)
+	}
+	for _, name := range []string{"data", "tmp"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		w.Mounts = append(w.Mounts, launcher.Mount{Source: filepath.Join(dir, name), Target: "/" + name})
+	}
+	if _, err := l.Launch(t.Context(), w); err != nil {
+		t.Errorf("with mounts in the volumes' place: %v", err)
+	}
+	free := open(t, dir, func(c *dockerlauncher.Config) { c.DiskMiB = -1 })
+	if _, err := free.Launch(t.Context(), launcher.Workload{ID: id("free"), Owner: "alice", Image: image, Command: []string{"exit", "0"}}); err != nil {
+		t.Errorf("without a bound: %v", err)
 	}
 }

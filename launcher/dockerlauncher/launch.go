@@ -207,7 +207,7 @@ func (l *Launcher) inherit(ctx context.Context, c *found, w launcher.Workload) (
 			return false, err
 		}
 	}
-	err = l.remove(ctx, c)
+	err = l.takeAway(ctx, c)
 	if errdefs.IsConflict(err) { // it runs by now
 		err = nil
 	}
@@ -232,7 +232,11 @@ func (l *Launcher) create(ctx context.Context, w launcher.Workload, dirs []strin
 		return "", err
 	}
 	for pulled := false; ; pulled = true {
-		out, err := l.engine.ContainerCreate(ctx, l.options(w, dirs, gpus, room, queued))
+		err := l.boundsImage(ctx, w)
+		var out client.ContainerCreateResult
+		if err == nil {
+			out, err = l.engine.ContainerCreate(ctx, l.options(w, dirs, gpus, room, queued))
+		}
 		switch {
 		case errdefs.IsNotFound(err) && !pulled:
 			// Before anything is pulled for what is there already.
@@ -242,8 +246,7 @@ func (l *Launcher) create(ctx context.Context, w launcher.Workload, dirs []strin
 			if err := l.pull(ctx, "launch", w.ID, w.Image); err != nil {
 				return "", err
 			}
-		case err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) && l.dropDiskQuota():
-			// It may be the quota that this storage cannot do: asked again without.
+		case l.dropDiskQuota(err): // asked again without
 		case errdefs.IsInvalidArgument(err) && len(w.Mounts) > 0:
 			// The rest was checked: a directory does not exist on the machine.
 			return "", failAs("launch", w.ID, launcher.ErrMount, err)
@@ -290,10 +293,10 @@ func (l *Launcher) start(ctx context.Context, id string, w launcher.Workload) (s
 		return s, false, err
 	}
 	if stone != nil {
-		_, err := l.engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true})
-		if err != nil && !errdefs.IsNotFound(err) {
+		if _, err := l.engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true}); err != nil && !errdefs.IsNotFound(err) {
 			return s, false, err
 		}
+		l.emptySecrets(ctx, stone)
 		return l.statusOf(stone), true, l.same(stone, w)
 	}
 	if len(w.Secrets) > 0 {

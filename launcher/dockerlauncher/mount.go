@@ -16,7 +16,8 @@ import (
 
 // Below returns a [Config.Mounts] that allows the directories below those
 // named, as they are on the engine's machine, and refuses every other. Without
-// any it refuses all.
+// any it refuses all. The engine follows symbolic links: name only directories in
+// which users of workloads cannot make any.
 func Below(dirs ...string) func(context.Context, launcher.Workload, launcher.Mount) (string, error) {
 	return func(_ context.Context, _ launcher.Workload, m launcher.Mount) (string, error) {
 		for _, dir := range dirs {

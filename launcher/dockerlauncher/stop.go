@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"github.com/moby/moby/client/pkg/versions"
 
@@ -62,11 +63,15 @@ func (l *Launcher) bury(ctx context.Context, c *found) error {
 	maps.Copy(config.Labels, c.Config.Labels)
 	config.Image = c.Image // the id: a tag may have moved
 	id := c.workload()
-	_, err := l.engine.ContainerCreate(ctx, client.ContainerCreateOptions{Name: headstone(id), Config: &config})
+	stone := client.ContainerCreateOptions{Name: headstone(id), Config: &config, HostConfig: &container.HostConfig{}}
+	if c.HostConfig != nil {
+		stone.HostConfig.Binds = c.HostConfig.Binds // the secrets, to be emptied when nobody can start with them
+	}
+	_, err := l.engine.ContainerCreate(ctx, stone)
 	if err != nil && !errdefs.IsConflict(err) {
 		return err
 	}
-	if err := l.remove(ctx, c); err != nil {
+	if err := l.takeAway(ctx, c); err != nil {
 		if !errdefs.IsConflict(err) {
 			return err
 		}
@@ -75,7 +80,11 @@ func (l *Launcher) bury(ctx context.Context, c *found) error {
 		}
 		return err
 	}
-	return nil
+	set, err := l.inspect(ctx, headstone(id))
+	if set != nil {
+		l.emptySecrets(ctx, set)
+	}
+	return err
 }
 
 // terminate asks a live container to end.

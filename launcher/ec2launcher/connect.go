@@ -1,18 +1,25 @@
 package ec2launcher
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/moby/moby/api/types/system"
 
 	"github.com/atelier-go/atelier/instancetype"
 	"github.com/atelier-go/atelier/launcher"
@@ -42,10 +49,22 @@ func (l *Launcher) docker(_ context.Context, h Host) (HostLauncher, error) {
 		DialEngine: func(ctx context.Context) (net.Conn, error) { return l.dialEngine(ctx, h) },
 		Host:       h.ID, InstanceType: h.InstanceType, GPUs: gpus,
 		Address: h.Address, FirstPort: firstSessionPort, LastPort: lastSessionPort, DialContext: l.cfg.DialContext,
-		Mounts:      dockerlauncher.Below("/efs"), // what the host mounts by itself
+		Mounts:      accessPoint,
 		Credentials: l.cfg.Credentials,
 		Logger:      l.cfg.Logger,
 	})
+}
+
+// automounted is what hosts mount by themselves: see efs.sh of hostboot. It is
+// whole access points only, since below one a user's link may lead anywhere.
+var automounted = regexp.MustCompile(`^/efs/fs-[0-9a-f]{8,40}\.fsap-[0-9a-f]{8,40}$`)
+
+// accessPoint allows the mounts that hosts have.
+func accessPoint(_ context.Context, _ launcher.Workload, m launcher.Mount) (string, error) {
+	if !automounted.MatchString(m.Source) {
+		return "", fmt.Errorf("%q is nothing that hosts mount: want /efs/<file system>.<access point>", m.Source)
+	}
+	return m.Source, nil
 }
 
 // dialEngine opens a connection to the engine of a host, known to each other.
@@ -61,19 +80,59 @@ func (l *Launcher) dialEngine(ctx context.Context, h Host) (net.Conn, error) {
 		return nil, err
 	}
 	secure := tls.Client(plain, keys)
-	if err := secure.HandshakeContext(ctx); err != nil {
+	err = secure.HandshakeContext(ctx)
+	if err == nil {
+		err = identify(ctx, secure, h)
+	}
+	if err != nil {
 		return nil, errors.Join(l.refused(h, err), plain.Close())
 	}
-	return &engineConn{Conn: secure, refused: func(err error) error { return l.refused(h, err) }}, nil
+	return secure, nil
 }
+
+// identify asks at a new connection which host is there. All hosts of a fleet
+// show one certificate, and an address that one has left may be another's soon:
+// what runs there would be taken for strays.
+func identify(ctx context.Context, conn net.Conn, h Host) error {
+	deadline, _ := ctx.Deadline()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	ask, err := http.NewRequest(http.MethodGet, "http://"+h.ID+"/info", nil)
+	if err != nil {
+		return err
+	}
+	if err := ask.Write(conn); err != nil {
+		return err
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), ask)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	var engine system.Info
+	if err := json.NewDecoder(answer.Body).Decode(&engine); err != nil {
+		return fmt.Errorf("the engine does not say which host it is on: %s: %w", answer.Status, err)
+	}
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil { // and nothing is left for who is next
+		return err
+	}
+	if !slices.Contains(engine.Labels, hostboot.InstanceLabel+"="+h.ID) {
+		return fmt.Errorf("%w: it says %q", errOtherHost, engine.Labels)
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+var errOtherHost = errors.New("another host of the fleet answers at its address")
 
 // refused says what a failure of a connection means if one side has refused the
 // other's certificate. The keys are read again soon: they may have been rotated.
 func (l *Launcher) refused(h Host, err error) error {
-	_, alert := errors.AsType[tls.AlertError](err)
+	remote, _ := errors.AsType[*net.OpError](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
-	case alert: // in TLS 1.3 a host tells so after the handshake
+	case remote != nil && remote.Op == "remote error": // crypto/tls's name for an alert; in TLS 1.3 it follows the handshake
 		err = fmt.Errorf("host %s refuses the launcher's certificate: its keys are another fleet's, or older than those that are kept (%w)", h.ID, err)
 	case untrusted:
 		err = fmt.Errorf("what answers as host %s at %s has no certificate of fleet %s: it is another machine, or its keys are older than those that are kept (%w)",
@@ -86,27 +145,14 @@ func (l *Launcher) refused(h Host, err error) error {
 	return err
 }
 
-// An engineConn tells refusals that arrive when it is first read.
-type engineConn struct {
-	*tls.Conn
-	refused func(error) error
-}
-
-func (c *engineConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if _, alert := errors.AsType[tls.AlertError](err); alert {
-		err = c.refused(err)
-	}
-	return n, err
-}
-
 // boot adds to a purchase what makes hosts out of instances: what they do when
 // they boot, who they are to AWS, and a disk for images and containers. Left
 // alone they stay up as long as exits are kept, for whoever comes to ask.
 func (l *Launcher) boot(in *awsec2.RunInstancesInput, t instancetype.Type) {
 	in.UserData = aws.String(base64.StdEncoding.EncodeToString([]byte(hostboot.UserData(hostboot.Config{
 		Region: l.region, Secret: l.hostSecret(), LogGroup: l.logGroupName(),
-		Bridges: []string{"docker0", dockerlauncher.DefaultBridge}, EnginePort: enginePort, DataDevice: dataDevice,
+		Bridges: []string{"docker0", dockerlauncher.DefaultBridge}, EnginePort: enginePort,
+		FirstPort: firstSessionPort, LastPort: lastSessionPort, DataDevice: dataDevice,
 		PowerOffAfter: launcher.Retention, GPU: t.GPUs > 0,
 	}))))
 	if in.IamInstanceProfile == nil {

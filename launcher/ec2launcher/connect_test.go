@@ -42,9 +42,9 @@ type instance struct {
 	address string
 }
 
-func (i *instance) boot(userData string) {
+func (i *instance) boot(id, userData string) {
 	i.Helper()
-	i.aws = &hosttest.AWS{Region: "us-east-1", SecretName: "atelier/test/host", Secret: hostKeys(i.T, i.cloud)}
+	i.aws = &hosttest.AWS{Instance: id, Region: "us-east-1", SecretName: "atelier/test/host", Secret: hostKeys(i.T, i.cloud)}
 	m := hosttest.New(i.T, hosttest.Config{UserData: userData, AWS: i.aws, KeysWithin: 20})
 	if out, err := m.Boot(); err != nil {
 		i.Fatalf("%v\n%s", err, out)
@@ -84,6 +84,26 @@ func (i *instance) become(secret string) {
 		i.Fatal(err, out)
 	}
 	i.host.RestartEngine("TERM")
+}
+
+// renamed makes the host another one of its fleet, as the next at its address is.
+func (i *instance) renamed(id string) {
+	i.Helper()
+	i.aws.SetInstance(id)
+	if out, err := i.host.Run("/usr/local/libexec/atelier/place"); err != nil {
+		i.Fatal(err, out)
+	}
+	i.host.RestartEngine("TERM")
+}
+
+// instanceOf is the id of the one instance there is.
+func instanceOf(t *testing.T, ec2 *buyer) string {
+	t.Helper()
+	out, err := ec2.DescribeInstances(t.Context(), &awsec2.DescribeInstancesInput{})
+	if err != nil || len(out.Reservations) != 1 || len(out.Reservations[0].Instances) != 1 {
+		t.Fatalf("instances: %+v, %v", out, err)
+	}
+	return *out.Reservations[0].Instances[0].InstanceId
 }
 
 // hostKeys is what a host of a fleet in a cloud reads.
@@ -245,7 +265,7 @@ func TestRealHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	host.boot(string(data))
+	host.boot(instanceOf(t, ec2), string(data))
 	s := until(serves, launcher.Running)
 	if p := in.IamInstanceProfile; p == nil || *p.Name != "atelier-test-us-east-1-host" {
 		t.Errorf("instance profile %+v", p)
@@ -354,6 +374,17 @@ func TestRealHost(t *testing.T) {
 		t.Errorf("the log does not say why the host is silent:\n%s", told.String())
 	}
 	host.become(right)
+	until(serves, launcher.Running)
+
+	// Nor is another host of the fleet that has its address: what runs there is
+	// not taken for anything.
+	id := s.Host
+	host.renamed("i-0fedcba9876543210")
+	eventually(t, "the workload is unknown", func() bool { return status(t, fleet, serves).Unknown })
+	if _, err := fleet.Logs(ctx, serves, launcher.LogOptions{}); !errors.Is(err, launcher.ErrUnavailable) || !strings.Contains(err.Error(), "another host of the fleet") {
+		t.Errorf("with another host in the host's place, Logs returned %v", err)
+	}
+	host.renamed(id)
 	until(serves, launcher.Running)
 
 	for _, id := range []launcher.ID{serves, echo, home, again, absent} {

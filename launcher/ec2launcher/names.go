@@ -10,10 +10,12 @@ const (
 	// (https://docs.docker.com/engine/security/protect-access/).
 	enginePort = 2376
 	// firstSessionPort to lastSessionPort are the ports of a host that
-	// containers' ports are published on. They end below those that Linux
-	// gives to outgoing connections (ip_local_port_range, 32768 to 60999).
-	firstSessionPort = 20000
-	lastSessionPort  = 29999
+	// containers' ports are published on: those that Kubernetes uses for it,
+	// where no service is expected, since hosts keep containers from them in
+	// the whole VPC. They end below those that Linux gives to outgoing
+	// connections (ip_local_port_range, 32768 to 60999).
+	firstSessionPort = 30000
+	lastSessionPort  = 32767
 )
 
 // hostRole names the hosts' IAM role, and the instance profile that holds it.

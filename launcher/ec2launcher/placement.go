@@ -6,9 +6,8 @@ import (
 
 // What a host can hold beside CPU, memory and GPUs.
 const (
-	// maxPorts is how many host ports workloads of one host may publish: the
-	// range 30000 to 32767 that container engines and Kubernetes use for it.
-	maxPorts = 2768
+	// maxPorts is how many host ports workloads of one host may publish.
+	maxPorts = lastSessionPort - firstSessionPort + 1
 	// maxMounts is how many EFS mounts a host holds: efs-utils gives each a
 	// local TLS port from 20049 to 20449.
 	maxMounts = 400

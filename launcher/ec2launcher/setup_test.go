@@ -328,7 +328,7 @@ func TestSetupOpensExactly(t *testing.T) {
 		want := []string{
 			"security group atelier-test-engine, 2 tags",
 			"  in tcp 2376-2376 from 10.1.0.0/16", "  in tcp 2376-2376 from 2001:db8::/32", "  in tcp 2376-2376 from a group",
-			"  in tcp 20000-29999 from 10.1.0.0/16", "  in tcp 20000-29999 from 2001:db8::/32", "  in tcp 20000-29999 from a group",
+			"  in tcp 30000-32767 from 10.1.0.0/16", "  in tcp 30000-32767 from 2001:db8::/32", "  in tcp 30000-32767 from a group",
 		}
 		check := func(want ...string) {
 			t.Helper()
@@ -350,7 +350,7 @@ func TestSetupOpensExactly(t *testing.T) {
 			{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(2376), ToPort: aws.Int32(2376), IpRanges: []ec2types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}}},
 		}}))
 		y.must2(client.RevokeSecurityGroupIngress(t.Context(), &awsec2.RevokeSecurityGroupIngressInput{GroupId: mine, IpPermissions: []ec2types.IpPermission{
-			{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(20000), ToPort: aws.Int32(29999), IpRanges: []ec2types.IpRange{{CidrIp: aws.String("10.1.0.0/16")}}},
+			{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(30000), ToPort: aws.Int32(32767), IpRanges: []ec2types.IpRange{{CidrIp: aws.String("10.1.0.0/16")}}},
 		}}))
 		y.must2(client.AuthorizeSecurityGroupEgress(t.Context(), &awsec2.AuthorizeSecurityGroupEgressInput{GroupId: mine, IpPermissions: []ec2types.IpPermission{
 			{IpProtocol: aws.String("-1"), IpRanges: []ec2types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}}},

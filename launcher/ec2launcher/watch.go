@@ -15,6 +15,8 @@ import (
 const (
 	// probeEvery is how often the engine of a host that does not answer is tried.
 	probeEvery = time.Second
+	// roomLimit is how long an engine may take to say what room it has.
+	roomLimit = 15 * time.Second
 	// fullFor is how long a host that refused a workload for want of room is
 	// left out of placement.
 	fullFor = 30 * time.Second
@@ -78,7 +80,7 @@ func (w *hostWatch) session(ctx context.Context, h Host) error {
 	if err != nil {
 		return err
 	}
-	room, err := engine.Room(ctx)
+	room, err := roomOf(ctx, engine)
 	if err != nil {
 		return err
 	}
@@ -111,6 +113,18 @@ func (w *hostWatch) session(ctx context.Context, h Host) error {
 		w.r.l.wake()
 	}
 	return launcher.ErrUnavailable
+}
+
+// roomOf asks an engine for its room, which takes it no time: one that hangs
+// does not answer.
+func roomOf(ctx context.Context, engine HostLauncher) (launcher.Resources, error) {
+	limited, cancel := context.WithTimeout(ctx, roomLimit)
+	defer cancel()
+	room, err := engine.Room(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("its engine did not say within %v what room it has", roomLimit)
+	}
+	return room, err
 }
 
 // sync takes a complete account of what is on the host for what is known.

@@ -114,8 +114,8 @@ func TestBoot(t *testing.T) {
 
 	t.Run("Order", func(t *testing.T) {
 		want := []string{
-			"mask --now --no-block ecs.service", "stop docker.socket docker.service", "enable --now autofs.service", "daemon-reload",
-			"reset-failed docker.service", "start docker.service", "enable --now atelier-power.timer",
+			"daemon-reload", "enable --now atelier-power.timer", "mask --now --no-block ecs.service", "stop docker.socket docker.service",
+			"enable --now autofs.service", "reset-failed docker.service docker.socket", "start docker.service",
 		}
 		if got := strings.Split(strings.TrimSpace(m.Read("/run/systemctl.log")), "\n"); strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("systemd was told %q, want %q", got, want)
@@ -143,6 +143,9 @@ func TestBoot(t *testing.T) {
 	t.Run("Certificates", func(t *testing.T) { certificates(t, m, ours) })
 	m.Load()
 	t.Run("Engine", func(t *testing.T) {
+		if got := m.Docker("info", "-f", "{{.Labels}}"); got != "["+hostboot.InstanceLabel+"=i-0123456789abcdef0]" {
+			t.Errorf("the engine says of itself %s", got)
+		}
 		if got := m.Docker("info", "-f", "{{.LiveRestoreEnabled}} {{.LoggingDriver}} {{.Driver}}"); got != "true local overlay2" {
 			t.Errorf("the engine is %q", got)
 		}
@@ -236,6 +239,11 @@ const (
 func homes(t *testing.T, m *hosttest.Machine) {
 	if m.Has("/run/mount.efs.log") {
 		t.Fatal("something is mounted before it was touched:", m.Read("/run/mount.efs.log"))
+	}
+	// What a container has mounted does not keep a home from expiring, which would
+	// take its way to EFS from under it.
+	if out, err := m.Run("findmnt", "-no", "OPTIONS", "/efs"); err != nil || !strings.Contains(out, ",timeout=0,") {
+		t.Errorf("homes are mounted for %q (%v), want for good", out, err)
 	}
 	home := "/efs/" + fileSystem + "." + point
 	got := m.Docker("run", "--rm", "--mount", "type=bind,source="+home+",target=/home", dockertest.Image, "read", "/home/name")
@@ -367,6 +375,45 @@ func powerOff(t *testing.T, m *hosttest.Machine, ours authority) {
 		t.Fatal(err, out)
 	}
 	look("rebooted", true)
+}
+
+// TestBootEnds: whatever ends a boot early powers the host off.
+func TestBootEnds(t *testing.T) {
+	for name, script := range map[string]string{
+		"Killed": "kill -TERM $PPID; exec sleep 60 >/dev/null 2>&1",
+		"Unset":  "", // a variable, below
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := hosttest.New(t, hosttest.Config{UserData: hostboot.UserData(config), KeysWithin: 3, AWS: &hosttest.AWS{Region: config.Region}})
+			if script != "" {
+				m.Write("/usr/local/libexec/atelier/disk", "#!/bin/bash\n"+script+"\n", 0o755)
+			} else {
+				m.Write("/etc/atelier/host.env", strings.Replace(m.Read("/etc/atelier/host.env"), "GPU=", "GONE=", 1), 0o644)
+			}
+			out, err := m.Boot()
+			if err == nil || !m.Has("/run/powered-off") || !strings.Contains(out, "this host powers off") {
+				t.Errorf("the boot ends with %v, and the host powers off %v\n%s", err, m.Has("/run/powered-off"), out)
+			}
+			if calls := m.Read("/run/systemctl.log"); !strings.HasPrefix(calls, "daemon-reload\nenable --now atelier-power.timer\n") {
+				t.Errorf("what powers off an empty host does not run from the beginning:\n%s", calls)
+			}
+		})
+	}
+}
+
+// TestKeysAreNotTold: an answer that breaks off is not printed.
+func TestKeysAreNotTold(t *testing.T) {
+	m := hosttest.New(t, hosttest.Config{UserData: hostboot.UserData(config), KeysWithin: 1, AWS: &hosttest.AWS{}})
+	m.Write("/usr/local/bin/curl", `#!/bin/bash
+case "$*" in
+*GetSecretValue*) echo '{"SecretString":"half of a priv'; exit 18 ;;
+*) exec /usr/bin/curl "$@" ;;
+esac
+`, 0o755)
+	out, err := m.Run("/usr/local/libexec/atelier/keys")
+	if err == nil || !strings.Contains(out, "cannot be read") || strings.Contains(out, "half of") {
+		t.Errorf("%v: %s", err, out)
+	}
 }
 
 func TestBootFails(t *testing.T) {

@@ -21,6 +21,9 @@ import (
 	"time"
 )
 
+// InstanceLabel is the label by which a host's engine says which instance it is on.
+const InstanceLabel = "atelier.instance"
+
 // Config is what differs between fleets and types. Every field is required but
 // GPU.
 type Config struct {
@@ -35,6 +38,8 @@ type Config struct {
 	Bridges []string
 	// EnginePort is where the engine answers, with mutual TLS.
 	EnginePort int
+	// FirstPort to LastPort are where containers are published on every host.
+	FirstPort, LastPort int
 	// DataDevice is the data disk's name towards EC2, such as /dev/xvdb.
 	DataDevice string
 	// PowerOffAfter is how long a host on which nothing runs and that nobody
@@ -57,6 +62,7 @@ var onHost = []struct{ name, path, mode string }{
 	{"aws.sh", "/usr/local/libexec/atelier/aws.sh", "0644"},
 	{"boot.sh", "/usr/local/libexec/atelier/boot", "0755"},
 	{"keys.sh", "/usr/local/libexec/atelier/keys", "0755"},
+	{"place.sh", "/usr/local/libexec/atelier/place", "0755"},
 	{"disk.sh", "/usr/local/libexec/atelier/disk", "0755"},
 	{"firewall.sh", "/usr/local/libexec/atelier/firewall", "0755"},
 	{"efs.sh", "/usr/local/libexec/atelier/efs", "0755"},
@@ -109,10 +115,11 @@ LOGS_ENDPOINT=https://logs.%[1]s.%[4]s
 KEYS_WITHIN=120
 BRIDGES="%[5]s"
 ENGINE_PORT=%[6]d
-DATA_DEVICE=%[7]s
-POWER_OFF_AFTER=%[8]d
-GPU=%[9]d
-`, c.Region, c.Secret, c.LogGroup, dnsSuffix(c.Region), strings.Join(c.Bridges, " "), c.EnginePort, c.DataDevice,
+SESSION_PORTS=%[7]d:%[8]d
+DATA_DEVICE=%[9]s
+POWER_OFF_AFTER=%[10]d
+GPU=%[11]d
+`, c.Region, c.Secret, c.LogGroup, dnsSuffix(c.Region), strings.Join(c.Bridges, " "), c.EnginePort, c.FirstPort, c.LastPort, c.DataDevice,
 		int(c.PowerOffAfter.Seconds()), gpu)
 }
 

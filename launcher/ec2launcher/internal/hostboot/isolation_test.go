@@ -20,11 +20,11 @@ func TestIsolation(t *testing.T) {
 	m := boot(t, newAuthority(t))
 	m.Load()
 	m.Docker("network", "create", "-o", "com.docker.network.bridge.name=atelier0", "sessions")
-	m.Docker("run", "-d", "--name", "other", "--network", "sessions", "-p", "20000:8787", dockertest.Image, "serve", "8787")
+	m.Docker("run", "-d", "--name", "other", "--network", "sessions", "-p", "30000:8787", dockertest.Image, "serve", "8787")
 	other := m.Docker("inspect", "-f", "{{.NetworkSettings.Networks.sessions.IPAddress}}", "other")
 	gateway := m.Docker("inspect", "-f", "{{.NetworkSettings.Networks.sessions.Gateway}}", "other")
 	for _, l := range []net.Listener{
-		m.Listen(hosttest.Outside + ":2049"), m.Listen(hosttest.Outside + ":" + strconv.Itoa(config.EnginePort)), m.Listen(hosttest.Outside + ":443"),
+		m.Listen(hosttest.Outside + ":2049"), m.Listen(hosttest.Outside + ":" + strconv.Itoa(config.EnginePort)), m.Listen(hosttest.Outside + ":443"), m.Listen(hosttest.Outside + ":30001"),
 		m.Listen(hosttest.DNS + ":53"), m.Listen(hosttest.DNS + ":123"), m.ListenInside(":9100"),
 	} {
 		go accept(l)
@@ -48,14 +48,15 @@ func TestIsolation(t *testing.T) {
 		name, network, address, rule string
 	}{
 		{"Container", "sessions", other + ":8787", "ATELIER-CONTAINER -o atelier0 -j REJECT"},
-		{"PublishedPort", "sessions", hosttest.Address + ":20000", "ATELIER-CONTAINER -o atelier0 -j REJECT"},
-		{"PublishedPortByGateway", "sessions", gateway + ":20000", "ATELIER-CONTAINER -o atelier0 -j REJECT"},
+		{"PublishedPort", "sessions", hosttest.Address + ":30000", "ATELIER-CONTAINER -o atelier0 -j REJECT"},
+		{"PublishedPortByGateway", "sessions", gateway + ":30000", "ATELIER-CONTAINER -o atelier0 -j REJECT"},
 		{"Metadata", "sessions", "169.254.169.254:80", "ATELIER-CONTAINER -d 169.254.0.0/16 -j REJECT"},
 		{"MetadataFromDefaultNetwork", "bridge", "169.254.169.254:80", "ATELIER-CONTAINER -d 169.254.0.0/16 -j REJECT"},
 		{"FileSystem", "sessions", hosttest.Outside + ":2049", "ATELIER-CONTAINER -p tcp --dport 2049 -m conntrack --ctdir ORIGINAL -j REJECT"},
 		{"Engine", "sessions", hosttest.Address + ":" + engine, "ATELIER-INPUT -i atelier0 -j REJECT"},
 		{"EngineByGateway", "sessions", gateway + ":" + engine, "ATELIER-INPUT -i atelier0 -j REJECT"},
 		{"EngineOfAnotherHost", "sessions", hosttest.Outside + ":" + engine, "ATELIER-CONTAINER -p tcp --dport " + engine + " -m conntrack --ctdir ORIGINAL -j REJECT"},
+		{"SessionOfAnotherHost", "sessions", hosttest.Outside + ":30001", "ATELIER-CONTAINER -d " + hosttest.VPC + " -p tcp --dport 30000:32767 -m conntrack --ctdir ORIGINAL -j REJECT"},
 		{"HostPort", "sessions", hosttest.Address + ":9100", "ATELIER-INPUT -i atelier0 -j REJECT"},
 		{"HostPortFromDefaultNetwork", "bridge", hosttest.Address + ":9100", "ATELIER-INPUT -i docker0 -j REJECT"},
 	} {
@@ -87,7 +88,7 @@ func TestIsolation(t *testing.T) {
 		if out, err := m.Run("pgrep", "-x", "docker-proxy"); err == nil {
 			t.Errorf("a program of the engine's stands between, which hides who calls: %s", out)
 		}
-		conn, err := m.Dial(20000)
+		conn, err := m.Dial(30000)
 		if err != nil {
 			t.Fatal(err)
 		}

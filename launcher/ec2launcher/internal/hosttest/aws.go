@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,6 +21,8 @@ type AWS struct {
 	// Region and SecretName are those of the host's secret; Secret is its text.
 	// Without a text, the host may not read it.
 	Region, SecretName, Secret string
+	// Instance is the host's id. Empty is one of the package's own.
+	Instance string
 
 	mu     sync.Mutex
 	events []string // of the log
@@ -27,6 +30,7 @@ type AWS struct {
 
 const (
 	instanceID  = "i-0123456789abcdef0"
+	macAddress  = "02:00:00:00:00:01"
 	accessKey   = "ASIAHOSTTEST"
 	secretKey   = "host/secret+key"
 	roleToken   = "token/of+the=role"
@@ -39,6 +43,13 @@ func (a *AWS) SetSecret(text string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.Secret = text
+}
+
+// SetInstance makes the host another instance from now on.
+func (a *AWS) SetInstance(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.Instance = id
 }
 
 // Log is what the host wrote to its log stream.
@@ -70,7 +81,13 @@ func (a *AWS) metadata(w http.ResponseWriter, r *http.Request) {
 	case r.Header.Get("X-Aws-Ec2-Metadata-Token") != imdsToken:
 		http.Error(w, "", http.StatusUnauthorized)
 	case isData && path == "instance-id":
-		io.WriteString(w, instanceID)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		io.WriteString(w, cmp.Or(a.Instance, instanceID))
+	case isData && path == "mac":
+		io.WriteString(w, macAddress)
+	case isData && path == "network/interfaces/macs/"+macAddress+"/vpc-ipv4-cidr-blocks":
+		io.WriteString(w, VPC+"\n100.64.0.0/16")
 	case isData && path == role:
 		io.WriteString(w, "atelier-host")
 	case isData && path == role+"atelier-host":

@@ -9,8 +9,10 @@ case "$*" in
   fi
   (
     dropin=/etc/systemd/system/docker.service.d/atelier.conf
-    # shellcheck disable=SC1090
-    . "$(sed -n 's/^EnvironmentFile=//p' "$dropin")"
+    for env in $(sed -n 's/^EnvironmentFile=//p' "$dropin"); do
+      # shellcheck disable=SC1090
+      . "$env"
+    done
     sed -n 's/^ExecStartPre=//p' "$dropin" | bash -e || exit
     command=$(sed -n 's/^ExecStart=//p' "$dropin" | tail -n 1)
     eval exec "${command/fd:\/\//unix:///run/docker.sock}"
@@ -23,5 +25,9 @@ case "$*" in
   exit 1
   ;;
 'enable --now autofs.service') setsid --wait automount ;; # a group of its own, which the kernel asks
+reset-failed*) # as of units that are not loaded
+  echo "Failed to reset failed state of unit $2: Unit $2 not loaded." >&2
+  exit 1
+  ;;
 poweroff) touch /run/powered-off ;;
 esac

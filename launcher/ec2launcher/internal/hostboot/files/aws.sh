@@ -12,6 +12,15 @@ for name in sys.argv[2:]: v = json.loads(v)[name]
 print(v)' "$@"
 }
 
+# complaint: what AWS says is wrong, of the answer on standard input, and nothing
+# else of it.
+complaint() {
+  python3 -c 'import json, sys
+try: v = json.load(sys.stdin)
+except ValueError: v = {}
+print(*[v[name] for name in ("__type", "message", "Message") if name in v])'
+}
+
 # json NAME VALUE ...: a JSON object of strings.
 json() {
   python3 -c 'import json, sys

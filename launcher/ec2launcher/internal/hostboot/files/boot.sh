@@ -2,12 +2,11 @@
 # What a host does when it boots for the first time. It ends with an engine that
 # answers the launcher, or says why not and powers off.
 set -euo pipefail
-# shellcheck source=aws.sh
-. /usr/local/libexec/atelier/aws.sh
 
 log=/run/atelier/boot.log
 mkdir -p /run/atelier
-exec > >(tee -a "$log") 2>&1 # which cloud-init shows on the console and in the journal
+trap '' PIPE # who reads the log may end first
+exec > >(trap '' TERM && exec tee -a "$log") 2>&1 # which cloud-init shows on the console and in the journal
 
 # report tells CloudWatch Logs what the console has.
 report() {
@@ -20,15 +19,28 @@ print(json.dumps({"logGroupName": group, "logStreamName": stream,
     "logEvents": [{"timestamp": int(time.time() * 1000), "message": text}]}))' "$LOG_GROUP" "$instance" "$text")"
 }
 
-failed() {
-  trap - ERR
-  echo "boot: '$2' failed in line $1; this host powers off"
+# ended takes every end of this script but its last line for a failure.
+why='it was ended'
+ended() {
+  trap - ERR EXIT
+  set +e
+  echo "boot: $why; this host powers off"
   sleep 1 # for the log
-  report "$(metadata instance-id)" || true
+  report "$(metadata instance-id)"
   systemctl poweroff
   exit 1
 }
-trap 'failed "$LINENO" "$BASH_COMMAND"' ERR
+trap 'why="'"'"'$BASH_COMMAND'"'"' failed in line $LINENO"' ERR
+trap ended EXIT
+
+# Before all that may hang: a host that does not get to its end is empty and
+# unvisited, and one that is rebooted has nothing in memory. Both power off.
+touch /run/atelier/busy
+systemctl daemon-reload
+systemctl enable --now atelier-power.timer
+
+# shellcheck source=aws.sh
+. /usr/local/libexec/atelier/aws.sh
 
 # The image's agent would run tasks of ECS, and its engine was started without us.
 systemctl mask --now --no-block ecs.service
@@ -52,10 +64,11 @@ fi
 mkdir -p /efs
 systemctl enable --now autofs.service
 /usr/local/libexec/atelier/keys
+/usr/local/libexec/atelier/place
 
-systemctl daemon-reload
-systemctl reset-failed docker.service # it has failed for want of its keys, too often to be started again
+# It may have failed for want of its keys, too often to be started again; systemd
+# refuses to forget that of a unit that it has not loaded.
+systemctl reset-failed docker.service docker.socket || true
 systemctl start docker.service
-touch /run/atelier/busy
-systemctl enable --now atelier-power.timer
+trap - EXIT
 echo "boot: the engine answers at port $ENGINE_PORT"

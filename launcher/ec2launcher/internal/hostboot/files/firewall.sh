@@ -1,14 +1,17 @@
 #!/bin/bash
 # What containers reach: the network beyond the host, but neither each other,
 # nor the host and its engine, nor its metadata and credentials, nor file
-# systems otherwise than by their mounts. Docker calls DOCKER-USER before its
+# systems otherwise than by their mounts, nor containers and engines of other
+# hosts. Docker calls DOCKER-USER before its
 # own rules and leaves it alone. Our chains are replaced at once or not at all.
 set -euo pipefail
 # shellcheck source=/dev/null
 . /etc/atelier/host.env
+# shellcheck source=/dev/null
+. /run/atelier/place.env
 
-chains() { # chains DNS-SERVER LINK-LOCAL-RANGE
-  local bridge port
+chains() { # chains DNS-SERVER LINK-LOCAL-RANGE VPC-RANGES
+  local bridge port range
   echo '*filter'
   echo ':ATELIER-CONTAINER - [0:0]'
   echo ':ATELIER-FORWARD - [0:0]'
@@ -26,6 +29,9 @@ chains() { # chains DNS-SERVER LINK-LOCAL-RANGE
     echo "-A ATELIER-CONTAINER -p tcp --dport $port -m conntrack --ctdir ORIGINAL -j REJECT"
     echo "-A ATELIER-CONTAINER -p udp --dport $port -m conntrack --ctdir ORIGINAL -j REJECT"
   done
+  for range in $3; do
+    echo "-A ATELIER-CONTAINER -d $range -p tcp --dport $SESSION_PORTS -m conntrack --ctdir ORIGINAL -j REJECT"
+  done
   echo COMMIT
 }
 
@@ -35,8 +41,8 @@ ensure() { # ensure IPTABLES CHAIN TARGET: the chain calls the target before all
 
 # Link-local addresses of EC2: metadata is .254 or ::254, DNS .253 or ::253
 # (https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html).
-chains 169.254.169.253 169.254.0.0/16 | iptables-restore --noflush --wait=10
-chains fd00:ec2::253 fd00:ec2::/32 | ip6tables-restore --noflush --wait=10
+chains 169.254.169.253 169.254.0.0/16 "$VPC_IPV4" | iptables-restore --noflush --wait=10
+chains fd00:ec2::253 fd00:ec2::/32 "$VPC_IPV6" | ip6tables-restore --noflush --wait=10
 for tables in iptables ip6tables; do
   "$tables" -w 10 -N DOCKER-USER 2>/dev/null || true
   ensure "$tables" DOCKER-USER ATELIER-FORWARD

@@ -10,6 +10,7 @@ body=$(json SecretId "$SECRET")
 deadline=$((SECONDS + KEYS_WITHIN))
 until answer=$(call secretsmanager "$SECRETS_ENDPOINT" secretsmanager.GetSecretValue "$body"); do
   if ((SECONDS >= deadline)); then
+    answer=$(complaint <<<"$answer") # which may hold part of the secret
     echo "secret $SECRET cannot be read: ${answer:-the host has no role, or no way to Secrets Manager (a NAT gateway or a VPC endpoint)}" >&2
     exit 1
   fi

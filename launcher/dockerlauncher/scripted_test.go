@@ -1,0 +1,139 @@
+package dockerlauncher_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/moby/moby/api/types/system"
+	"github.com/moby/moby/client"
+
+	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/dockerlauncher"
+)
+
+// TestQuotaIsAskedFor: whatever else goes wrong with a container, the next is
+// still bounded by the engine; only one that cannot is not asked any more.
+func TestQuotaIsAskedFor(t *testing.T) {
+	var mu sync.Mutex
+	var asked []string // the sizes, as they came
+	refusals := []string{
+		"driver failed: no space left on device",
+		"--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+		"driver failed", "driver failed",
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/info"):
+			_ = json.NewEncoder(w).Encode(system.Info{
+				NCPU: 4, MemTotal: 8 << 30, Driver: "overlay2", DriverStatus: [][2]string{{"Backing Filesystem", "xfs"}},
+			})
+		case strings.HasSuffix(r.URL.Path, "/containers/create"):
+			var in struct {
+				HostConfig struct{ StorageOpt map[string]string }
+			}
+			if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, in.HostConfig.StorageOpt["size"])
+			w.WriteHeader(http.StatusInternalServerError)
+			_ = json.NewEncoder(w).Encode(map[string]string{"message": refusals[len(asked)-1]})
+		default:
+			_, _ = w.Write([]byte(`{"Options":{"com.docker.network.bridge.enable_icc":"false"}}`)) // the network, the image
+		}
+	}))
+	t.Cleanup(server.Close)
+	c, err := client.New(client.WithHost("tcp://" + strings.TrimPrefix(server.URL, "http://")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := dockerlauncher.New(dockerlauncher.Config{Client: c, DiskMiB: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	for range 3 {
+		_, err := l.Launch(t.Context(), launcher.Workload{ID: "a", Owner: "alice", Image: "image:1", InstanceType: "m5.large"})
+		if !errors.Is(err, launcher.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Join(asked, " "); got != "100m 100m  " {
+		t.Errorf("the engine was asked for quotas of %q", asked)
+	}
+}
+
+// A pipeListener accepts what is dialled within one process.
+type pipeListener struct {
+	conns chan net.Conn
+	done  <-chan struct{}
+}
+
+func (l pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+func (l pipeListener) Close() error   { return nil }
+func (l pipeListener) Addr() net.Addr { return &net.UnixAddr{} }
+
+func (l pipeListener) dial(ctx context.Context) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case l.conns <- theirs:
+		return ours, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// TestHungEngine: an engine that accepts everything and answers nothing but
+// pings ends a watch as one that is gone does.
+func TestHungEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		listener := pipeListener{make(chan net.Conn), ctx.Done()}
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Api-Version", "1.41")
+			if !strings.HasSuffix(r.URL.Path, "/_ping") {
+				<-ctx.Done()
+			}
+		})}
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(listener) }()
+		l, err := dockerlauncher.New(dockerlauncher.Config{DialEngine: listener.dial})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		for s, err := range l.Watch(t.Context(), launcher.Filter{}) {
+			if !errors.Is(err, launcher.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the watch says %+v, %v", s, err)
+			}
+		}
+		if took := time.Since(begun); took != 30*time.Second {
+			t.Errorf("the watch ended after %v", took)
+		}
+		cancel()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		_ = server.Close()
+		<-served
+	})
+}
