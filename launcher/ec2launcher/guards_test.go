@@ -381,3 +381,32 @@ func TestBadInput(t *testing.T) {
 		})
 	}
 }
+
+// A host's record counts the mounts it has been given, of which it lets none go.
+func TestMountsAreCounted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		source := w.fileSystem()
+		alice, bob := source("alice"), source("bob")
+		var host string
+		for i, home := range []string{alice, alice, bob} { // beside each other, on one host
+			l := w.workload(string(rune('a'+i)), "alice")
+			l.Sharing, l.Mounts = launcher.Pool, []launcher.Mount{{Source: home, Target: "/home/x"}}
+			l.Resources = launcher.Resources{MilliCPU: 100, MemoryMiB: 100}
+			w.launch(l)
+			host = w.until(l.ID, launcher.Running).Host
+		}
+		if hosts := w.hosts(); len(hosts) != 1 || hosts[0].ID != host || hosts[0].Mounts != 2 {
+			t.Errorf("with two homes on it the fleet's hosts are %+v", hosts)
+		}
+		for _, id := range []launcher.ID{"a", "b", "c"} {
+			if err := w.fleet.Stop(t.Context(), id, launcher.StopOptions{Signal: "SIGKILL"}); err != nil {
+				t.Fatal(err)
+			}
+			w.until(id, launcher.Exited)
+		}
+		if hosts := w.hosts(); hosts[0].Mounts != 2 {
+			t.Errorf("when all have ended: %+v", hosts)
+		}
+	})
+}

@@ -8,7 +8,9 @@ import (
 const (
 	// maxPorts is how many host ports workloads of one host may publish.
 	maxPorts = lastSessionPort - firstSessionPort + 1
-	// maxMounts is how many EFS mounts a host holds: efs-utils gives each a
+	// maxMounts is how many EFS mounts a host holds, which keeps each for its
+	// life: what a container has mounted does not show on the host, so that
+	// nobody there can tell when a mount is over. efs-utils gives each a
 	// local TLS port from 20049 to 20449.
 	maxMounts = 400
 )
@@ -25,6 +27,8 @@ type plan struct {
 	// a host that is being bought is in coming.
 	assign map[launcher.ID]string
 	coming map[launcher.ID]bool
+	// mounts says how many EFS mounts a workload adds to the host it goes on.
+	mounts map[launcher.ID]int
 	// misfits are the workloads that not even an empty host has room for.
 	misfits []launcher.ID
 	// buy is what to buy, in the order in which it was needed.
@@ -41,7 +45,7 @@ type plan struct {
 // each type are being bought already; the queue fills them before it asks for
 // more, so that a plan made twice buys once.
 func place(queue []launcher.Workload, hosts []slot, bought map[string]int, roomOf func(instanceType string) launcher.Resources) plan {
-	p := plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]bool{}}
+	p := plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]bool{}, mounts: map[launcher.ID]int{}}
 	rows := map[row][]*slot{}
 	for i := range hosts {
 		h := &hosts[i]
@@ -68,6 +72,7 @@ func place(queue []launcher.Workload, hosts []slot, bought map[string]int, roomO
 				p.wants(w.InstanceType)
 			}
 		}
+		p.mounts[w.ID] = h.fresh(w)
 		h.take(w)
 		if h.id == "" {
 			p.coming[w.ID] = true
@@ -103,6 +108,7 @@ type slot struct {
 	portCount    int
 	ports        map[int]bool    // fixed host ports that are taken
 	mounts       map[string]bool // mount sources in use
+	mounted      int             // how many it has, with those that were in use before
 }
 
 // newSlot is an empty host with some room.
@@ -130,13 +136,19 @@ func (s *slot) fits(w launcher.Workload) bool {
 			return false
 		}
 	}
-	mounts := len(s.mounts)
+	return s.mounted+s.fresh(w) <= maxMounts
+}
+
+// fresh is how many of w's mount sources nothing on s uses. One that something
+// used before is counted again: the host's record has their number alone.
+func (s *slot) fresh(w launcher.Workload) int {
+	sources := map[string]bool{}
 	for _, m := range w.Mounts {
 		if !s.mounts[m.Source] {
-			mounts++
+			sources[m.Source] = true
 		}
 	}
-	return mounts <= maxMounts
+	return len(sources)
 }
 
 // take puts w on s.
@@ -148,6 +160,7 @@ func (s *slot) take(w launcher.Workload) {
 	} else {
 		s.free = s.free.Minus(w.Resources)
 	}
+	s.mounted += s.fresh(w)
 	s.portCount += len(w.Ports)
 	for _, p := range w.Ports {
 		if p.HostPort != 0 {

@@ -172,3 +172,28 @@ func BenchmarkPlace(b *testing.B) {
 		place(queue, nil, nil, testRoom)
 	}
 }
+
+// TestPlaceCountsMountsForLife: a host keeps what it has mounted, so that one
+// which has had many homes takes no new one, and those it has still.
+func TestPlaceCountsMountsForLife(t *testing.T) {
+	home := func(id launcher.ID, user string) launcher.Workload {
+		return launcher.Workload{
+			ID: id, Owner: user, InstanceType: "r5.4xlarge", Sharing: launcher.Pool, Resources: launcher.Resources{MilliCPU: 100, MemoryMiB: 100},
+			Mounts: []launcher.Mount{{Source: "/efs/" + user, Target: "/home/x"}, {Source: "/efs/" + user, Target: "/again"}},
+		}
+	}
+	old := newSlot("r5.4xlarge", testRoom("r5.4xlarge"))
+	old.id = "i-old"
+	old.take(home("first", "alice"))
+	if old.mounted != 1 {
+		t.Fatalf("one home is %d mounts", old.mounted)
+	}
+	old.mounted = maxMounts - 1
+	p := place([]launcher.Workload{home("a", "alice"), home("b", "bob"), home("c", "carol"), home("d", "bob")}, []slot{*old}, nil, testRoom)
+	if p.assign["a"] != "i-old" || p.assign["b"] != "i-old" || p.assign["d"] != "i-old" || !p.coming["c"] {
+		t.Errorf("assigned %v, coming %v", p.assign, p.coming)
+	}
+	if p.mounts["a"] != 0 || p.mounts["b"] != 1 || p.mounts["d"] != 0 {
+		t.Errorf("the plan adds mounts %v", p.mounts)
+	}
+}

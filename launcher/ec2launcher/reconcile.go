@@ -216,7 +216,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	g.SetLimit(parallel)
 	for id, host := range p.assign {
 		w.on[host] = append(w.on[host], *index[id]) // it is not empty any more
-		g.Go(func() error { return r.assign(gctx, index[id], host) })
+		g.Go(func() error { return r.assign(gctx, index[id], host, p.mounts[id]) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -326,16 +326,17 @@ func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, reaso
 
 // assign puts a workload on a host: first the host is marked as its owner's,
 // in one step with the check that it still takes work.
-func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host string) error {
+func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host string, mounts int) error {
 	key := sharingKey(rec.Workload)
 	_, err := r.l.hosts.Update(ctx, host, func(h *Host) error {
 		if !h.takes(key) {
 			return errNotTaken
 		}
-		if h.Sharing == key && h.EmptySince.IsZero() {
+		if h.Sharing == key && h.EmptySince.IsZero() && mounts == 0 {
 			return store.ErrUnchanged
 		}
 		h.Sharing, h.EmptySince = key, time.Time{}
+		h.Mounts += mounts
 		return nil
 	})
 	if errors.Is(err, errNotTaken) || errors.Is(err, store.ErrNotFound) {
@@ -382,7 +383,7 @@ func (r *reconciler) slots(w *world) []slot {
 		for _, rec := range w.on[h.ID] {
 			s.take(rec.Workload)
 		}
-		s.key = h.Sharing
+		s.key, s.mounted = h.Sharing, max(s.mounted, h.Mounts)
 		all = append(all, *s)
 	}
 	return all

@@ -160,6 +160,10 @@ type Host struct {
 	// Room is what workloads may use of it: an estimate from the type until
 	// its engine has reported.
 	Room launcher.Resources
+	// Mounts is how many EFS mounts it has been given, which it keeps until it
+	// ends: at least as many as there are, since one that is given again, after
+	// its last user left, counts again. It takes 400.
+	Mounts int
 	// PricePerHour is the on-demand list price; PriceKnown is false if the
 	// catalog has none for the region.
 	PricePerHour instancetype.Money
