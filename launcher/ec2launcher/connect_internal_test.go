@@ -78,13 +78,14 @@ func TestDialEngine(t *testing.T) {
 			address = listener.Addr().String()
 			l.keys.keep(nil, time.Now())
 			conn, err := l.dialEngine(t.Context(), host)
-			if c.want != "" {
+			switch {
+			case c.want != "":
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("error %v, want %q", err, c.want)
 				}
-			} else if err != nil {
+			case err != nil:
 				t.Error(err)
-			} else {
+			default:
 				// It is as new: nothing is left of the question.
 				defer conn.Close()
 				got, err := (&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}).
