@@ -263,3 +263,24 @@ func TestRecordThatMakesNoSense(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// TestWaitInVain: who has waited long enough is told for what.
+func TestWaitInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldOn(t, fakelauncher.Config{Room: launcher.Resources{MilliCPU: 1000, MemoryMiB: 1024}})
+		m := w.manager()
+		q := request("first")
+		q.Size.MilliCPU, q.Size.MemoryMiB = 1000, 1024
+		started(t, m, q)
+		q.ID = "second" // for which there is no room
+		_, err := m.Start(t.Context(), q)
+		check(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		s, err := m.Wait(ctx, "second", session.Running, session.Stopped)
+		if !errors.Is(err, context.DeadlineExceeded) || s.ID != "second" || s.Message == "" ||
+			!strings.Contains(err.Error(), "second: context deadline exceeded: it is "+string(s.State)+", not yet running or stopped: "+s.Message) {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 )
 
 // Get returns a session, or [ErrNotFound]. It reads the store and needs no Run.
@@ -87,7 +88,8 @@ func (m *Manager) changes(ctx context.Context, op string, id ID, match func(ID, 
 
 // Wait returns a session once it is in one of the states wanted. If it ends in
 // another, that is [ErrState], beside the session, and the error says why it
-// ended; [errors.Is] finds the Reason in it. Naming no state, or one that does
+// ended; [errors.Is] finds the Reason in it. When ctx ends before, the error is
+// its, and says beside the session what that is waiting for. Naming no state, or one that does
 // not exist, is [ErrInvalid].
 func (m *Manager) Wait(ctx context.Context, id ID, want ...State) (Session, error) {
 	const op = "wait"
@@ -106,8 +108,11 @@ func (m *Manager) Wait(ctx context.Context, id ID, want ...State) (Session, erro
 		return Session{}, err
 	}
 	m.publish(r) // another process may have made it a moment ago
+	last := r.session()
 	for r, err := range m.changes(ctx, op, id, func(k ID, _ *record) bool { return k == id }) {
 		switch {
+		case ctx.Err() != nil:
+			return last, waitError{last, want, ctx.Err()}
 		case err != nil:
 			return Session{}, err
 		case r == nil: // the mark
@@ -117,9 +122,36 @@ func (m *Manager) Wait(ctx context.Context, id ID, want ...State) (Session, erro
 			return r.session(), nil
 		case r.State.Ended():
 			return r.session(), &Error{Op: op, ID: id, Kind: ErrState, Err: endError{r.session()}}
+		default:
+			last = r.session()
 		}
 	}
-	return Session{}, ctx.Err()
+	return last, waitError{last, want, ctx.Err()}
+}
+
+// waitError tells what a session was doing when nobody waited any longer.
+type waitError struct {
+	s    Session
+	want []State
+	err  error // of the context
+}
+
+func (e waitError) Error() string {
+	text := fmt.Sprintf("session: wait %s: %v: it is %s, not yet %s", e.s.ID, e.err, e.s.State, join(e.want))
+	if e.s.Message != "" {
+		text += ": " + e.s.Message
+	}
+	return text
+}
+
+func (e waitError) Unwrap() error { return e.err }
+
+func join(states []State) string {
+	var names []string
+	for _, s := range states {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, " or ")
 }
 
 // endError tells how a session ended.

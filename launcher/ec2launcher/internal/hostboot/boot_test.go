@@ -380,7 +380,7 @@ func powerOff(t *testing.T, m *hosttest.Machine, ours authority) {
 // TestBootEnds: whatever ends a boot early powers the host off.
 func TestBootEnds(t *testing.T) {
 	for name, script := range map[string]string{
-		"Killed": "kill -TERM $PPID; exec sleep 60 >/dev/null 2>&1",
+		"Killed": "pkill -TERM -x tee; kill -TERM $PPID; exec sleep 60 >/dev/null 2>&1",
 		"Unset":  "", // a variable, below
 	} {
 		t.Run(name, func(t *testing.T) {
