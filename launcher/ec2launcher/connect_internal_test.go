@@ -53,6 +53,7 @@ func TestDialEngine(t *testing.T) {
 	says := func(labels ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			_ = json.NewEncoder(w).Encode(system.Info{Labels: labels, OperatingSystem: r.URL.Path})
+			_, _ = io.WriteString(w, strings.Repeat(" ", 1<<20)) // which arrives later
 		}
 	}
 	for name, c := range map[string]struct {

@@ -5,7 +5,6 @@ set -euo pipefail
 
 log=/run/atelier/boot.log
 mkdir -p /run/atelier
-trap '' PIPE # who reads the log may end first
 exec > >(trap '' TERM && exec tee -a "$log") 2>&1 # which cloud-init shows on the console and in the journal
 
 # report tells CloudWatch Logs what the console has.
