@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"regexp"
@@ -110,13 +109,11 @@ func identify(ctx context.Context, conn net.Conn, h Host) error {
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
 	var engine system.Info
-	if err := json.NewDecoder(answer.Body).Decode(&engine); err != nil {
+	err = json.NewDecoder(answer.Body).Decode(&engine)
+	// To close it is to read it to its end: nothing is left for who is next.
+	if err = errors.Join(err, answer.Body.Close()); err != nil {
 		return fmt.Errorf("the engine does not say which host it is on: %s: %w", answer.Status, err)
-	}
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil { // and nothing is left for who is next
-		return err
 	}
 	if !slices.Contains(engine.Labels, hostboot.InstanceLabel+"="+h.ID) {
 		return fmt.Errorf("%w: it says %q", errOtherHost, engine.Labels)
