@@ -18,8 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/moby/moby/api/types/system"
-
 	"github.com/atelier-go/atelier/instancetype"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
@@ -109,7 +107,7 @@ func identify(ctx context.Context, conn net.Conn, h Host) error {
 	if err != nil {
 		return err
 	}
-	var engine system.Info
+	var engine struct{ Labels []string }
 	err = json.NewDecoder(answer.Body).Decode(&engine)
 	// To close it is to read it to its end: nothing is left for who is next.
 	if err = errors.Join(err, answer.Body.Close()); err != nil {

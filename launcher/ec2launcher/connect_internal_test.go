@@ -19,8 +19,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/moby/moby/api/types/system"
-
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/ec2launcher/internal/hostboot"
@@ -52,7 +50,7 @@ func TestDialEngine(t *testing.T) {
 
 	says := func(labels ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			_ = json.NewEncoder(w).Encode(system.Info{Labels: labels, OperatingSystem: r.URL.Path})
+			_ = json.NewEncoder(w).Encode(map[string]any{"Labels": labels, "Name": r.URL.Path})
 			_, _ = io.WriteString(w, strings.Repeat(" ", 1<<20)) // which arrives later
 		}
 	}
