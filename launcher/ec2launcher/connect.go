@@ -91,11 +91,8 @@ func (l *Launcher) dialEngine(ctx context.Context, h Host) (net.Conn, error) {
 // show one certificate, and an address that one has left may be another's soon:
 // what runs there would be taken for strays.
 func identify(ctx context.Context, conn net.Conn, h Host) error {
-	deadline, _ := ctx.Deadline()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return err
-	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+	defer stop()
 	ask, err := http.NewRequest(http.MethodGet, "http://"+h.ID+"/info", nil)
 	if err != nil {
 		return err
@@ -116,7 +113,10 @@ func identify(ctx context.Context, conn net.Conn, h Host) error {
 	if !slices.Contains(engine.Labels, hostboot.InstanceLabel+"="+h.ID) {
 		return fmt.Errorf("%w: it says %q", errOtherHost, engine.Labels)
 	}
-	return conn.SetDeadline(time.Time{})
+	if !stop() {
+		return ctx.Err()
+	}
+	return nil
 }
 
 var errOtherHost = errors.New("another host of the fleet answers at its address")
