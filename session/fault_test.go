@@ -65,17 +65,24 @@ func TestLaunchRefused(t *testing.T) {
 	}
 }
 
+// crowded is a manager with the session "first" running, and "second" for which
+// there is no room beside it.
+func crowded(t *testing.T) *session.Manager {
+	t.Helper()
+	m := newWorldOn(t, fakelauncher.Config{Room: launcher.Resources{MilliCPU: 1000, MemoryMiB: 1024}}).manager()
+	q := request("first")
+	q.Size.MilliCPU, q.Size.MemoryMiB = 1000, 1024
+	started(t, m, q)
+	q.ID = "second"
+	_, err := m.Start(t.Context(), q)
+	check(t, err)
+	return m
+}
+
 // A refusal for now shows while it lasts, and is forgotten when it is over.
 func TestLaunchRefusedForNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorldOn(t, fakelauncher.Config{Room: launcher.Resources{MilliCPU: 1000, MemoryMiB: 1024}})
-		m := w.manager()
-		big := request("first")
-		big.Size.MilliCPU, big.Size.MemoryMiB = 1000, 1024
-		started(t, m, big)
-		big.ID = "second"
-		_, err := m.Start(t.Context(), big)
-		check(t, err)
+		m := crowded(t)
 		time.Sleep(3 * time.Minute)
 		s, err := m.Get(t.Context(), "second")
 		check(t, err)
@@ -267,14 +274,7 @@ func second[T any](_ T, err error) error { return err }
 // TestWaitInVain: who has waited long enough is told for what.
 func TestWaitInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorldOn(t, fakelauncher.Config{Room: launcher.Resources{MilliCPU: 1000, MemoryMiB: 1024}})
-		m := w.manager()
-		q := request("first")
-		q.Size.MilliCPU, q.Size.MemoryMiB = 1000, 1024
-		started(t, m, q)
-		q.ID = "second" // for which there is no room
-		_, err := m.Start(t.Context(), q)
-		check(t, err)
+		m := crowded(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		s, err := m.Wait(ctx, "second", session.Running, session.Stopped)

@@ -89,8 +89,8 @@ func (m *Manager) changes(ctx context.Context, op string, id ID, match func(ID, 
 // Wait returns a session once it is in one of the states wanted. If it ends in
 // another, that is [ErrState], beside the session, and the error says why it
 // ended; [errors.Is] finds the Reason in it. When ctx ends before, the error is
-// its, and says beside the session what that is waiting for. Naming no state, or one that does
-// not exist, is [ErrInvalid].
+// its, and says beside the session what that is waiting for. Naming no state,
+// or one that does not exist, is [ErrInvalid].
 func (m *Manager) Wait(ctx context.Context, id ID, want ...State) (Session, error) {
 	const op = "wait"
 	err := checkStates(want)
@@ -111,8 +111,7 @@ func (m *Manager) Wait(ctx context.Context, id ID, want ...State) (Session, erro
 	last := r.session()
 	for r, err := range m.changes(ctx, op, id, func(k ID, _ *record) bool { return k == id }) {
 		switch {
-		case ctx.Err() != nil:
-			return last, waitError{last, want, ctx.Err()}
+		case err != nil && ctx.Err() != nil: // and nothing follows
 		case err != nil:
 			return Session{}, err
 		case r == nil: // the mark
@@ -137,7 +136,11 @@ type waitError struct {
 }
 
 func (e waitError) Error() string {
-	text := fmt.Sprintf("session: wait %s: %v: it is %s, not yet %s", e.s.ID, e.err, e.s.State, join(e.want))
+	var names []string
+	for _, s := range e.want {
+		names = append(names, string(s))
+	}
+	text := fmt.Sprintf("session: wait %s: %v: it is %s, not yet %s", e.s.ID, e.err, e.s.State, strings.Join(names, " or "))
 	if e.s.Message != "" {
 		text += ": " + e.s.Message
 	}
@@ -145,14 +148,6 @@ func (e waitError) Error() string {
 }
 
 func (e waitError) Unwrap() error { return e.err }
-
-func join(states []State) string {
-	var names []string
-	for _, s := range states {
-		names = append(names, string(s))
-	}
-	return strings.Join(names, " or ")
-}
 
 // endError tells how a session ended.
 type endError struct{ s Session }

@@ -102,18 +102,39 @@ var importImages = sync.OnceValue(func() error {
 		if err == nil && known.Config != nil && known.Config.Labels[label] == content {
 			continue
 		}
-		answer, err := engine.ImageImport(context.Background(), client.ImageImportSource{Source: bytes.NewReader(files), SourceName: "-"}, image,
-			client.ImageImportOptions{Changes: []string{`ENTRYPOINT ["/` + program + `"]`, "LABEL " + label + "=" + content}})
-		if err != nil {
-			return err
-		}
-		defer answer.Close()
-		if _, err := io.Copy(io.Discard, answer); err != nil {
+		if err := importImage(engine, files, image, `ENTRYPOINT ["/`+program+`"]`, "LABEL "+label+"="+content); err != nil {
 			return err
 		}
 	}
 	return nil
 })
+
+// importImage makes an image of files, with changes as a Dockerfile has them.
+func importImage(engine *client.Client, files []byte, image string, changes ...string) error {
+	answer, err := engine.ImageImport(context.Background(), client.ImageImportSource{Source: bytes.NewReader(files), SourceName: "-"}, image,
+		client.ImageImportOptions{Changes: changes})
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	_, err = io.Copy(io.Discard, answer)
+	return err
+}
+
+// Import makes an image of the test's own from the files of the others, with
+// changes as a Dockerfile has them, and returns its name. It goes with the test.
+func Import(t testing.TB, engine *client.Client, image string, changes ...string) string {
+	t.Helper()
+	if err := importImage(engine, Layer(t), image, changes...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := engine.ImageRemove(context.Background(), image, client.ImageRemoveOptions{Force: true}); err != nil {
+			t.Error(err)
+		}
+	})
+	return image
+}
 
 // layer builds the programs once in a process.
 var layer = sync.OnceValues(func() ([]byte, error) {

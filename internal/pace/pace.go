@@ -1,8 +1,10 @@
-// Package pace waits, once or again and again, until a context ends.
+// Package pace waits, once or again and again, or for an answer, until a context
+// ends.
 package pace
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -35,4 +37,19 @@ func Every(ctx context.Context, d time.Duration, f func()) error {
 			f()
 		}
 	}
+}
+
+// ErrLate is what was not done in the time that [Within] gave it.
+var ErrLate = errors.New("it was asked, and has had its time")
+
+// Within calls f with a context that ends after d. If f fails once it has, the
+// error is [ErrLate], since ctx has not ended.
+func Within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	err := f(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return ErrLate
+	}
+	return err
 }

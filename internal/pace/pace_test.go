@@ -58,3 +58,32 @@ func TestEvery(t *testing.T) {
 		}
 	})
 }
+
+func TestWithin(t *testing.T) {
+	broken := errors.New("broken")
+	for name, c := range map[string]struct {
+		takes, ends time.Duration
+		fails, want error // fails is what f returns; nil is whatever Sleep does
+	}{
+		"InTime":          {takes: time.Second, ends: time.Hour},
+		"Late":            {takes: time.Hour, ends: time.Hour, want: pace.ErrLate},
+		"FailsInTime":     {takes: time.Second, ends: time.Hour, fails: broken, want: broken},
+		"CallerEndsFirst": {takes: time.Hour, ends: time.Second, want: context.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), c.ends)
+				defer cancel()
+				err := pace.Within(ctx, time.Minute, func(ctx context.Context) error {
+					if err := pace.Sleep(ctx, c.takes); err != nil {
+						return err
+					}
+					return c.fails
+				})
+				if !errors.Is(err, c.want) {
+					t.Errorf("Within = %v; want %v", err, c.want)
+				}
+			})
+		})
+	}
+}

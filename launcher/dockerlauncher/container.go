@@ -209,14 +209,14 @@ func mounts(wanted []launcher.Mount, dirs []string) []mount.Mount {
 // start, with its secrets. See takeAway.
 func (l *Launcher) remove(ctx context.Context, c *found) error {
 	l.emptySecrets(ctx, c)
-	return l.takeAway(ctx, c)
+	return l.takeAway(ctx, c.ID)
 }
 
 // takeAway removes a container that does not run, and leaves its secrets to
 // whoever takes its place. One that runs is kept, and is an errdefs conflict;
 // one that is not there is no error.
-func (l *Launcher) takeAway(ctx context.Context, c *found) error {
-	_, err := l.engine.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{RemoveVolumes: true})
+func (l *Launcher) takeAway(ctx context.Context, id string) error {
+	_, err := l.engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true})
 	if errdefs.IsNotFound(err) {
 		return nil
 	}

@@ -2,7 +2,6 @@ package dockerlauncher
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"reflect"
@@ -164,9 +163,9 @@ func (f *feed) follow(connected func()) error {
 		Filters: make(client.Filters).Add("type", string(events.ContainerEventType)).Add("label", labelID),
 	})
 	if !late.Stop() {
-		return errSlow
+		return pace.ErrLate
 	}
-	if err := within(ctx, answerLimit, f.takeStock); err != nil {
+	if err := pace.Within(ctx, answerLimit, f.takeStock); err != nil {
 		return err
 	}
 	connected()
@@ -179,13 +178,13 @@ func (f *feed) follow(connected func()) error {
 	for {
 		select {
 		case m := <-stream.Messages:
-			if err := within(ctx, answerLimit, func(ctx context.Context) error { return f.heard(ctx, m) }); err != nil {
+			if err := pace.Within(ctx, answerLimit, func(ctx context.Context) error { return f.heard(ctx, m) }); err != nil {
 				return err
 			}
 		case err := <-stream.Err:
 			return fmt.Errorf("its events ended: %w", err)
 		case <-probe.C:
-			err := within(ctx, probeLimit, func(ctx context.Context) error {
+			err := pace.Within(ctx, probeLimit, func(ctx context.Context) error {
 				_, err := f.l.engine.Ping(ctx, client.PingOptions{})
 				return err
 			})
@@ -195,20 +194,6 @@ func (f *feed) follow(connected func()) error {
 		}
 	}
 }
-
-// within is f, which asks the engine something, for a time: an engine that
-// takes longer does not answer.
-func within(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	err := f(limited)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return errSlow
-	}
-	return err
-}
-
-var errSlow = errors.New("it was asked, and has had its time")
 
 // takeStock publishes all that is, and that what is no more is no more.
 func (f *feed) takeStock(ctx context.Context) error {

@@ -1,10 +1,8 @@
 package dockerlauncher_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -348,32 +346,12 @@ func TestSecretsOfWhatNeverStarted(t *testing.T) {
 	emptied(half)
 }
 
-// importImage makes an image with the tests' files.
-func importImage(t *testing.T, e *client.Client, name string, changes ...string) string {
-	t.Helper()
-	answer, err := e.ImageImport(t.Context(), client.ImageImportSource{Source: bytes.NewReader(dockertest.Layer(t)), SourceName: "-"}, name,
-		client.ImageImportOptions{Changes: changes})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Close()
-	if _, err := io.Copy(io.Discard, answer); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := e.ImageRemove(context.Background(), name, client.ImageRemoveOptions{Force: true}); err != nil {
-			t.Error(err)
-		}
-	})
-	return name
-}
-
 // TestVolumes: where a disk has a bound, an image does not declare its way
 // around it.
 func TestVolumes(t *testing.T) {
 	e := dockertest.Engine(t)
 	dir := t.TempDir()
-	image := importImage(t, e, "atelier-test/volumes:1", `ENTRYPOINT ["/behaved"]`, "VOLUME /data/", "VOLUME /tmp")
+	image := dockertest.Import(t, e, "atelier-test/volumes:1", `ENTRYPOINT ["/behaved"]`, "VOLUME /data/", "VOLUME /tmp")
 	l := open(t, dir)
 	id := named(t, l)
 	w := launcher.Workload{ID: id("bounded"), Owner: "alice", Image: image, Command: []string{"exit", "0"}}

@@ -207,7 +207,7 @@ func (l *Launcher) inherit(ctx context.Context, c *found, w launcher.Workload) (
 			return false, err
 		}
 	}
-	err = l.takeAway(ctx, c)
+	err = l.takeAway(ctx, c.ID)
 	if errdefs.IsConflict(err) { // it runs by now
 		err = nil
 	}
@@ -293,7 +293,7 @@ func (l *Launcher) start(ctx context.Context, id string, w launcher.Workload) (s
 		return s, false, err
 	}
 	if stone != nil {
-		if _, err := l.engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true}); err != nil && !errdefs.IsNotFound(err) {
+		if err := l.takeAway(ctx, id); err != nil {
 			return s, false, err
 		}
 		l.emptySecrets(ctx, stone)

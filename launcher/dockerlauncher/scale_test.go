@@ -97,13 +97,20 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // open returns a launcher on the scripted engine.
 func (s *scripted) open(t testing.TB) *dockerlauncher.Launcher {
 	t.Helper()
-	server := httptest.NewServer(s)
+	return openOn(t, s, dockerlauncher.Config{})
+}
+
+// openOn returns a launcher on an engine whose API is a handler.
+func openOn(t testing.TB, engine http.Handler, cfg dockerlauncher.Config) *dockerlauncher.Launcher {
+	t.Helper()
+	server := httptest.NewServer(engine)
 	t.Cleanup(server.Close)
 	c, err := client.New(client.WithHost("tcp://" + strings.TrimPrefix(server.URL, "http://")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := dockerlauncher.New(dockerlauncher.Config{Client: c})
+	cfg.Client = c
+	l, err := dockerlauncher.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

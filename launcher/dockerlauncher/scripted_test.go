@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/system"
-	"github.com/moby/moby/client"
 
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
@@ -30,7 +28,7 @@ func TestQuotaIsAskedFor(t *testing.T) {
 		"--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
 		"driver failed", "driver failed",
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	l := openOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", "1.41")
 		w.Header().Set("Content-Type", "application/json")
 		switch {
@@ -53,17 +51,7 @@ func TestQuotaIsAskedFor(t *testing.T) {
 		default:
 			_, _ = w.Write([]byte(`{"Options":{"com.docker.network.bridge.enable_icc":"false"}}`)) // the network, the image
 		}
-	}))
-	t.Cleanup(server.Close)
-	c, err := client.New(client.WithHost("tcp://" + strings.TrimPrefix(server.URL, "http://")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := dockerlauncher.New(dockerlauncher.Config{Client: c, DiskMiB: 100})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
+	}), dockerlauncher.Config{DiskMiB: 100})
 	for range 3 {
 		_, err := l.Launch(t.Context(), launcher.Workload{ID: "a", Owner: "alice", Image: "image:1", InstanceType: "m5.large"})
 		if !errors.Is(err, launcher.ErrUnavailable) {

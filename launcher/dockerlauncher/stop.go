@@ -71,7 +71,7 @@ func (l *Launcher) bury(ctx context.Context, c *found) error {
 	if err != nil && !errdefs.IsConflict(err) {
 		return err
 	}
-	if err := l.takeAway(ctx, c); err != nil {
+	if err := l.takeAway(ctx, c.ID); err != nil {
 		if !errdefs.IsConflict(err) {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"io"
 	"log"
@@ -44,9 +43,13 @@ func TestDialEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	known, err := generation{CA: keys.CA}.authority()
+	if err != nil {
+		t.Fatal(err)
+	}
 	suspicious := right.Clone()
 	suspicious.ClientCAs = x509.NewCertPool()
-	suspicious.ClientCAs.AddCert(namesake(t, keys.CA))
+	suspicious.ClientCAs.AddCert(namesake(t, known))
 
 	says := func(labels ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -87,8 +90,8 @@ func TestDialEngine(t *testing.T) {
 			default:
 				// It is as new: nothing is left of the question.
 				defer conn.Close()
-				got, err := (&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}).
-					RoundTrip(must(http.NewRequest(http.MethodGet, "http://x/next", nil)))
+				again := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}}
+				got, err := again.Get("http://x/next")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -108,20 +111,22 @@ func TestDialEngine(t *testing.T) {
 }
 
 // namesake is an authority with the name of another, and a key of its own.
-func namesake(t *testing.T, authority string) *x509.Certificate {
+func namesake(t *testing.T, known *x509.Certificate) *x509.Certificate {
 	t.Helper()
-	block, _ := pem.Decode([]byte(authority))
-	known := must(x509.ParseCertificate(block.Bytes))
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	known.PublicKey = key.Public()
-	return must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, known, known, key.Public(), key))))
-}
-
-func must[T any](v T, err error) T {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
-	return v
+	known.PublicKey = key.Public()
+	der, err := x509.CreateCertificate(rand.Reader, known, known, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
 }
 
 // hung is an engine that takes questions and does not answer.
@@ -136,7 +141,7 @@ func (hung) Room(ctx context.Context) (launcher.Resources, error) {
 func TestHungEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		_, err := roomOf(t.Context(), hung{})
+		_, err := askRoom(t.Context(), hung{})
 		if err == nil || errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != roomLimit {
 			t.Errorf("after %v: %v", time.Since(begun), err)
 		}

@@ -80,17 +80,20 @@ func (i *instance) dial(ctx context.Context, network, address string) (net.Conn,
 func (i *instance) become(secret string) {
 	i.Helper()
 	i.aws.SetSecret(secret)
-	if out, err := i.host.Run("/usr/local/libexec/atelier/keys"); err != nil {
-		i.Fatal(err, out)
-	}
-	i.host.RestartEngine("TERM")
+	i.rerun("keys")
 }
 
 // renamed makes the host another one of its fleet, as the next at its address is.
 func (i *instance) renamed(id string) {
 	i.Helper()
 	i.aws.SetInstance(id)
-	if out, err := i.host.Run("/usr/local/libexec/atelier/place"); err != nil {
+	i.rerun("place")
+}
+
+// rerun runs a part of the boot again, and the engine with what it has found.
+func (i *instance) rerun(script string) {
+	i.Helper()
+	if out, err := i.host.Run("/usr/local/libexec/atelier/" + script); err != nil {
 		i.Fatal(err, out)
 	}
 	i.host.RestartEngine("TERM")

@@ -72,8 +72,7 @@ func place(queue []launcher.Workload, hosts []slot, bought map[string]int, roomO
 				p.wants(w.InstanceType)
 			}
 		}
-		p.mounts[w.ID] = h.fresh(w)
-		h.take(w)
+		p.mounts[w.ID] = h.take(w)
 		if h.id == "" {
 			p.coming[w.ID] = true
 		} else {
@@ -151,8 +150,8 @@ func (s *slot) fresh(w launcher.Workload) int {
 	return len(sources)
 }
 
-// take puts w on s.
-func (s *slot) take(w launcher.Workload) {
+// take puts w on s and returns how many mounts that adds.
+func (s *slot) take(w launcher.Workload) (mounts int) {
 	s.key = sharingKey(w)
 	s.workloads++
 	if w.Resources.IsZero() {
@@ -160,7 +159,8 @@ func (s *slot) take(w launcher.Workload) {
 	} else {
 		s.free = s.free.Minus(w.Resources)
 	}
-	s.mounted += s.fresh(w)
+	mounts = s.fresh(w)
+	s.mounted += mounts
 	s.portCount += len(w.Ports)
 	for _, p := range w.Ports {
 		if p.HostPort != 0 {
@@ -170,6 +170,7 @@ func (s *slot) take(w launcher.Workload) {
 	for _, m := range w.Mounts {
 		s.mounts[m.Source] = true
 	}
+	return mounts
 }
 
 // exclusiveKey begins the sharing key of a workload that shares with nobody.

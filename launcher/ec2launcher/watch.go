@@ -2,6 +2,7 @@ package ec2launcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -80,7 +81,7 @@ func (w *hostWatch) session(ctx context.Context, h Host) error {
 	if err != nil {
 		return err
 	}
-	room, err := roomOf(ctx, engine)
+	room, err := askRoom(ctx, engine)
 	if err != nil {
 		return err
 	}
@@ -115,13 +116,14 @@ func (w *hostWatch) session(ctx context.Context, h Host) error {
 	return launcher.ErrUnavailable
 }
 
-// roomOf asks an engine for its room, which takes it no time: one that hangs
+// askRoom asks an engine for its room, which takes it no time: one that hangs
 // does not answer.
-func roomOf(ctx context.Context, engine HostLauncher) (launcher.Resources, error) {
-	limited, cancel := context.WithTimeout(ctx, roomLimit)
-	defer cancel()
-	room, err := engine.Room(limited)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+func askRoom(ctx context.Context, engine HostLauncher) (room launcher.Resources, err error) {
+	err = pace.Within(ctx, roomLimit, func(ctx context.Context) error {
+		room, err = engine.Room(ctx)
+		return err
+	})
+	if errors.Is(err, pace.ErrLate) {
 		err = fmt.Errorf("its engine did not say within %v what room it has", roomLimit)
 	}
 	return room, err

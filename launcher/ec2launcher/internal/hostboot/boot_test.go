@@ -379,17 +379,17 @@ func powerOff(t *testing.T, m *hosttest.Machine, ours authority) {
 
 // TestBootEnds: whatever ends a boot early powers the host off.
 func TestBootEnds(t *testing.T) {
-	for name, script := range map[string]string{
-		"Killed": "pkill -TERM -x tee; kill -TERM $PPID; exec sleep 60 >/dev/null 2>&1",
-		"Unset":  "", // a variable, below
+	for name, spoil := range map[string]func(m *hosttest.Machine){
+		"Killed": func(m *hosttest.Machine) {
+			m.Write("/usr/local/libexec/atelier/disk", "#!/bin/bash\npkill -TERM -x tee; kill -TERM $PPID; exec sleep 60 >/dev/null 2>&1\n", 0o755)
+		},
+		"Unset": func(m *hosttest.Machine) {
+			m.Write("/etc/atelier/host.env", strings.Replace(m.Read("/etc/atelier/host.env"), "GPU=", "GONE=", 1), 0o644)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := hosttest.New(t, hosttest.Config{UserData: hostboot.UserData(config), KeysWithin: 3, AWS: &hosttest.AWS{Region: config.Region}})
-			if script != "" {
-				m.Write("/usr/local/libexec/atelier/disk", "#!/bin/bash\n"+script+"\n", 0o755)
-			} else {
-				m.Write("/etc/atelier/host.env", strings.Replace(m.Read("/etc/atelier/host.env"), "GPU=", "GONE=", 1), 0o644)
-			}
+			spoil(m)
 			out, err := m.Boot()
 			if err == nil || !m.Has("/run/powered-off") || !strings.Contains(out, "this host powers off") {
 				t.Errorf("the boot ends with %v, and the host powers off %v\n%s", err, m.Has("/run/powered-off"), out)
