@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	// probeEvery is how often an engine from which nothing is heard is asked
-	// whether it is there, and probeLimit how long it may take to answer: a
-	// machine that lost its network says nothing by itself.
+	// probeEvery is how often an engine is asked whether it is there, and what
+	// is there: a machine that lost its network says nothing by itself, and an
+	// engine drops events that it cannot pass on. probeLimit is how long it may
+	// take to answer the first.
 	probeEvery = 10 * time.Second
 	probeLimit = 5 * time.Second
 	// answerLimit is how long it may take to tell of its containers.
@@ -31,18 +32,26 @@ const (
 	restartLimit = 15 * time.Second
 	// reconnectEvery is how often it is tried meanwhile.
 	reconnectEvery = 500 * time.Millisecond
+	// replay is how far back an engine is asked for what has happened. It
+	// answers before it listens, and tells of an exit before it lists one
+	// (getEvents in api/server/router/system, handleContainerExit in
+	// daemon/monitor.go of Docker 20.10): between the two an event would be
+	// told to nobody. It is measured by our clock; where that is wrong, the
+	// next time that stock is taken shows what was missed.
+	replay = 2 * time.Second
 )
 
 // A feed is the one stream of the engine's events that all watches of this
 // process share, while there are any.
 type feed struct {
-	l        *Launcher
-	hub      watch.Hub[launcher.ID, launcher.Status]
-	watchers int           // under Launcher.mu
-	synced   chan struct{} // closed when all there is has been told once
-	life     context.Context
-	end      context.CancelCauseFunc
-	done     chan struct{}
+	l         *Launcher
+	published sync.Mutex // a look at the hub and a change after it are one step
+	hub       watch.Hub[launcher.ID, launcher.Status]
+	watchers  int           // under Launcher.mu
+	synced    chan struct{} // closed when all there is has been told once
+	life      context.Context
+	end       context.CancelCauseFunc
+	done      chan struct{}
 }
 
 // Watch implements [launcher.Launcher]. While an engine does not answer,
@@ -160,6 +169,7 @@ func (f *feed) follow(connected func()) error {
 	// the engine to begin with them.
 	late := time.AfterFunc(answerLimit, cancel)
 	stream := f.l.engine.Events(ctx, client.EventsListOptions{
+		Since:   time.Now().Add(-replay).UTC().Format(time.RFC3339Nano),
 		Filters: make(client.Filters).Add("type", string(events.ContainerEventType)).Add("label", labelID),
 	})
 	if !late.Stop() {
@@ -188,6 +198,9 @@ func (f *feed) follow(connected func()) error {
 				_, err := f.l.engine.Ping(ctx, client.PingOptions{})
 				return err
 			})
+			if err == nil {
+				err = pace.Within(ctx, answerLimit, f.takeStock)
+			}
 			if err != nil {
 				return err
 			}
@@ -197,6 +210,7 @@ func (f *feed) follow(connected func()) error {
 
 // takeStock publishes all that is, and that what is no more is no more.
 func (f *feed) takeStock(ctx context.Context) error {
+	before := f.hub.All() // what comes to be meanwhile may not be in the list
 	all, err := f.l.statusList(ctx)
 	if err != nil {
 		return err
@@ -204,7 +218,7 @@ func (f *feed) takeStock(ctx context.Context) error {
 	for _, s := range all {
 		f.publish(s)
 	}
-	for _, s := range f.hub.All() {
+	for _, s := range before {
 		if _, there := all[s.ID]; !there {
 			f.drop(s)
 		}
@@ -249,21 +263,33 @@ func (f *feed) heard(ctx context.Context, m events.Message) error {
 
 // drop forgets a workload that the engine does not have any more.
 func (f *feed) drop(s launcher.Status) {
-	if s.Phase != launcher.Exited {
-		if !s.StartedAt.IsZero() {
-			s.Phase, s.Endpoints, s.Unknown = launcher.Exited, nil, false
-			s.Reason, s.Message = launcher.ErrHostLost, "its container was removed from the engine"
-			s.ExitedAt = time.Now()
-			f.publish(s)
-		} else if f.l.waiting(s.ID) {
-			return // it is being launched
-		}
+	switch {
+	case s.Phase == launcher.Exited:
+		f.hub.Delete(s.ID)
+	case !s.StartedAt.IsZero():
+		s.Phase, s.Endpoints, s.Unknown = launcher.Exited, nil, false
+		s.Reason, s.Message = launcher.ErrHostLost, "its container was removed from the engine"
+		s.ExitedAt = time.Now()
+		f.publish(s)
+		f.hub.Delete(s.ID)
+	case !f.l.waiting(s.ID): // or it is being launched
+		f.dropStarting(s.ID)
 	}
-	f.hub.Delete(s.ID)
+}
+
+// dropStarting forgets a workload that did not come up.
+func (f *feed) dropStarting(id launcher.ID) {
+	f.published.Lock()
+	defer f.published.Unlock()
+	if s, told := f.hub.Get(id); told && s.Phase == launcher.Starting {
+		f.hub.Delete(id)
+	}
 }
 
 // unknown says of all that lives that nothing is known of it now.
 func (f *feed) unknown() {
+	f.published.Lock()
+	defer f.published.Unlock()
 	for _, s := range f.hub.All() {
 		if s.Phase != launcher.Exited && !s.Unknown {
 			s.Unknown = true
@@ -282,6 +308,8 @@ func (f *feed) publish(s launcher.Status) {
 	if f == nil {
 		return
 	}
+	f.published.Lock()
+	defer f.published.Unlock()
 	known, ok := f.hub.Get(s.ID)
 	if ok && (slices.Index(order, s.Phase) < slices.Index(order, known.Phase) || reflect.DeepEqual(known, s)) {
 		return

@@ -101,11 +101,8 @@ func (l *Launcher) land(id launcher.ID, f *flight) {
 	close(f.done)
 	shared := l.feed
 	l.mu.Unlock()
-	if shared == nil {
-		return
-	}
-	if s, told := shared.hub.Get(id); told && s.Phase == launcher.Starting {
-		shared.hub.Delete(id)
+	if shared != nil {
+		shared.dropStarting(id)
 	}
 }
 

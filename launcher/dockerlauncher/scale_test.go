@@ -13,12 +13,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 	"golang.org/x/sync/errgroup"
 
@@ -30,6 +32,7 @@ import (
 // A scripted engine answers what a launcher asks to list and watch containers,
 // for more of them than a machine holds.
 type scripted struct {
+	mu         sync.Mutex
 	containers []container.InspectResponse
 	summaries  []byte
 	looks      atomic.Int64
@@ -39,7 +42,6 @@ type scripted struct {
 // newScripted makes an engine with n containers, of which every second has exited.
 func newScripted(n int) *scripted {
 	s := &scripted{events: make(chan events.Message)}
-	var all []container.Summary
 	for i := range n {
 		labels := map[string]string{
 			"atelier.id": fmt.Sprintf("w-%04d", i), "atelier.owner": "alice", "atelier.image": "rstudio:1", "atelier.digest": "d",
@@ -49,14 +51,43 @@ func newScripted(n int) *scripted {
 		if i%2 == 1 {
 			state = container.State{Status: container.StateExited, StartedAt: "2026-01-02T03:04:06Z", FinishedAt: time.Now().Format(time.RFC3339Nano), ExitCode: 3}
 		}
-		id := fmt.Sprintf("%064x", i)
-		all = append(all, container.Summary{ID: id, Labels: labels, State: state.Status})
 		s.containers = append(s.containers, container.InspectResponse{
-			ID: id, Name: "/" + labels["atelier.id"], State: &state, Config: &container.Config{Labels: labels},
+			ID: fmt.Sprintf("%064x", i), Name: "/" + labels["atelier.id"], State: &state, Config: &container.Config{Labels: labels},
 		})
 	}
-	s.summaries, _ = json.Marshal(all) // plain data
+	s.summarise()
 	return s
+}
+
+func (s *scripted) summarise() {
+	var all []container.Summary
+	for _, c := range s.containers {
+		all = append(all, container.Summary{ID: c.ID, Labels: c.Config.Labels, State: c.State.Status})
+	}
+	s.summaries, _ = json.Marshal(all) // plain data
+}
+
+// set gives a container another state, of which no event tells.
+func (s *scripted) set(i int, state container.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.containers[i].State = &state
+	s.summarise()
+}
+
+// create makes a container, which is the last.
+func (s *scripted) create(r *http.Request) (id string) {
+	var config container.Config
+	if err := json.NewDecoder(r.Body).Decode(&config); err != nil {
+		panic(err)
+	}
+	s.mu.Lock()
+	i := len(s.containers)
+	id = fmt.Sprintf("%064x", i)
+	s.containers = append(s.containers, container.InspectResponse{ID: id, Name: "/" + r.URL.Query().Get("name"), Config: &config})
+	s.mu.Unlock()
+	s.set(i, container.State{Status: container.StateCreated})
+	return id
 }
 
 var lookPath = regexp.MustCompile(`^/v[0-9.]+/containers/([^/]+)/json$`)
@@ -67,7 +98,19 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/_ping"):
 	case strings.HasSuffix(r.URL.Path, "/containers/json"):
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		_, _ = w.Write(s.summaries)
+	case strings.HasSuffix(r.URL.Path, "/containers/create"):
+		w.WriteHeader(http.StatusCreated)
+		_ = json.NewEncoder(w).Encode(map[string]string{"Id": s.create(r)})
+	case strings.HasSuffix(r.URL.Path, "/start"):
+		s.set(len(s.containers)-1, container.State{Status: container.StateRunning, Running: true, StartedAt: time.Now().Format(time.RFC3339Nano)})
+		w.WriteHeader(http.StatusNoContent)
+	case strings.HasSuffix(r.URL.Path, "/info"):
+		_ = json.NewEncoder(w).Encode(system.Info{NCPU: 4, MemTotal: 8 << 30})
+	case strings.Contains(r.URL.Path, "/images/") || strings.Contains(r.URL.Path, "/networks/"):
+		_, _ = w.Write([]byte(`{"Options":{"com.docker.network.bridge.enable_icc":"false"}}`))
 	case strings.HasSuffix(r.URL.Path, "/events"):
 		w.(http.Flusher).Flush()
 		for {
@@ -82,6 +125,8 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case lookPath.MatchString(r.URL.Path):
 		s.looks.Add(1)
 		name := lookPath.FindStringSubmatch(r.URL.Path)[1]
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		for _, c := range s.containers {
 			if c.ID == name || c.Name == "/"+name {
 				_ = json.NewEncoder(w).Encode(c)

@@ -4,14 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/system"
 
 	"github.com/atelier-go/atelier/launcher"
@@ -90,24 +93,38 @@ func (l pipeListener) dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
+// openInBubble is [openOn] within a bubble of synctest. What it returns ends all.
+func openInBubble(t *testing.T, engine http.Handler) (*dockerlauncher.Launcher, func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	listener := pipeListener{make(chan net.Conn), ctx.Done()}
+	server := &http.Server{Handler: engine, BaseContext: func(net.Listener) context.Context { return ctx }}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	l, err := dockerlauncher.New(dockerlauncher.Config{DialEngine: listener.dial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, func() {
+		cancel()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		_ = server.Close()
+		<-served
+	}
+}
+
 // TestHungEngine: an engine that accepts everything and answers nothing but
 // pings ends a watch as one that is gone does.
 func TestHungEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		listener := pipeListener{make(chan net.Conn), ctx.Done()}
-		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l, end := openInBubble(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Api-Version", "1.41")
 			if !strings.HasSuffix(r.URL.Path, "/_ping") {
-				<-ctx.Done()
+				<-r.Context().Done()
 			}
-		})}
-		served := make(chan error, 1)
-		go func() { served <- server.Serve(listener) }()
-		l, err := dockerlauncher.New(dockerlauncher.Config{DialEngine: listener.dial})
-		if err != nil {
-			t.Fatal(err)
-		}
+		}))
+		defer end()
 		begun := time.Now()
 		for s, err := range l.Watch(t.Context(), launcher.Filter{}) {
 			if !errors.Is(err, launcher.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
@@ -117,11 +134,76 @@ func TestHungEngine(t *testing.T) {
 		if took := time.Since(begun); took != 30*time.Second {
 			t.Errorf("the watch ended after %v", took)
 		}
-		cancel()
-		if err := l.Close(); err != nil {
-			t.Error(err)
+	})
+}
+
+// TestMissedEvent: an engine is asked for what happened just before it was
+// asked, and an exit of which it never told is told when stock is taken again.
+func TestMissedEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(1)
+		begun := time.Now()
+		var since string
+		l, end := openInBubble(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/events") {
+				since = r.URL.Query().Get("since")
+			}
+			s.ServeHTTP(w, r)
+		}))
+		defer end()
+		var told []launcher.Phase
+		for st, err := range l.Watch(t.Context(), launcher.Filter{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st.Synced() {
+				s.set(0, container.State{Status: container.StateExited, StartedAt: "2026-01-02T03:04:06Z", FinishedAt: time.Now().Format(time.RFC3339Nano)})
+				continue
+			}
+			told = append(told, st.Phase)
+			if st.Phase == launcher.Exited {
+				break
+			}
 		}
-		_ = server.Close()
-		<-served
+		if took := time.Since(begun); took != 10*time.Second || len(told) != 2 {
+			t.Errorf("after %v the watch told %v", took, told)
+		}
+		if want := fmt.Sprintf("%d.000000000", begun.Add(-2*time.Second).Unix()); since != want {
+			t.Errorf("the events are those since %q, want %q", since, want)
+		}
+	})
+}
+
+// TestStockIsOld: what was launched while stock was taken is not taken for gone.
+func TestStockIsOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(1)
+		var l *dockerlauncher.Launcher
+		lists := 0
+		var launched error
+		l, end := openInBubble(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, "/containers/json") {
+				s.ServeHTTP(w, r)
+				return
+			}
+			old := httptest.NewRecorder()
+			s.ServeHTTP(old, r)
+			if lists++; lists == 2 { // the answer is on its way
+				_, launched = l.Launch(r.Context(), launcher.Workload{ID: "late", Owner: "bob", Image: "image:1"})
+			}
+			_, _ = w.Write(old.Body.Bytes())
+		}))
+		defer end()
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		var told []string
+		for st, err := range l.Watch(ctx, launcher.Filter{IDs: []launcher.ID{"late"}}) {
+			if err == nil && !st.Synced() {
+				told = append(told, string(st.Phase))
+			}
+		}
+		if got := strings.Join(told, " "); launched != nil || got != "starting running" {
+			t.Errorf("launched with %v, and told: %s", launched, got)
+		}
 	})
 }
