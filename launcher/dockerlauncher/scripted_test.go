@@ -152,7 +152,9 @@ func TestMissedEvent(t *testing.T) {
 		}))
 		defer end()
 		var told []launcher.Phase
-		for st, err := range l.Watch(t.Context(), launcher.Filter{}) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for st, err := range l.Watch(ctx, launcher.Filter{}) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -377,27 +378,116 @@ func powerOff(t *testing.T, m *hosttest.Machine, ours authority) {
 	look("rebooted", true)
 }
 
-// TestBootEnds: whatever ends a boot early powers the host off.
+// TestBootEnds: whatever ends a boot early powers the host off, and soon.
 func TestBootEnds(t *testing.T) {
-	for name, spoil := range map[string]func(m *hosttest.Machine){
-		"Killed": func(m *hosttest.Machine) {
-			m.Write("/usr/local/libexec/atelier/disk", "#!/bin/bash\npkill -TERM -x tee; kill -TERM $PPID; exec sleep 60 >/dev/null 2>&1\n", 0o755)
-		},
-		"Unset": func(m *hosttest.Machine) {
+	kill := func(signal string) func(m *hosttest.Machine) {
+		return func(m *hosttest.Machine) {
+			m.Write("/usr/local/libexec/atelier/disk", "#!/bin/bash\n"+signal+"kill -TERM $PPID; exec sleep 300 >/dev/null 2>&1\n", 0o755)
+		}
+	}
+	for name, c := range map[string]struct {
+		spoil func(m *hosttest.Machine)
+		mute  bool // nobody is left to hear of it
+	}{
+		"Killed":       {spoil: kill("pkill -TERM -x tee; ")},
+		"KilledAgain":  {spoil: kill("(sleep 1; pkill -TERM -x boot) >/dev/null 2>&1 & ")},
+		"ReaderKilled": {spoil: kill("pkill -KILL -x tee; "), mute: true},
+		"Unset": {spoil: func(m *hosttest.Machine) {
 			m.Write("/etc/atelier/host.env", strings.Replace(m.Read("/etc/atelier/host.env"), "GPU=", "GONE=", 1), 0o644)
-		},
+		}},
+		"NothingKnown": {spoil: func(m *hosttest.Machine) { m.Write("/etc/atelier/host.env", "false", 0o644) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := hosttest.New(t, hosttest.Config{UserData: hostboot.UserData(config), KeysWithin: 3, AWS: &hosttest.AWS{Region: config.Region}})
-			spoil(m)
+			c.spoil(m)
+			begun := time.Now()
 			out, err := m.Boot()
-			if err == nil || !m.Has("/run/powered-off") || !strings.Contains(out, "this host powers off") {
+			if err == nil || !m.Has("/run/powered-off") || !c.mute && !strings.Contains(out, "this host powers off") {
 				t.Errorf("the boot ends with %v, and the host powers off %v\n%s", err, m.Has("/run/powered-off"), out)
+			}
+			if took := time.Since(begun); took > 2*time.Minute {
+				t.Errorf("it took %v", took)
 			}
 			if calls := m.Read("/run/systemctl.log"); !strings.HasPrefix(calls, "daemon-reload\nenable --now atelier-power.timer\n") {
 				t.Errorf("what powers off an empty host does not run from the beginning:\n%s", calls)
 			}
 		})
+	}
+}
+
+// TestPlace: a host knows every range of its VPC, or does not go on.
+func TestPlace(t *testing.T) {
+	const place = "/usr/local/libexec/atelier/place"
+	const network = "network/interfaces/macs/02:00:00:00:00:01/"
+	aws := &hosttest.AWS{IPv6: "2001:db8:1::/56\n2001:db8:2::/56"}
+	m := hosttest.New(t, hosttest.Config{UserData: hostboot.UserData(config), AWS: aws})
+	m.Run("mkdir", "/run/atelier")
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	once := func(path string) int { // the first request for anything
+		mu.Lock()
+		defer mu.Unlock()
+		if seen[path] {
+			return 0
+		}
+		seen[path] = true
+		return 503
+	}
+	for name, c := range map[string]struct {
+		broken func(string) int
+		ok     bool
+	}{
+		"Whole":      {func(string) int { return 0 }, true},
+		"BusyAtOnce": {once, true},
+		"NoIPv4":     {func(p string) int { return map[string]int{network + "vpc-ipv4-cidr-blocks": 404}[p] }, false},
+		"NoList":     {func(p string) int { return map[string]int{network: 404}[p] }, false},
+		"Busy":       {func(p string) int { return map[string]int{network + "vpc-ipv6-cidr-blocks": 503}[p] }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m.Run("rm", "-f", "/run/atelier/place.env")
+			aws.Break(c.broken)
+			out, err := m.Run(place)
+			got := m.Read("/run/atelier/place.env")
+			if !c.ok && (err == nil || got != "") {
+				t.Errorf("it goes on (%v) with\n%s", err, got)
+			}
+			want := "INSTANCE=i-0123456789abcdef0\nVPC_IPV4=\"10.99.0.0/16 100.64.0.0/16\"\nVPC_IPV6=\"2001:db8:1::/56 2001:db8:2::/56\"\n"
+			if c.ok && (err != nil || got != want) {
+				t.Errorf("%v %s\n%s", err, out, got)
+			}
+		})
+	}
+	aws.Break(nil)
+	if out, err := m.Run(place); err != nil {
+		t.Fatal(err, out)
+	}
+	if out, err := m.Run("/usr/local/libexec/atelier/firewall"); err != nil {
+		t.Fatal(err, out)
+	}
+	for tables, ranges := range map[string][]string{"iptables": {hosttest.VPC, hosttest.VPCToo}, "ip6tables": strings.Fields(aws.IPv6)} {
+		out, err := m.Run(tables, "-S", "ATELIER-CONTAINER")
+		for _, r := range ranges {
+			if err != nil || !strings.Contains(out, "-d "+r+" -p tcp -m tcp --dport 30000:32767 -m conntrack --ctdir ORIGINAL -j REJECT") {
+				t.Errorf("no rule for sessions on other hosts in %s (%v):\n%s", r, err, out)
+			}
+		}
+	}
+	m.Write("/run/atelier/place.env", "VPC_IPV6=\n", 0o644)
+	if out, err := m.Run("/usr/local/libexec/atelier/firewall"); err == nil {
+		t.Errorf("without the VPC's ranges there is a firewall:\n%s", out)
+	}
+}
+
+// TestComplaint: whatever AWS answers, only its own words of error are told.
+func TestComplaint(t *testing.T) {
+	m := hosttest.New(t, hosttest.Config{UserData: hostboot.UserData(config), AWS: &hosttest.AWS{}})
+	for answer, want := range map[string]string{
+		`{"__type":"AccessDenied","message":"no","SecretString":"x"}`: "AccessDenied no\n",
+		`["SecretString"]`: "\n", `"SecretString"`: "\n", `7`: "\n", `{"Secret`: "\n", ``: "\n",
+	} {
+		if out, err := m.Run("bash", "-c", `. /usr/local/libexec/atelier/aws.sh; complaint <<<"$1"`, "complaint", answer); err != nil || out != want {
+			t.Errorf("of %s it says %q, %v", answer, out, err)
+		}
 	}
 }
 

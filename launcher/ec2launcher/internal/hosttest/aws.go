@@ -23,9 +23,12 @@ type AWS struct {
 	Region, SecretName, Secret string
 	// Instance is the host's id. Empty is one of the package's own.
 	Instance string
+	// IPv6 are the VPC's ranges, with line ends between; none by default.
+	IPv6 string
 
 	mu     sync.Mutex
-	events []string // of the log
+	events []string              // of the log
+	fail   func(path string) int // see SetBreak
 }
 
 const (
@@ -52,6 +55,24 @@ func (a *AWS) SetInstance(id string) {
 	a.Instance = id
 }
 
+// Break has requests for metadata fail from now on, with the status that f
+// returns for a path, unless that is 0. Nil lets all succeed again.
+func (a *AWS) Break(f func(path string) int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fail = f
+}
+
+// broken is the status with which a request fails, or 0.
+func (a *AWS) broken(path string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fail == nil {
+		return 0
+	}
+	return a.fail(path)
+}
+
 // Log is what the host wrote to its log stream.
 func (a *AWS) Log() string {
 	a.mu.Lock()
@@ -73,9 +94,12 @@ func (a *AWS) serve(m *Machine) {
 // metadata is the instance metadata service, version 2
 // (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html).
 func (a *AWS) metadata(w http.ResponseWriter, r *http.Request) {
-	const role = "iam/security-credentials/"
+	const role, network = "iam/security-credentials/", "network/interfaces/macs/" + macAddress + "/"
 	path, isData := strings.CutPrefix(r.URL.Path, "/latest/meta-data/")
+	broken := a.broken(path)
 	switch {
+	case broken != 0:
+		http.Error(w, "", broken)
 	case r.Method == http.MethodPut && r.URL.Path == "/latest/api/token" && r.Header.Get("X-Aws-Ec2-Metadata-Token-Ttl-Seconds") != "":
 		io.WriteString(w, imdsToken)
 	case r.Header.Get("X-Aws-Ec2-Metadata-Token") != imdsToken:
@@ -86,8 +110,15 @@ func (a *AWS) metadata(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, cmp.Or(a.Instance, instanceID))
 	case isData && path == "mac":
 		io.WriteString(w, macAddress)
-	case isData && path == "network/interfaces/macs/"+macAddress+"/vpc-ipv4-cidr-blocks":
-		io.WriteString(w, VPC+"\n100.64.0.0/16")
+	case isData && path == network:
+		io.WriteString(w, "mac\nvpc-ipv4-cidr-blocks")
+		if a.IPv6 != "" {
+			io.WriteString(w, "\nvpc-ipv6-cidr-blocks")
+		}
+	case isData && path == network+"vpc-ipv4-cidr-blocks":
+		io.WriteString(w, VPC+"\n"+VPCToo)
+	case isData && path == network+"vpc-ipv6-cidr-blocks" && a.IPv6 != "":
+		io.WriteString(w, a.IPv6)
 	case isData && path == role:
 		io.WriteString(w, "atelier-host")
 	case isData && path == role+"atelier-host":

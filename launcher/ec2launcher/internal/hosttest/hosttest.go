@@ -27,8 +27,8 @@ import (
 const (
 	// Address is the host's, Outside that of whatever is beyond it.
 	Address, Outside = "10.99.0.1", "10.99.0.2"
-	// VPC is the range of the host's VPC, which has no IPv6.
-	VPC = "10.99.0.0/16"
+	// VPC and VPCToo are the ranges of the host's VPC.
+	VPC, VPCToo = "10.99.0.0/16", "100.64.0.0/16"
 	// DNS is EC2's name server, which listens beyond the host if a test does.
 	DNS             = "169.254.169.253"
 	metadataAddress = "169.254.169.254"

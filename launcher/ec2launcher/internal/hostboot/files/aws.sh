@@ -18,7 +18,7 @@ complaint() {
   python3 -c 'import json, sys
 try: v = json.load(sys.stdin)
 except ValueError: v = {}
-print(*[v[name] for name in ("__type", "message", "Message") if name in v])'
+print(*[v[name] for name in ("__type", "message", "Message") if isinstance(v, dict) and name in v])'
 }
 
 # json NAME VALUE ...: a JSON object of strings.
@@ -28,11 +28,11 @@ a = sys.argv[1:]
 print(json.dumps(dict(zip(a[::2], a[1::2]))))' "$@"
 }
 
-# metadata PATH: from the instance metadata service, version 2.
+# metadata PATH: from the instance metadata service, version 2, which may be busy.
 metadata() {
-  local token
-  token=$(curl -sSf --noproxy '*' --max-time 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$METADATA/latest/api/token") || return
-  curl -sSf --noproxy '*' --max-time 5 -H "X-aws-ec2-metadata-token: $token" "$METADATA/latest/meta-data/$1"
+  local token ask=(curl -sSf --noproxy '*' --max-time 5 --retry 8 --retry-delay 1 --retry-connrefused)
+  token=$("${ask[@]}" -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$METADATA/latest/api/token") || return
+  "${ask[@]}" -H "X-aws-ec2-metadata-token: $token" "$METADATA/latest/meta-data/$1"
 }
 
 # call SERVICE ENDPOINT TARGET BODY: the answer of a JSON service. The keys go

@@ -5,6 +5,7 @@ set -euo pipefail
 
 log=/run/atelier/boot.log
 mkdir -p /run/atelier
+trap '' PIPE # the log's reader may go before us
 exec > >(trap '' TERM && exec tee -a "$log") 2>&1 # which cloud-init shows on the console and in the journal
 
 # report tells CloudWatch Logs what the console has.
@@ -18,14 +19,16 @@ print(json.dumps({"logGroupName": group, "logStreamName": stream,
     "logEvents": [{"timestamp": int(time.time() * 1000), "message": text}]}))' "$LOG_GROUP" "$instance" "$text")"
 }
 
-# ended takes every end of this script but its last line for a failure.
+# ended takes every end of this script but its last line for a failure. Nothing
+# keeps it from powering off, however little was there when the boot ended.
 why='it was ended'
 ended() {
   trap - ERR EXIT
-  set +e
+  trap '' HUP INT TERM
+  set +eu
   echo "boot: $why; this host powers off"
   sleep 1 # for the log
-  report "$(metadata instance-id)"
+  (report "$(metadata instance-id)")
   systemctl poweroff
   exit 1
 }

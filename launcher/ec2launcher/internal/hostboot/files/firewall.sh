@@ -9,6 +9,7 @@ set -euo pipefail
 . /etc/atelier/host.env
 # shellcheck source=/dev/null
 . /run/atelier/place.env
+: "${VPC_IPV4:?}"
 
 chains() { # chains DNS-SERVER LINK-LOCAL-RANGE VPC-RANGES
   local bridge port range
