@@ -472,7 +472,7 @@ func TestPlace(t *testing.T) {
 			}
 		}
 	}
-	m.Write("/run/atelier/place.env", "VPC_IPV6=\n", 0o644)
+	m.Write("/run/atelier/place.env", "VPC_IPV4=\nVPC_IPV6=\n", 0o644)
 	if out, err := m.Run("/usr/local/libexec/atelier/firewall"); err == nil {
 		t.Errorf("without the VPC's ranges there is a firewall:\n%s", out)
 	}

@@ -25,10 +25,10 @@ why='it was ended'
 ended() {
   trap - ERR EXIT
   trap '' HUP INT TERM
-  set +eu
+  set +e
   echo "boot: $why; this host powers off"
   sleep 1 # for the log
-  (report "$(metadata instance-id)")
+  (report "$(metadata instance-id)") # which may find names unset
   systemctl poweroff
   exit 1
 }
