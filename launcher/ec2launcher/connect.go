@@ -2,6 +2,7 @@ package ec2launcher
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -13,9 +14,11 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/atelier-go/atelier/instancetype"
+	"github.com/atelier-go/atelier/internal/pace"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
 	"github.com/atelier-go/atelier/launcher/ec2launcher/internal/hostboot"
@@ -29,8 +32,10 @@ const (
 	// own is /dev/xvda.
 	dataDevice = "/dev/xvdb"
 	// dialLimit bounds how long a host may take to accept a connection: it is
-	// near.
-	dialLimit = 5 * time.Second
+	// near. identifyLimit bounds how long its engine may take to say which it
+	// is, for which a busy one counts its containers.
+	dialLimit     = 5 * time.Second
+	identifyLimit = 15 * time.Second
 )
 
 // keepAlive finds within half a minute that a host is gone without a word.
@@ -70,19 +75,24 @@ func (l *Launcher) dialEngine(ctx context.Context, h Host) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
-	defer cancel()
-	plain, err := l.cfg.DialContext(ctx, "tcp", net.JoinHostPort(h.Address, strconv.Itoa(enginePort)))
-	if err != nil {
-		return nil, err
-	}
-	secure := tls.Client(plain, keys)
-	err = secure.HandshakeContext(ctx)
+	var plain net.Conn
+	var secure *tls.Conn
+	err = pace.Within(ctx, dialLimit, func(ctx context.Context) (err error) {
+		plain, err = l.cfg.DialContext(ctx, "tcp", net.JoinHostPort(h.Address, strconv.Itoa(enginePort)))
+		if err != nil {
+			return err
+		}
+		secure = tls.Client(plain, keys)
+		return secure.HandshakeContext(ctx)
+	})
 	if err == nil {
-		err = identify(ctx, secure, h)
+		err = pace.Within(ctx, identifyLimit, func(ctx context.Context) error { return identify(ctx, secure, h) })
 	}
 	if err != nil {
-		return nil, errors.Join(l.refused(h, err), plain.Close())
+		if plain != nil {
+			_ = plain.Close() // what it says is of no use
+		}
+		return nil, l.refused(h, err)
 	}
 	return secure, nil
 }
@@ -100,15 +110,22 @@ func identify(ctx context.Context, conn net.Conn, h Host) error {
 	if err := ask.Write(conn); err != nil {
 		return err
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(conn), ask)
+	reader := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(reader, ask)
 	if err != nil {
 		return err
 	}
-	var engine struct{ Labels []string }
+	var engine struct {
+		Labels  []string
+		Message string `json:"message"` // of an error
+	}
 	err = json.NewDecoder(answer.Body).Decode(&engine)
 	// To close it is to read it to its end: nothing is left for who is next.
-	if err = errors.Join(err, answer.Body.Close()); err != nil {
-		return fmt.Errorf("the engine does not say which host it is on: %s: %w", answer.Status, err)
+	if err = errors.Join(err, answer.Body.Close()); err != nil || answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("the engine does not say which host it is on: %s %s: %w", answer.Status, engine.Message, cmp.Or(err, errNoAnswer))
+	}
+	if answer.Close || reader.Buffered() > 0 {
+		return fmt.Errorf("%w: what it says next is not for us", errNoAnswer)
 	}
 	if !slices.Contains(engine.Labels, hostboot.InstanceLabel+"="+h.ID) {
 		return fmt.Errorf("%w: it says %q", errOtherHost, engine.Labels)
@@ -119,7 +136,10 @@ func identify(ctx context.Context, conn net.Conn, h Host) error {
 	return nil
 }
 
-var errOtherHost = errors.New("another host of the fleet answers at its address")
+var (
+	errOtherHost = errors.New("another host of the fleet answers at its address")
+	errNoAnswer  = errors.New("this is no answer of a Docker Engine that can be gone on with")
+)
 
 // refused says what a failure of a connection means if one side has refused the
 // other's certificate. The keys are read again soon: they may have been rotated.
@@ -127,7 +147,8 @@ func (l *Launcher) refused(h Host, err error) error {
 	remote, _ := errors.AsType[*net.OpError](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
-	case remote != nil && remote.Op == "remote error": // crypto/tls's name for an alert; in TLS 1.3 it follows the handshake
+	// crypto/tls's names for alerts; in TLS 1.3 this one follows the handshake.
+	case remote != nil && remote.Op == "remote error" && strings.Contains(remote.Err.Error(), "certificate"):
 		err = fmt.Errorf("host %s refuses the launcher's certificate: its keys are another fleet's, or older than those that are kept (%w)", h.ID, err)
 	case untrusted:
 		err = fmt.Errorf("what answers as host %s at %s has no certificate of fleet %s: it is another machine, or its keys are older than those that are kept (%w)",

@@ -9,11 +9,13 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +53,10 @@ func TestDialEngine(t *testing.T) {
 	suspicious.ClientCAs = x509.NewCertPool()
 	suspicious.ClientCAs.AddCert(namesake(t, known))
 
+	old := right.Clone()
+	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+
+	const right0a = hostboot.InstanceLabel + "=i-0a"
 	says := func(labels ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			_ = json.NewEncoder(w).Encode(map[string]any{"Labels": labels, "Name": r.URL.Path})
@@ -63,9 +69,25 @@ func TestDialEngine(t *testing.T) {
 		want    string // in the error
 		doubted bool   // the keys are read again soon
 	}{
-		"the host":               {right, says("a=b", hostboot.InstanceLabel+"=i-0a"), "", false},
-		"another host":           {right, says(hostboot.InstanceLabel + "=i-0ab"), "another host of the fleet answers at its address", false},
-		"no host":                {right, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "oh", 500) }, "does not say which host it is on: 500", false},
+		"the host":     {right, says("a=b", right0a), "", false},
+		"another host": {right, says(hostboot.InstanceLabel + "=i-0ab"), "another host of the fleet answers at its address", false},
+		"no engine":    {right, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "oh", 500) }, "does not say which host it is on: 500", false},
+		"an engine's error": {right, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_ = json.NewEncoder(w).Encode(map[string]any{"message": "too busy", "Labels": []string{right0a}})
+		}, "does not say which host it is on: 503 Service Unavailable too busy", false},
+		"the host's last words": {right, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Connection", "close")
+			says(right0a)(w, r)
+		}, "what it says next is not for us", false},
+		"words too many": {right, func(w http.ResponseWriter, _ *http.Request) {
+			conn, out, _ := w.(http.Hijacker).Hijack()
+			defer conn.Close()
+			body := `{"Labels":["` + right0a + `"]}`
+			fmt.Fprintf(out, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%sHTTP/1.1 200 OK\r\n", len(body), body)
+			_ = out.Flush()
+		}, "what it says next is not for us", false},
+		"an old protocol":        {old, says(), "remote error: tls: protocol version not supported", false},
 		"a host that refuses us": {suspicious, says(), "host i-0a refuses the launcher's certificate", true},
 		"another's machine":      {server(t, foreign), says(), "has no certificate of fleet test", true},
 	} {
@@ -109,6 +131,61 @@ func TestDialEngine(t *testing.T) {
 		})
 	}
 }
+
+// TestSlowEngine: a busy engine may take a while to say which host it is on.
+func TestSlowEngine(t *testing.T) {
+	for takes, want := range map[time.Duration]time.Duration{14 * time.Second: 14 * time.Second, time.Minute: 15 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			var engine *http.Server
+			var served sync.WaitGroup
+			l, cloud := keyed(t, fakeaws.Config{}, func(c *Config) {
+				c.Connect = nil
+				c.DialContext = func(context.Context, string, string) (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					served.Go(func() { _ = engine.Serve(&once{Conn: theirs, TLS: engine.TLSConfig}) })
+					return ours, nil
+				}
+			})
+			if err := l.Setup(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			engine = &http.Server{TLSConfig: server(t, booted(t, l, cloud)), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				select {
+				case <-time.After(takes):
+				case <-r.Context().Done():
+				}
+				_, _ = io.WriteString(w, `{"Labels":["`+hostboot.InstanceLabel+`=i-0a"]}`)
+			})}
+			begun := time.Now()
+			conn, err := l.dialEngine(t.Context(), Host{ID: "i-0a", Address: "10.0.0.1"})
+			if took := time.Since(begun); took != want || (err == nil) != (takes == want) {
+				t.Errorf("an engine that takes %v answers after %v with %v", takes, took, err)
+			}
+			if conn != nil {
+				conn.Close()
+			}
+			_ = engine.Close()
+			served.Wait()
+		})
+	}
+}
+
+// A once is a listener that accepts one connection.
+type once struct {
+	net.Conn
+	TLS *tls.Config
+}
+
+func (o *once) Accept() (net.Conn, error) {
+	if o.Conn == nil {
+		return nil, net.ErrClosed
+	}
+	conn := tls.Server(o.Conn, o.TLS)
+	o.Conn = nil
+	return conn, nil
+}
+func (o *once) Close() error   { return nil }
+func (o *once) Addr() net.Addr { return &net.UnixAddr{} }
 
 // namesake is an authority with the name of another, and a key of its own.
 func namesake(t *testing.T, known *x509.Certificate) *x509.Certificate {

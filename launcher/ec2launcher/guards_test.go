@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -382,8 +383,8 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// A host's record counts the mounts it has been given, of which it lets none go.
-func TestMountsAreCounted(t *testing.T) {
+// A host's record keeps the mounts it has been given, each once.
+func TestMountsAreKept(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, realistic, nil)
 		source := w.fileSystem()
@@ -396,17 +397,27 @@ func TestMountsAreCounted(t *testing.T) {
 			w.launch(l)
 			host = w.until(l.ID, launcher.Running).Host
 		}
-		if hosts := w.hosts(); len(hosts) != 1 || hosts[0].ID != host || hosts[0].Mounts != 2 {
-			t.Errorf("with two homes on it the fleet's hosts are %+v", hosts)
+		look := func(when string) {
+			t.Helper()
+			homes := []string{alice, bob}
+			slices.Sort(homes)
+			if hosts := w.hosts(); len(hosts) != 1 || hosts[0].ID != host || !slices.Equal(hosts[0].Mounts, homes) {
+				t.Errorf("%s the fleet's hosts are %+v", when, hosts)
+			}
 		}
+		look("with two homes on it")
 		for _, id := range []launcher.ID{"a", "b", "c"} {
 			if err := w.fleet.Stop(t.Context(), id, launcher.StopOptions{Signal: "SIGKILL"}); err != nil {
 				t.Fatal(err)
 			}
 			w.until(id, launcher.Exited)
 		}
-		if hosts := w.hosts(); hosts[0].Mounts != 2 {
-			t.Errorf("when all have ended: %+v", hosts)
-		}
+		look("when all have ended")
+		again := w.workload("d", "alice")
+		again.Sharing, again.Mounts = launcher.Pool, []launcher.Mount{{Source: alice, Target: "/home/x"}}
+		again.Resources = launcher.Resources{MilliCPU: 100, MemoryMiB: 100}
+		w.launch(again)
+		w.until("d", launcher.Running)
+		look("with one of them again")
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -85,12 +86,12 @@ func (r *reconciler) compare(ctx context.Context, seen map[string]ec2types.Insta
 // record as it was read, the store is not asked.
 func (r *reconciler) changeHost(ctx context.Context, h Host, change func(*Host)) error {
 	before := h
-	if change(&h); h == before {
+	if change(&h); reflect.DeepEqual(h, before) {
 		return nil
 	}
 	_, err := r.l.hosts.Update(ctx, h.ID, func(h *Host) error {
 		before := *h
-		if change(h); *h == before {
+		if change(h); reflect.DeepEqual(*h, before) {
 			return store.ErrUnchanged
 		}
 		return nil

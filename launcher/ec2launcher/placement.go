@@ -27,8 +27,6 @@ type plan struct {
 	// a host that is being bought is in coming.
 	assign map[launcher.ID]string
 	coming map[launcher.ID]bool
-	// mounts says how many EFS mounts a workload adds to the host it goes on.
-	mounts map[launcher.ID]int
 	// misfits are the workloads that not even an empty host has room for.
 	misfits []launcher.ID
 	// buy is what to buy, in the order in which it was needed.
@@ -45,7 +43,7 @@ type plan struct {
 // each type are being bought already; the queue fills them before it asks for
 // more, so that a plan made twice buys once.
 func place(queue []launcher.Workload, hosts []slot, bought map[string]int, roomOf func(instanceType string) launcher.Resources) plan {
-	p := plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]bool{}, mounts: map[launcher.ID]int{}}
+	p := plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]bool{}}
 	rows := map[row][]*slot{}
 	for i := range hosts {
 		h := &hosts[i]
@@ -72,7 +70,7 @@ func place(queue []launcher.Workload, hosts []slot, bought map[string]int, roomO
 				p.wants(w.InstanceType)
 			}
 		}
-		p.mounts[w.ID] = h.take(w)
+		h.take(w)
 		if h.id == "" {
 			p.coming[w.ID] = true
 		} else {
@@ -106,8 +104,7 @@ type slot struct {
 	workloads    int
 	portCount    int
 	ports        map[int]bool    // fixed host ports that are taken
-	mounts       map[string]bool // mount sources in use
-	mounted      int             // how many it has, with those that were in use before
+	mounts       map[string]bool // the mount sources that it has, of whatever ran on it
 }
 
 // newSlot is an empty host with some room.
@@ -135,23 +132,17 @@ func (s *slot) fits(w launcher.Workload) bool {
 			return false
 		}
 	}
-	return s.mounted+s.fresh(w) <= maxMounts
-}
-
-// fresh is how many of w's mount sources nothing on s uses. One that something
-// used before is counted again: the host's record has their number alone.
-func (s *slot) fresh(w launcher.Workload) int {
-	sources := map[string]bool{}
+	fresh := map[string]bool{}
 	for _, m := range w.Mounts {
 		if !s.mounts[m.Source] {
-			sources[m.Source] = true
+			fresh[m.Source] = true
 		}
 	}
-	return len(sources)
+	return len(s.mounts)+len(fresh) <= maxMounts
 }
 
-// take puts w on s and returns how many mounts that adds.
-func (s *slot) take(w launcher.Workload) (mounts int) {
+// take puts w on s.
+func (s *slot) take(w launcher.Workload) {
 	s.key = sharingKey(w)
 	s.workloads++
 	if w.Resources.IsZero() {
@@ -159,8 +150,6 @@ func (s *slot) take(w launcher.Workload) (mounts int) {
 	} else {
 		s.free = s.free.Minus(w.Resources)
 	}
-	mounts = s.fresh(w)
-	s.mounted += mounts
 	s.portCount += len(w.Ports)
 	for _, p := range w.Ports {
 		if p.HostPort != 0 {
@@ -170,7 +159,6 @@ func (s *slot) take(w launcher.Workload) (mounts int) {
 	for _, m := range w.Mounts {
 		s.mounts[m.Source] = true
 	}
-	return mounts
 }
 
 // exclusiveKey begins the sharing key of a workload that shares with nobody.

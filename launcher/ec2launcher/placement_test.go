@@ -5,8 +5,10 @@ import (
 	"maps"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
+	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -174,7 +176,7 @@ func BenchmarkPlace(b *testing.B) {
 }
 
 // TestPlaceCountsMountsForLife: a host keeps what it has mounted, so that one
-// which has had many homes takes no new one, and those it has still.
+// which has had many homes takes no new one, and those it has had still.
 func TestPlaceCountsMountsForLife(t *testing.T) {
 	home := func(id launcher.ID, user string) launcher.Workload {
 		return launcher.Workload{
@@ -185,15 +187,54 @@ func TestPlaceCountsMountsForLife(t *testing.T) {
 	old := newSlot("r5.4xlarge", testRoom("r5.4xlarge"))
 	old.id = "i-old"
 	old.take(home("first", "alice"))
-	if old.mounted != 1 {
-		t.Fatalf("one home is %d mounts", old.mounted)
+	if len(old.mounts) != 1 {
+		t.Fatalf("one home is %d mounts", len(old.mounts))
 	}
-	old.mounted = maxMounts - 1
-	p := place([]launcher.Workload{home("a", "alice"), home("b", "bob"), home("c", "carol"), home("d", "bob")}, []slot{*old}, nil, testRoom)
-	if p.assign["a"] != "i-old" || p.assign["b"] != "i-old" || p.assign["d"] != "i-old" || !p.coming["c"] {
+	for i := range maxMounts - 2 {
+		old.mounts[fmt.Sprintf("/efs/gone-%d", i)] = true
+	}
+	p := place([]launcher.Workload{
+		home("a", "alice"), home("b", "bob"), home("c", "carol"), home("d", "bob"), home("e", "gone-7"),
+	}, []slot{*old}, nil, testRoom)
+	if p.assign["a"] != "i-old" || p.assign["b"] != "i-old" || p.assign["d"] != "i-old" || p.assign["e"] != "i-old" || !p.coming["c"] {
 		t.Errorf("assigned %v, coming %v", p.assign, p.coming)
 	}
-	if p.mounts["a"] != 0 || p.mounts["b"] != 1 || p.mounts["d"] != 0 {
-		t.Errorf("the plan adds mounts %v", p.mounts)
+}
+
+// TestHostWith: the sources of a host's mounts stay in order and are there once,
+// and the record that is read is not written.
+func TestHostWith(t *testing.T) {
+	h := Host{Mounts: []string{"b", "d"}}
+	got := h.with([]launcher.Mount{{Source: "c"}, {Source: "a"}, {Source: "d"}, {Source: "a"}})
+	if !slices.Equal(got, []string{"a", "b", "c", "d"}) || !slices.Equal(h.Mounts, []string{"b", "d"}) {
+		t.Errorf("%v of %v", got, h.Mounts)
+	}
+}
+
+// TestAssignLooksAgain: what a plan knew of a host may be over by now.
+func TestAssignLooksAgain(t *testing.T) {
+	l, _ := keyed(t, fakeaws.Config{}, nil)
+	full := Host{ID: "i-full", InstanceType: "m5.large", State: HostReady}
+	for i := range maxMounts {
+		full = Host{ID: full.ID, InstanceType: full.InstanceType, State: full.State, Mounts: full.with([]launcher.Mount{{Source: fmt.Sprintf("/efs/%03d", i)}})}
+	}
+	if err := l.hosts.Create(t.Context(), full.ID, full); err != nil {
+		t.Fatal(err)
+	}
+	r := &reconciler{l: l}
+	for source, want := range map[string]string{"/efs/new": "", "/efs/007": full.ID} {
+		rec := workloadRecord{Workload: launcher.Workload{
+			ID: launcher.ID("w-" + source[5:]), Owner: "alice", InstanceType: "m5.large", Sharing: launcher.Pool, Mounts: []launcher.Mount{{Source: source, Target: "/home/x"}},
+		}}
+		if err := l.workloads.Create(t.Context(), string(rec.Workload.ID), rec); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.assign(t.Context(), &rec, full.ID); err != nil {
+			t.Fatal(err)
+		}
+		got, err := l.workloads.Get(t.Context(), string(rec.Workload.ID))
+		if err != nil || got.Host != want {
+			t.Errorf("with %s it is on %q (%v), want %q", source, got.Host, err, want)
+		}
 	}
 }

@@ -216,7 +216,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	g.SetLimit(parallel)
 	for id, host := range p.assign {
 		w.on[host] = append(w.on[host], *index[id]) // it is not empty any more
-		g.Go(func() error { return r.assign(gctx, index[id], host, p.mounts[id]) })
+		g.Go(func() error { return r.assign(gctx, index[id], host) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -326,17 +326,17 @@ func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, reaso
 
 // assign puts a workload on a host: first the host is marked as its owner's,
 // in one step with the check that it still takes work.
-func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host string, mounts int) error {
+func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host string) error {
 	key := sharingKey(rec.Workload)
 	_, err := r.l.hosts.Update(ctx, host, func(h *Host) error {
-		if !h.takes(key) {
+		mounts := h.with(rec.Workload.Mounts)
+		if !h.takes(key) || len(mounts) > maxMounts {
 			return errNotTaken
 		}
-		if h.Sharing == key && h.EmptySince.IsZero() && mounts == 0 {
+		if h.Sharing == key && h.EmptySince.IsZero() && len(mounts) == len(h.Mounts) {
 			return store.ErrUnchanged
 		}
-		h.Sharing, h.EmptySince = key, time.Time{}
-		h.Mounts += mounts
+		h.Sharing, h.EmptySince, h.Mounts = key, time.Time{}, mounts
 		return nil
 	})
 	if errors.Is(err, errNotTaken) || errors.Is(err, store.ErrNotFound) {
@@ -383,7 +383,10 @@ func (r *reconciler) slots(w *world) []slot {
 		for _, rec := range w.on[h.ID] {
 			s.take(rec.Workload)
 		}
-		s.key, s.mounted = h.Sharing, max(s.mounted, h.Mounts)
+		s.key = h.Sharing
+		for _, source := range h.Mounts {
+			s.mounts[source] = true
+		}
 		all = append(all, *s)
 	}
 	return all

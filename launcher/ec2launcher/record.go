@@ -160,10 +160,10 @@ type Host struct {
 	// Room is what workloads may use of it: an estimate from the type until
 	// its engine has reported.
 	Room launcher.Resources
-	// Mounts is how many EFS mounts it has been given, which it keeps until it
-	// ends: at least as many as there are, since one that is given again, after
-	// its last user left, counts again. It takes 400.
-	Mounts int
+	// Mounts are the sources of the EFS mounts that its workloads have had, in
+	// order: it keeps each until it ends, and takes 400. What ran on it before
+	// its record was lost, if that happened, is not among them.
+	Mounts []string `json:",omitempty"`
 	// PricePerHour is the on-demand list price; PriceKnown is false if the
 	// catalog has none for the region.
 	PricePerHour instancetype.Money
@@ -191,6 +191,17 @@ func (h Host) live() bool { return h.State != HostGone }
 // answers reports whether the host's engine can be expected to answer, now or soon.
 func (h Host) answers() bool {
 	return h.Running && (h.State == HostBooting || h.State == HostReady || h.State == HostDraining)
+}
+
+// with returns the host's mounts and those of a workload.
+func (h Host) with(mounts []launcher.Mount) []string {
+	all := slices.Clone(h.Mounts)
+	for _, m := range mounts {
+		if i, has := slices.BinarySearch(all, m.Source); !has {
+			all = slices.Insert(all, i, m.Source)
+		}
+	}
+	return all
 }
 
 // takes reports whether workloads of a sharing key may be placed on the host.
