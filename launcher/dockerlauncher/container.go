@@ -135,15 +135,15 @@ func labels(w launcher.Workload, queued time.Time, gpus []string) map[string]str
 	return all
 }
 
-// options are what the engine is asked to create for a workload whose mounts
-// are the directories.
-func (l *Launcher) options(w launcher.Workload, dirs []string, gpus []string, room launcher.Resources, queued time.Time) client.ContainerCreateOptions {
+// options are what the engine is asked to create for a workload, of an image by
+// its id, whose mounts are the directories.
+func (l *Launcher) options(w launcher.Workload, image string, dirs []string, gpus []string, room launcher.Resources, queued time.Time) client.ContainerCreateOptions {
 	limits := w.Resources
 	if limits.IsZero() { // all the host has
 		limits = room
 	}
 	config := &container.Config{
-		Image: w.Image, Cmd: w.Command, StopSignal: w.StopSignal,
+		Image: image, Cmd: w.Command, StopSignal: w.StopSignal,
 		User:         fmt.Sprintf("%d:%d", w.User.UID, w.User.GID),
 		Labels:       labels(w, queued, gpus),
 		ExposedPorts: network.PortSet{},
@@ -203,6 +203,19 @@ func mounts(wanted []launcher.Mount, dirs []string) []mount.Mount {
 		all = append(all, mount.Mount{Type: mount.TypeBind, Source: dirs[i], Target: m.Target, ReadOnly: m.ReadOnly})
 	}
 	return all
+}
+
+// standIn is a container that holds a name in c's place, and reaches c's
+// secrets. It is never started.
+func (c *found) standIn(name string) client.ContainerCreateOptions {
+	config := *c.Config
+	config.Labels = maps.Clone(c.Config.Labels)
+	config.Image = c.Image // the id: a tag may have moved
+	host := &container.HostConfig{}
+	if c.HostConfig != nil {
+		host.Binds = c.HostConfig.Binds
+	}
+	return client.ContainerCreateOptions{Name: name, Config: &config, HostConfig: host}
 }
 
 // remove removes a container that does not run and that nobody is about to

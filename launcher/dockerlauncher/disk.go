@@ -22,6 +22,9 @@ import (
 // containers have written.
 const guardEvery = 15 * time.Second
 
+// guardLimit is how long it may take to add that up.
+const guardLimit = 5 * time.Minute
+
 // canQuota reports whether the engine's storage may be able to bound what a
 // container writes: overlay2 over xfs, if that is mounted with pquota, which
 // the engine does not tell.
@@ -42,11 +45,12 @@ func (l *Launcher) diskQuota() bool {
 }
 
 // dropDiskQuota stops asking the engine for quotas if it refused a container for
-// one, and reports whether that is so: the daemon's word is "--storage-opt is
-// supported only for overlay over xfs with 'pquota' mount option"
-// (daemon/graphdriver/overlay2/overlay.go).
+// one, and reports whether that is so: the daemon's word, of which it makes no kind
+// of error, is "--storage-opt is supported only for overlay over xfs with
+// 'pquota' mount option" (daemon/graphdriver/overlay2/overlay.go). What is not
+// there, or in the way, is told by names that callers choose.
 func (l *Launcher) dropDiskQuota(err error) bool {
-	if err == nil || !strings.Contains(err.Error(), "storage-opt") {
+	if err == nil || !errdefs.IsInternal(err) || !strings.Contains(err.Error(), "--storage-opt is supported only for") {
 		return false
 	}
 	l.mu.Lock()
@@ -60,7 +64,7 @@ func (l *Launcher) dropDiskQuota(err error) bool {
 // a container has written, the engine reads through it.
 func (l *Launcher) guardDisks(ctx context.Context) {
 	for pace.Sleep(ctx, guardEvery) == nil {
-		if err := l.guardDisk(ctx); err != nil && ctx.Err() == nil {
+		if err := pace.Within(ctx, guardLimit, l.guardDisk); err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Warn("it is not known what the containers have written", "error", err)
 		}
 	}
@@ -94,25 +98,22 @@ func (l *Launcher) guardDisk(ctx context.Context) error {
 	return nil
 }
 
-// boundsImage refuses an image that declares volumes where a container has a
+// image returns the id of a workload's image; the engine's not-found means that
+// it is not there. It refuses one that declares volumes where a container has a
 // bound for its disk: what is written there is not counted. A mount in a
-// volume's place is fine. The engine's not-found means that the image is not
-// there.
-func (l *Launcher) boundsImage(ctx context.Context, w launcher.Workload) error {
-	if l.cfg.DiskMiB < 0 {
-		return nil
-	}
+// volume's place is fine.
+func (l *Launcher) image(ctx context.Context, w launcher.Workload) (id string, err error) {
 	out, err := l.engine.ImageInspect(ctx, w.Image)
-	if err != nil || out.Config == nil {
-		return err
+	if err != nil || out.Config == nil || l.cfg.DiskMiB < 0 {
+		return out.ID, err
 	}
 	volumes := slices.DeleteFunc(slices.Sorted(maps.Keys(out.Config.Volumes)), func(target string) bool {
 		return slices.ContainsFunc(w.Mounts, func(m launcher.Mount) bool { return m.Target == path.Clean(target) })
 	})
 	if len(volumes) == 0 {
-		return nil
+		return out.ID, nil
 	}
-	return refuse("launch", w.ID, launcher.ErrImage,
+	return "", refuse("launch", w.ID, launcher.ErrImage,
 		"image %s declares volumes (%s), where a container could write without bound: build it without VOLUME, or mount something there",
 		w.Image, strings.Join(volumes, ", "))
 }

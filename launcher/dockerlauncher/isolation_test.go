@@ -3,13 +3,16 @@ package dockerlauncher_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
@@ -326,24 +329,57 @@ func TestSecretsOfWhatNeverStarted(t *testing.T) {
 	emptied(w.ID)
 
 	// Somebody has put the secret, and died.
-	half := id("half")
-	_, err := e.ContainerCreate(t.Context(), client.ContainerCreateOptions{
-		Name: string(half), Config: &container.Config{Image: dockertest.Image, Labels: map[string]string{
-			"atelier.id": string(half), "atelier.owner": "alice", "atelier.secrets": "token",
-		}},
-		HostConfig: &container.HostConfig{Binds: []string{filepath.Join(secrets, string(half)) + ":/run/secrets"}},
+	abandoned := func(w launcher.Workload) {
+		t.Helper()
+		dir := filepath.Join(secrets, string(w.ID))
+		_, err := e.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+			Name: string(w.ID), Config: &container.Config{Image: dockertest.Image, Labels: map[string]string{
+				"atelier.id": string(w.ID), "atelier.owner": "alice", "atelier.secrets": "token", "atelier.digest": w.Digest(),
+			}},
+			HostConfig: &container.HostConfig{Binds: []string{dir + ":/run/secrets"}},
+		})
+		if err := errors.Join(err, os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "token"), []byte("horse"), 0o400)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.ID, w.Ports = id("half"), nil
+	abandoned(w)
+	if err := l.Stop(t.Context(), w.ID, launcher.StopOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	emptied(w.ID)
+
+	// Whoever takes it away to make another cannot make it.
+	w.ID = id("again")
+	abandoned(w)
+	var made atomic.Int64
+	full := open(t, t.TempDir(), func(c *dockerlauncher.Config) {
+		var err error
+		c.SecretsDir = secrets
+		c.Client, err = client.New(client.FromEnv, client.WithHTTPRequestHook(func(r *http.Request) error {
+			if strings.HasSuffix(r.URL.Path, "/containers/create") && made.Add(1) == 2 {
+				return errors.New("no space left")
+			}
+			return nil
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
+	if _, err := full.Launch(t.Context(), w); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("with an engine that is full: %v", err)
 	}
-	dir := filepath.Join(secrets, string(half))
-	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "token"), []byte("horse"), 0o400)); err != nil {
-		t.Fatal(err)
+	await(t, "the secret is emptied", func() bool {
+		file, err := os.Stat(filepath.Join(secrets, string(w.ID), "token"))
+		return err == nil && file.Size() == 0
+	})
+	await(t, "what held its name is gone", func() bool {
+		_, err := e.ContainerInspect(t.Context(), string(w.ID), client.ContainerInspectOptions{})
+		return errdefs.IsNotFound(err)
+	})
+	if s, err := launcher.Get(t.Context(), l, w.ID); !errors.Is(err, launcher.ErrNotFound) {
+		t.Errorf("there is %+v, %v", s, err)
 	}
-	if err := l.Stop(t.Context(), half, launcher.StopOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	emptied(half)
 }
 
 // TestVolumes: where a disk has a bound, an image does not declare its way

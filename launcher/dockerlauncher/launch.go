@@ -136,10 +136,12 @@ func (l *Launcher) tell(image, message string) {
 
 // bringUp goes from whatever there is of a workload to a started container.
 func (l *Launcher) bringUp(ctx context.Context, w launcher.Workload, dirs []string, queued time.Time) (launcher.Status, error) {
+	var before *found // a half-made container that was taken away
 	for {
 		id, err := l.create(ctx, w, dirs, queued)
 		switch {
 		case err == nil:
+			before = nil
 		case errdefs.IsConflict(err): // there is a container of the name
 			c, err := l.find(ctx, w.ID)
 			if err != nil {
@@ -159,10 +161,14 @@ func (l *Launcher) bringUp(ctx context.Context, w launcher.Workload, dirs []stri
 				return launcher.Status{}, err
 			}
 			if !whole {
+				before = c
 				continue
 			}
 			id = c.ID
 		default:
+			if before != nil {
+				l.background(func(life context.Context) { l.sweep(life, before) })
+			}
 			return launcher.Status{}, err
 		}
 		s, started, err := l.start(ctx, id, w)
@@ -211,6 +217,29 @@ func (l *Launcher) inherit(ctx context.Context, c *found, w launcher.Workload) (
 	return false, err
 }
 
+// sweep empties the secrets of a half-made container that was taken away, when
+// nothing was made in its place. It holds the name meanwhile: who makes one now
+// waits for it, and puts the secrets after it.
+func (l *Launcher) sweep(ctx context.Context, c *found) {
+	if len(c.secrets()) == 0 {
+		return
+	}
+	out, err := l.engine.ContainerCreate(ctx, c.standIn(string(c.workload())))
+	if errdefs.IsConflict(err) {
+		return // somebody has made one, which has the secrets
+	}
+	var again *found
+	if err == nil {
+		again, err = l.inspect(ctx, out.ID)
+	}
+	if err == nil && again != nil {
+		err = l.remove(ctx, again)
+	}
+	if err != nil {
+		l.cfg.Logger.Warn("secrets of a container that was never started were not emptied", "workload", c.workload(), "error", err)
+	}
+}
+
 // create creates the container, pulling its image if that is missing. A
 // conflict of the engine's means that there is one.
 func (l *Launcher) create(ctx context.Context, w launcher.Workload, dirs []string, queued time.Time) (string, error) {
@@ -229,10 +258,10 @@ func (l *Launcher) create(ctx context.Context, w launcher.Workload, dirs []strin
 		return "", err
 	}
 	for pulled := false; ; pulled = true {
-		err := l.boundsImage(ctx, w)
+		image, err := l.image(ctx, w)
 		var out client.ContainerCreateResult
 		if err == nil {
-			out, err = l.engine.ContainerCreate(ctx, l.options(w, dirs, gpus, room, queued))
+			out, err = l.engine.ContainerCreate(ctx, l.options(w, image, dirs, gpus, room, queued))
 		}
 		switch {
 		case errdefs.IsNotFound(err) && !pulled:

@@ -110,7 +110,7 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(r.URL.Path, "/info"):
 		_ = json.NewEncoder(w).Encode(system.Info{NCPU: 4, MemTotal: 8 << 30})
 	case strings.Contains(r.URL.Path, "/images/") || strings.Contains(r.URL.Path, "/networks/"):
-		_, _ = w.Write([]byte(`{"Options":{"com.docker.network.bridge.enable_icc":"false"}}`))
+		_, _ = w.Write([]byte(`{"Id":"sha256:1","Options":{"com.docker.network.bridge.enable_icc":"false"}}`))
 	case strings.HasSuffix(r.URL.Path, "/events"):
 		w.(http.Flusher).Flush()
 		for {

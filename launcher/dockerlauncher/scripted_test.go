@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,10 +27,18 @@ import (
 func TestQuotaIsAskedFor(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string // the sizes, as they came
-	refusals := []string{
-		"driver failed: no space left on device",
-		"--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
-		"driver failed", "driver failed",
+	const unable = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
+	refusals := []struct {
+		status  int
+		message string
+	}{
+		{500, "driver failed: no space left on device"},
+		{409, "the name " + unable + " is in use"},
+		{404, "no such image: " + unable},
+		{400, unable + " is no name"},
+		{500, "an image called storage-opt: driver failed"},
+		{500, unable},
+		{500, "driver failed"}, {500, "driver failed"},
 	}
 	l := openOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", "1.41")
@@ -41,27 +50,30 @@ func TestQuotaIsAskedFor(t *testing.T) {
 			})
 		case strings.HasSuffix(r.URL.Path, "/containers/create"):
 			var in struct {
+				Image      string
 				HostConfig struct{ StorageOpt map[string]string }
 			}
-			if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-				t.Error(err)
+			if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Image != "sha256:1" {
+				t.Errorf("%v: made of image %q, want the one that was looked at", err, in.Image)
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			asked = append(asked, in.HostConfig.StorageOpt["size"])
-			w.WriteHeader(http.StatusInternalServerError)
-			_ = json.NewEncoder(w).Encode(map[string]string{"message": refusals[len(asked)-1]})
+			w.WriteHeader(refusals[len(asked)-1].status)
+			_ = json.NewEncoder(w).Encode(map[string]string{"message": refusals[len(asked)-1].message})
+		case lookPath.MatchString(r.URL.Path) || strings.HasSuffix(r.URL.Path, "/images/create"):
+			w.WriteHeader(http.StatusNotFound)
 		default:
-			_, _ = w.Write([]byte(`{"Options":{"com.docker.network.bridge.enable_icc":"false"}}`)) // the network, the image
+			_, _ = w.Write([]byte(`{"Id":"sha256:1","Options":{"com.docker.network.bridge.enable_icc":"false"}}`)) // the network, the image
 		}
 	}), dockerlauncher.Config{DiskMiB: 100})
-	for range 3 {
-		_, err := l.Launch(t.Context(), launcher.Workload{ID: "a", Owner: "alice", Image: "image:1", InstanceType: "m5.large"})
-		if !errors.Is(err, launcher.ErrUnavailable) {
-			t.Fatal(err)
+	for range len(refusals) - 2 { // two are met within one Launch
+		s, err := l.Launch(t.Context(), launcher.Workload{ID: "a", Owner: "alice", Image: "image:1", InstanceType: "m5.large"})
+		if err == nil {
+			t.Fatal(s)
 		}
 	}
-	if got := strings.Join(asked, " "); got != "100m 100m  " {
+	if got := strings.Join(asked, " "); got != "100m 100m 100m 100m 100m 100m  " {
 		t.Errorf("the engine was asked for quotas of %q", asked)
 	}
 }
@@ -133,6 +145,34 @@ func TestHungEngine(t *testing.T) {
 		}
 		if took := time.Since(begun); took != 30*time.Second {
 			t.Errorf("the watch ended after %v", took)
+		}
+	})
+}
+
+// TestHungGuard: an engine that cannot say what containers have written is asked
+// again.
+func TestHungGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(1)
+		var asked atomic.Int64
+		l, end := openInBubble(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("size") == "" {
+				s.ServeHTTP(w, r)
+				return
+			}
+			asked.Add(1)
+			<-r.Context().Done()
+		}))
+		defer end()
+		ctx, cancel := context.WithTimeout(t.Context(), 16*time.Minute)
+		defer cancel()
+		for _, err := range l.Watch(ctx, launcher.Filter{}) {
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		}
+		if n := asked.Load(); n != 4 {
+			t.Errorf("in 16 minutes it was asked %d times", n)
 		}
 	})
 }

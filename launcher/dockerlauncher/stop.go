@@ -2,13 +2,11 @@ package dockerlauncher
 
 import (
 	"context"
-	"maps"
 	"net/http/httptrace"
 	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"github.com/moby/moby/client/pkg/versions"
 
@@ -57,16 +55,9 @@ func (l *Launcher) Stop(ctx context.Context, id launcher.ID, o launcher.StopOpti
 // made before the headstone is looked for, and the headstone is set before the
 // container is removed.
 func (l *Launcher) bury(ctx context.Context, c *found) error {
-	now := time.Now().UTC().Format(time.RFC3339Nano)
-	config := *c.Config
-	config.Labels = map[string]string{labelEnded: now}
-	maps.Copy(config.Labels, c.Config.Labels)
-	config.Image = c.Image // the id: a tag may have moved
 	id := c.workload()
-	stone := client.ContainerCreateOptions{Name: headstone(id), Config: &config, HostConfig: &container.HostConfig{}}
-	if c.HostConfig != nil {
-		stone.HostConfig.Binds = c.HostConfig.Binds // the secrets, to be emptied when nobody can start with them
-	}
+	stone := c.standIn(headstone(id))
+	stone.Config.Labels[labelEnded] = time.Now().UTC().Format(time.RFC3339Nano)
 	_, err := l.engine.ContainerCreate(ctx, stone)
 	if err != nil && !errdefs.IsConflict(err) {
 		return err
@@ -80,7 +71,7 @@ func (l *Launcher) bury(ctx context.Context, c *found) error {
 		}
 		return err
 	}
-	set, err := l.inspect(ctx, headstone(id))
+	set, err := l.inspect(ctx, headstone(id)) // nobody can start with the secrets now
 	if set != nil {
 		l.emptySecrets(ctx, set)
 	}
