@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/launcher"
@@ -222,6 +223,9 @@ func TestAssignLooksAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &reconciler{l: l}
+	if s := r.slots(&world{hosts: []Host{full}, now: time.Now()}); len(s) != 1 || s[0].fits(launcher.Workload{Mounts: []launcher.Mount{{Source: "/efs/new"}}}) {
+		t.Errorf("a plan finds room for one more on %+v", s)
+	}
 	for source, want := range map[string]string{"/efs/new": "", "/efs/007": full.ID} {
 		rec := workloadRecord{Workload: launcher.Workload{
 			ID: launcher.ID("w-" + source[5:]), Owner: "alice", InstanceType: "m5.large", Sharing: launcher.Pool, Mounts: []launcher.Mount{{Source: source, Target: "/home/x"}},
