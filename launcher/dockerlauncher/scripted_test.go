@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/system"
 
 	"github.com/atelier-go/atelier/launcher"
@@ -126,27 +127,57 @@ func openInBubble(t *testing.T, engine http.Handler) (*dockerlauncher.Launcher, 
 	}
 }
 
-// TestHungEngine: an engine that accepts everything and answers nothing but
-// pings ends a watch as one that is gone does.
+// TestHungEngine: an engine that accepts everything and answers nothing but pings
+// any more is as one that is gone, whatever it was asked.
 func TestHungEngine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, end := openInBubble(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Api-Version", "1.41")
-			if !strings.HasSuffix(r.URL.Path, "/_ping") {
-				<-r.Context().Done()
-			}
-		}))
-		defer end()
-		begun := time.Now()
-		for s, err := range l.Watch(t.Context(), launcher.Filter{}) {
-			if !errors.Is(err, launcher.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("the watch says %+v, %v", s, err)
-			}
-		}
-		if took := time.Since(begun); took != 30*time.Second {
-			t.Errorf("the watch ended after %v", took)
-		}
-	})
+	for name, c := range map[string]struct {
+		path  string
+		from  int           // which request for the path is the first without an answer
+		after time.Duration // the watch ends, or knows nothing any more
+	}{
+		"Events":     {"/events", 1, 30 * time.Second},
+		"FirstStock": {"/containers/json", 1, 30 * time.Second},
+		"Look":       {"/containers/w-0000/json", 1, time.Second + 30*time.Second},
+		"NextStock":  {"/containers/json", 2, 10*time.Second + 30*time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(1)
+				asked := 0
+				l, end := openInBubble(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if strings.HasSuffix(r.URL.Path, c.path) {
+						if asked++; asked >= c.from {
+							<-r.Context().Done()
+							return
+						}
+					}
+					s.ServeHTTP(w, r)
+				}))
+				defer end()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				go func() {
+					time.Sleep(time.Second)
+					select {
+					case s.events <- events.Message{Action: events.ActionStart, Actor: events.Actor{Attributes: map[string]string{"atelier.id": "w-0000"}}}:
+					case <-ctx.Done():
+					}
+				}()
+				begun := time.Now()
+				for st, err := range l.Watch(ctx, launcher.Filter{}) {
+					if err != nil && (!errors.Is(err, launcher.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)) {
+						t.Errorf("the watch ends with %v", err)
+					}
+					if st.Unknown {
+						break
+					}
+				}
+				if took := time.Since(begun); took != c.after {
+					t.Errorf("it is found out after %v, want %v", took, c.after)
+				}
+			})
+		})
+	}
 }
 
 // TestHungGuard: an engine that cannot say what containers have written is asked
