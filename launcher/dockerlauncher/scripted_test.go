@@ -132,7 +132,7 @@ func openInBubble(t *testing.T, engine http.Handler) (*dockerlauncher.Launcher, 
 func TestHungEngine(t *testing.T) {
 	for name, c := range map[string]struct {
 		path  string
-		from  int           // which request for the path is the first without an answer
+		from  int64         // which request for the path is the first without an answer
 		after time.Duration // the watch ends, or knows nothing any more
 	}{
 		"Events":     {"/events", 1, 30 * time.Second},
@@ -143,10 +143,10 @@ func TestHungEngine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScripted(1)
-				asked := 0
+				var asked atomic.Int64
 				l, end := openInBubble(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if strings.HasSuffix(r.URL.Path, c.path) {
-						if asked++; asked >= c.from {
+						if asked.Add(1) >= c.from {
 							<-r.Context().Done()
 							return
 						}
