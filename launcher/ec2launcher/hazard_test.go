@@ -2,6 +2,7 @@ package ec2launcher_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -402,6 +403,40 @@ func TestSuspendedProcessDeliversNothing(t *testing.T) {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// What a process that was suspended says of a host when it wakes, whose
+// connections have broken, costs nobody a session: the one that works for the
+// fleet by then hears the host.
+func TestSuspendedProcessSilencesNoHost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		id := w.until("a", launcher.Running).Host
+		r, err := w.store.Get(t.Context(), "test.hosts", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var h ec2launcher.Host
+		if err := json.Unmarshal(r.Value, &h); err != nil {
+			t.Fatal(err)
+		}
+		h.UnreachableSince = time.Now()
+		if r.Value, err = json.Marshal(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.store.Put(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if h := w.hosts()[0]; !h.UnreachableSince.IsZero() {
+			t.Errorf("a minute later it is taken for silent: %+v", h)
+		}
+		time.Sleep(30 * time.Minute)
+		if s := w.until("a", launcher.Running); s.Host != id || s.Unknown {
+			t.Errorf("the session is %+v", s)
 		}
 	})
 }

@@ -169,6 +169,9 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 	case h.State == HostBooting && r.overdue(w, h, h.BoughtAt, r.l.cfg.BootDeadline):
 		return r.give(ctx, h, fmt.Sprintf("its engine did not answer within %v of its purchase%s", r.l.cfg.BootDeadline, r.hosts[h.ID].why()),
 			func(h *Host) bool { return h.State == HostBooting })
+	case !h.UnreachableSince.IsZero() && r.hosts[h.ID].answers():
+		// A process that does not work for the fleet any more has noted it late.
+		return r.changeHost(ctx, h, func(h *Host) { h.UnreachableSince = time.Time{} })
 	case !h.UnreachableSince.IsZero() && r.overdue(w, h, h.UnreachableSince, r.l.cfg.FenceAfter):
 		return r.give(ctx, h, fmt.Sprintf("its engine was silent for %v%s", r.l.cfg.FenceAfter, r.hosts[h.ID].why()),
 			func(h *Host) bool { return !h.UnreachableSince.IsZero() })
@@ -214,7 +217,7 @@ func (r *reconciler) linger(ctx context.Context, w *world, h Host) error {
 }
 
 // release ends a drained host once a look at its engine has shown that nothing
-// runs there.
+// runs there. A host that has been given work since does not drain any more.
 func (r *reconciler) release(ctx context.Context, h Host) error {
 	engine, err := r.l.engines.get(ctx, h)
 	if err != nil {
@@ -234,9 +237,6 @@ func (r *reconciler) release(ctx context.Context, h Host) error {
 			})
 			return ignoreNotFound(err)
 		}
-	}
-	if err := r.term.Check(ctx); err != nil {
-		return err
 	}
 	return r.give(ctx, h, "", func(h *Host) bool { return h.State == HostDraining })
 }

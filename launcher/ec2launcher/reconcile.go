@@ -92,9 +92,6 @@ func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 // pass takes every step that can be taken now, and returns when to look again
 // at the latest. Steps that call AWS or a host are tasks beside the loop.
 func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) {
-	if err := r.term.Check(ctx); err != nil {
-		return tick, err
-	}
 	w, err := r.read(ctx)
 	if err != nil {
 		return tick, err

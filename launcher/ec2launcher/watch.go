@@ -169,6 +169,16 @@ func (w *hostWatch) engine() (HostLauncher, error) {
 	return w.open, nil
 }
 
+// answers reports whether the host has given a complete account and goes on.
+func (w *hostWatch) answers() bool {
+	if w == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.synced
+}
+
 // said returns what the host last said of a workload; synced is false while
 // it has not given a complete account.
 func (w *hostWatch) said(id launcher.ID) (s launcher.Status, synced, known bool) {
