@@ -14,7 +14,11 @@
 //	                     ◄── fakelauncher, faultlauncher
 //
 // Start reading with [session.Manager]; a program that shows all of it is
-// examples/quickstart. To test a program that uses the library, use [fake].
+// examples/quickstart. To test a program that uses the library, use [fake]: a
+// whole world in one call, on the account in memory that is fake/fakeaws. Beside
+// these, session/credentials gives sessions roles in AWS, launcher/launchertest
+// is the contract to test a launcher of one's own with, and domain/store/storetest
+// that of a store. Every constructor has an example that runs.
 //
 // There is no code in this package.
 //

@@ -18,7 +18,8 @@ const IDEPort = 8787
 // IDE is a program that stands for an interactive session: an HTTP server on
 // [IDEPort] that reads and writes the files of its container. GET and PUT of
 // /files/home/alice/x are the file /home/alice/x; GET of / names the user. It
-// ends with code 0 when it is asked to by SIGTERM.
+// ends with code 0 when it is asked to by SIGTERM. A session of a kind with
+// another port needs a program of its own.
 func IDE(ctx context.Context, p *fakelauncher.Proc) int {
 	listener, err := p.Listen(IDEPort)
 	if err != nil {

@@ -57,7 +57,8 @@ type Config struct {
 	Domain string
 	// Users are onboarded, with their groups. Nil is alice and bob, without.
 	Users map[string][]string
-	// Images are attached: by name, the program that a container runs. Nil is
+	// Images are attached, for x86-64 hosts, in the order of their names: by
+	// name, the program that a container runs. The first is the domain's default. Nil is
 	// "rstudio", which runs [IDE]. The first by name is the default.
 	Images map[string]fakelauncher.Program
 	// Policy is the domain's. Zero allows everything but IAM roles.

@@ -15,7 +15,9 @@ import (
 
 // The kinds of failure of this package. They are of one vocabulary with the
 // launcher's, with which they may be mixed. What the domain refuses keeps the
-// domain's kinds, such as [domain.ErrNotAllowed].
+// domain's kinds, such as [domain.ErrNotAllowed], also where one of this package
+// has the same name: an unknown user is [domain.ErrNotFound], an unknown session
+// [ErrNotFound].
 const (
 	// ErrInvalid: the request makes no sense; the caller corrects it.
 	ErrInvalid = launcher.ErrInvalid

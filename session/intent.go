@@ -47,7 +47,7 @@ type ResumeRequest struct {
 	// Empty, with a Size, is the cheapest that has room for it.
 	InstanceType string `json:",omitempty"`
 	// Size is the room it gets on the host. Zero, with an InstanceType, is
-	// all of it.
+	// all of it, whatever the session had: to keep that, give [Session.Size].
 	Size domain.Size `json:",omitzero"`
 }
 

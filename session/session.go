@@ -21,7 +21,9 @@ type Session struct {
 	State State
 	// Since is when it entered State.
 	Since time.Time
-	// Deadline is when it leaves State at the latest. Zero if it may stay.
+	// Deadline is when it leaves State at the latest: what takes longer has
+	// failed. It bounds a step, not a session, so that it is zero while the
+	// session may stay as it is, which one that is Running always may.
 	Deadline time.Time
 	// Generation counts its starts: 1, and one more with each resume.
 	Generation int
@@ -63,9 +65,11 @@ type Session struct {
 
 	// CreatedAt is when it was first asked for.
 	CreatedAt time.Time
-	// StartedAt is when its container began; zero before that.
+	// StartedAt is when the container of this Generation began; zero before
+	// that.
 	StartedAt time.Time
-	// EndedAt is when its container ended; zero before that.
+	// EndedAt is when the container of this Generation ended; zero before
+	// that.
 	EndedAt time.Time
 }
 

@@ -88,6 +88,7 @@ func instead(pattern string, known []string) string {
 		services = append(services, s+":*")
 	}
 	if same == nil {
+		slices.Sort(services)
 		same = slices.Compact(services)
 	}
 	return "one of " + strings.Join(same, ", ")

@@ -60,7 +60,8 @@ func Realistic() Delays {
 }
 
 // Brisk returns delays short enough for a demonstration on the wall clock and
-// long enough to see every state: a hundredth of [Realistic].
+// long enough to see every state: a hundredth of [Realistic]. A session is then
+// up after some seconds, in which the fleet also looks around.
 func Brisk() Delays {
 	d := Realistic()
 	for _, f := range d.fields() {
