@@ -14,7 +14,6 @@ import (
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 
-	"github.com/atelier-go/atelier/internal/pace"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -58,16 +57,6 @@ func (l *Launcher) dropDiskQuota(err error) bool {
 	was := l.quota
 	l.quota = false
 	return was
-}
-
-// guardDisks looks after disks until ctx ends. It is beside all else: to see what
-// a container has written, the engine reads through it.
-func (l *Launcher) guardDisks(ctx context.Context) {
-	for pace.Sleep(ctx, guardEvery) == nil {
-		if err := pace.Within(ctx, guardLimit, l.guardDisk); err != nil && ctx.Err() == nil {
-			l.cfg.Logger.Warn("it is not known what the containers have written", "error", err)
-		}
-	}
 }
 
 // guardDisk kills containers that have written more than they may, where the

@@ -47,8 +47,10 @@ type feed struct {
 	l         *Launcher
 	published sync.Mutex // a look at the hub and a change after it are one step
 	hub       watch.Hub[launcher.ID, launcher.Status]
-	watchers  int           // under Launcher.mu
-	synced    chan struct{} // closed when all there is has been told once
+	watchers  int                  // under Launcher.mu
+	missing   map[launcher.ID]bool // what the last stock did not have; of run
+	old       chan []*found        // one slot: exits to remove
+	synced    chan struct{}        // closed when all there is has been told once
 	life      context.Context
 	end       context.CancelCauseFunc
 	done      chan struct{}
@@ -97,7 +99,7 @@ func (l *Launcher) join() (*feed, error) {
 		return nil, refuse("watch", "", launcher.ErrNotRunning, "%w", errClosed)
 	}
 	if l.feed == nil || l.feed.life.Err() != nil {
-		f := &feed{l: l, synced: make(chan struct{}), done: make(chan struct{})}
+		f := &feed{l: l, synced: make(chan struct{}), done: make(chan struct{}), old: make(chan []*found, 1)}
 		f.life, f.end = context.WithCancelCause(l.life)
 		l.feed = f
 		l.work.Go(f.run)
@@ -179,7 +181,7 @@ func (f *feed) follow(connected func()) error {
 		return err
 	}
 	connected()
-	guard.Go(func() { f.l.guardDisks(ctx) })
+	guard.Go(func() { f.tidy(ctx) })
 	if !f.told() {
 		close(f.synced)
 	}
@@ -208,22 +210,53 @@ func (f *feed) follow(connected func()) error {
 	}
 }
 
-// takeStock publishes all that is, and that what is no more is no more.
+// takeStock publishes all that is, and that what is no more is no more: what is
+// missing for the second time. The events that have come between, and any exit
+// of which this process knows better, come before that.
 func (f *feed) takeStock(ctx context.Context) error {
-	before := f.hub.All() // what comes to be meanwhile may not be in the list
-	all, err := f.l.statusList(ctx)
+	all, old, err := f.l.statusList(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range all {
 		f.publish(s)
 	}
-	for _, s := range before {
-		if _, there := all[s.ID]; !there {
+	missing := map[launcher.ID]bool{}
+	for _, s := range f.hub.All() {
+		switch _, there := all[s.ID]; {
+		case there:
+		case f.missing[s.ID]:
 			f.drop(s)
+		default:
+			missing[s.ID] = true
 		}
 	}
+	f.missing = missing
+	select {
+	case f.old <- old:
+	default: // it is busy, and what is old does not get younger
+	}
 	return nil
+}
+
+// tidy looks after disks and removes old exits until ctx ends. It is beside all
+// else, since an engine may take long for either: to see what a container has
+// written, it reads through it.
+func (f *feed) tidy(ctx context.Context) {
+	guard := time.NewTicker(guardEvery)
+	defer guard.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case old := <-f.old:
+			f.l.retire(ctx, old)
+		case <-guard.C:
+			if err := pace.Within(ctx, guardLimit, f.l.guardDisk); err != nil && ctx.Err() == nil {
+				f.l.cfg.Logger.Warn("it is not known what the containers have written", "error", err)
+			}
+		}
+	}
 }
 
 // heard deals with an event of a container of ours.
@@ -302,8 +335,8 @@ var order = []launcher.Phase{
 	launcher.Queued, launcher.Provisioning, launcher.Starting, launcher.Running, launcher.Stopping, launcher.Exited,
 }
 
-// publish tells the watchers of a status, if it is news and leads forward. A
-// nil feed has no watchers.
+// publish tells the watchers of a status, if it is news and leads forward; what
+// is starting only as long as it is being launched. A nil feed has no watchers.
 func (f *feed) publish(s launcher.Status) {
 	if f == nil {
 		return
@@ -311,7 +344,7 @@ func (f *feed) publish(s launcher.Status) {
 	f.published.Lock()
 	defer f.published.Unlock()
 	known, ok := f.hub.Get(s.ID)
-	if ok && (slices.Index(order, s.Phase) < slices.Index(order, known.Phase) || reflect.DeepEqual(known, s)) {
+	if s.Phase == launcher.Starting && !f.l.waiting(s.ID) || ok && (slices.Index(order, s.Phase) < slices.Index(order, known.Phase) || reflect.DeepEqual(known, s)) {
 		return
 	}
 	f.hub.Set(s.ID, s)

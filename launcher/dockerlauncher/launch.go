@@ -167,7 +167,10 @@ func (l *Launcher) bringUp(ctx context.Context, w launcher.Workload, dirs []stri
 			id = c.ID
 		default:
 			if before != nil {
-				l.background(func(life context.Context) { l.sweep(life, before) })
+				_ = pace.Within(context.WithoutCancel(ctx), sweepLimit, func(ctx context.Context) error {
+					l.sweep(ctx, before)
+					return nil
+				})
 			}
 			return launcher.Status{}, err
 		}
@@ -216,6 +219,9 @@ func (l *Launcher) inherit(ctx context.Context, c *found, w launcher.Workload) (
 	}
 	return false, err
 }
+
+// sweepLimit is how long it may take to sweep, also when the caller has no time.
+const sweepLimit = 10 * time.Second
 
 // sweep empties the secrets of a half-made container that was taken away, when
 // nothing was made in its place. It holds the name meanwhile: who makes one now

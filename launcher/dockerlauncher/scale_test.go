@@ -62,7 +62,8 @@ func newScripted(n int) *scripted {
 func (s *scripted) summarise() {
 	var all []container.Summary
 	for _, c := range s.containers {
-		all = append(all, container.Summary{ID: c.ID, Labels: c.Config.Labels, State: c.State.Status})
+		made, _ := time.Parse(time.RFC3339Nano, c.Created)
+		all = append(all, container.Summary{ID: c.ID, Labels: c.Config.Labels, State: c.State.Status, Created: made.Unix()})
 	}
 	s.summaries, _ = json.Marshal(all) // plain data
 }
@@ -75,19 +76,23 @@ func (s *scripted) set(i int, state container.State) {
 	s.summarise()
 }
 
-// create makes a container, which is the last.
-func (s *scripted) create(r *http.Request) (id string) {
-	var config container.Config
-	if err := json.NewDecoder(r.Body).Decode(&config); err != nil {
-		panic(err)
-	}
+// add makes a container, which is the last and was not started.
+func (s *scripted) add(name string, config *container.Config) (id string) {
 	s.mu.Lock()
 	i := len(s.containers)
 	id = fmt.Sprintf("%064x", i)
-	s.containers = append(s.containers, container.InspectResponse{ID: id, Name: "/" + r.URL.Query().Get("name"), Config: &config})
+	s.containers = append(s.containers, container.InspectResponse{ID: id, Name: "/" + name, Config: config, Created: time.Now().Format(time.RFC3339Nano)})
 	s.mu.Unlock()
 	s.set(i, container.State{Status: container.StateCreated})
 	return id
+}
+
+// clear takes all containers away, of which no event tells.
+func (s *scripted) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.containers = nil
+	s.summarise()
 }
 
 var lookPath = regexp.MustCompile(`^/v[0-9.]+/containers/([^/]+)/json$`)
@@ -103,7 +108,11 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(s.summaries)
 	case strings.HasSuffix(r.URL.Path, "/containers/create"):
 		w.WriteHeader(http.StatusCreated)
-		_ = json.NewEncoder(w).Encode(map[string]string{"Id": s.create(r)})
+		var config container.Config
+		if err := json.NewDecoder(r.Body).Decode(&config); err != nil {
+			panic(err)
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"Id": s.add(r.URL.Query().Get("name"), &config)})
 	case strings.HasSuffix(r.URL.Path, "/start"):
 		s.set(len(s.containers)-1, container.State{Status: container.StateRunning, Running: true, StartedAt: time.Now().Format(time.RFC3339Nano)})
 		w.WriteHeader(http.StatusNoContent)

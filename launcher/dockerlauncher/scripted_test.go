@@ -247,6 +247,169 @@ func TestMissedEvent(t *testing.T) {
 	})
 }
 
+// TestForgottenWhileStockIsTaken: an exit that this process tells while a list
+// without it is on its way stays what it was.
+func TestForgottenWhileStockIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(1)
+		var lists atomic.Int64
+		asked, ended, gone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		l, end := openInBubble(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case strings.HasSuffix(r.URL.Path, "/containers/json"):
+				if lists.Add(1) == 2 {
+					close(asked)
+					<-gone
+				}
+				s.ServeHTTP(w, r)
+			case strings.HasSuffix(r.URL.Path, "/stop"):
+				s.set(0, container.State{Status: container.StateExited, ExitCode: 7, StartedAt: "2026-01-02T03:04:06Z", FinishedAt: time.Now().Format(time.RFC3339Nano)})
+				close(ended)
+				w.WriteHeader(http.StatusNoContent)
+			case strings.HasSuffix(r.URL.Path, "/wait"):
+				<-ended
+				_ = json.NewEncoder(w).Encode(map[string]int{"StatusCode": 7})
+			case r.Method == http.MethodDelete:
+				s.clear()
+				close(gone)
+				w.WriteHeader(http.StatusNoContent)
+			default:
+				s.ServeHTTP(w, r)
+			}
+		}))
+		defer end()
+		go func() {
+			<-asked
+			if err := l.Stop(t.Context(), "w-0000", launcher.StopOptions{Forget: true}); err != nil {
+				t.Error(err)
+			}
+		}()
+		if got := tell(t, l, 25*time.Second, "w-0000"); got != "running stopping exited(7)" {
+			t.Errorf("told: %s", got)
+		}
+	})
+}
+
+// TestExitIsQueued: an exit of which the engine has told, and whose container is
+// gone by the time stock is taken, is that exit.
+func TestExitIsQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(1)
+		var lists atomic.Int64
+		l, end := openInBubble(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/containers/json") && lists.Add(1) == 2 {
+				s.clear()
+				at := events.Actor{Attributes: map[string]string{"atelier.id": "w-0000", "exitCode": "7"}}
+				s.events <- events.Message{Action: events.ActionDie, Actor: at, TimeNano: time.Now().UnixNano()}
+				s.events <- events.Message{Action: events.ActionDestroy, Actor: at, TimeNano: time.Now().UnixNano()}
+			}
+			s.ServeHTTP(w, r)
+		}))
+		defer end()
+		if got := tell(t, l, 25*time.Second, "w-0000"); got != "running exited(7)" {
+			t.Errorf("told: %s", got)
+		}
+	})
+}
+
+// TestGoneWithoutAWord: what is missing twice is gone, and its host's loss told.
+func TestGoneWithoutAWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(1)
+		l, end := openInBubble(t, s)
+		defer end()
+		time.AfterFunc(time.Second, s.clear)
+		if got := tell(t, l, 25*time.Second, "w-0000"); got != "running exited(0) host lost" {
+			t.Errorf("told: %s", got)
+		}
+	})
+}
+
+// TestSlowStart: an engine does not answer for a container that it is starting,
+// which keeps nobody from hearing of others.
+func TestSlowStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(1)
+		l, end := openInBubble(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "1/json") {
+				<-r.Context().Done()
+				return
+			}
+			s.ServeHTTP(w, r)
+		}))
+		defer end()
+		time.AfterFunc(time.Second, func() {
+			s.add("slow", &container.Config{Labels: map[string]string{"atelier.id": "slow"}})
+		})
+		if got := tell(t, l, 5*time.Minute, "w-0000"); got != "running" {
+			t.Errorf("told: %s", got)
+		}
+	})
+}
+
+// TestFailedWhileStockIsTaken: a launch that fails while stock is taken is not
+// told of again.
+func TestFailedWhileStockIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(1)
+		var lists atomic.Int64
+		var other atomic.Value // an id, once it is there
+		taking, refused := make(chan struct{}), make(chan struct{})
+		l, end := openInBubble(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			id, _ := other.Load().(string)
+			switch {
+			case strings.HasSuffix(r.URL.Path, "/start"):
+				<-taking
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			case strings.HasSuffix(r.URL.Path, "/containers/json") && lists.Add(1) == 2: // stock is taken, of one more
+				id := s.add("other", &container.Config{Labels: map[string]string{"atelier.id": "other"}})
+				s.set(2, container.State{Status: container.StateRunning, Running: true})
+				other.Store(id)
+			case id != "" && strings.HasSuffix(r.URL.Path, "/"+id+"/json"): // the launches were looked at before
+				close(taking)
+				<-refused
+			case r.Method == http.MethodDelete:
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			s.ServeHTTP(w, r)
+		}))
+		defer end()
+		time.AfterFunc(time.Second, func() {
+			if s, err := l.Launch(t.Context(), launcher.Workload{ID: "late", Owner: "bob", Image: "image:1"}); err == nil {
+				t.Errorf("it is %+v", s)
+			}
+			close(refused)
+		})
+		if got := tell(t, l, 25*time.Second, "late"); got != "starting" {
+			t.Errorf("told: %s", got)
+		}
+	})
+}
+
+// tell is what a watch tells of a workload within a time.
+func tell(t *testing.T, l *dockerlauncher.Launcher, within time.Duration, id launcher.ID) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	var told []string
+	for st, err := range l.Watch(ctx, launcher.Filter{IDs: []launcher.ID{id}}) {
+		switch {
+		case err != nil && !errors.Is(err, context.DeadlineExceeded):
+			t.Error(err)
+		case err != nil, st.Synced():
+		case st.Unknown:
+			told = append(told, "unknown")
+		case st.Phase == launcher.Exited:
+			told = append(told, strings.TrimSpace(fmt.Sprintf("exited(%d) %s", st.ExitCode, st.Reason)))
+		default:
+			told = append(told, string(st.Phase))
+		}
+	}
+	return strings.Join(told, " ")
+}
+
 // TestStockIsOld: what was launched while stock was taken is not taken for gone.
 func TestStockIsOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -267,15 +430,7 @@ func TestStockIsOld(t *testing.T) {
 			_, _ = w.Write(old.Body.Bytes())
 		}))
 		defer end()
-		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-		defer cancel()
-		var told []string
-		for st, err := range l.Watch(ctx, launcher.Filter{IDs: []launcher.ID{"late"}}) {
-			if err == nil && !st.Synced() {
-				told = append(told, string(st.Phase))
-			}
-		}
-		if got := strings.Join(told, " "); launched != nil || got != "starting running" {
+		if got := tell(t, l, 25*time.Second, "late"); launched != nil || got != "starting running" {
 			t.Errorf("launched with %v, and told: %s", launched, got)
 		}
 	})

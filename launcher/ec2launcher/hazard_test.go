@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -313,11 +314,12 @@ func TestHostThatHangs(t *testing.T) {
 	})
 }
 
-// A pausedStore is the store of a process that stands still from a write on, as
-// one whose machine was suspended.
+// A pausedStore is the store of a process that stands still from a write on, or
+// from having read a collection, as one whose machine was suspended.
 type pausedStore struct {
 	store.Store
 	after   func(store.Record) bool
+	read    func(collection string) bool
 	paused  atomic.Bool
 	resumed chan struct{}
 }
@@ -337,11 +339,27 @@ func (s *pausedStore) Get(ctx context.Context, collection, id string) (store.Rec
 func (s *pausedStore) Put(ctx context.Context, r store.Record) (int64, error) {
 	s.wait()
 	defer s.wait()
-	version, err := s.Store.Put(ctx, r)
-	if err == nil && s.after(r) {
+	// Awake again, its timers have not told yet that its time is over.
+	version, err := s.Store.Put(context.WithoutCancel(ctx), r)
+	if err == nil && s.after != nil && s.after(r) {
 		s.paused.Store(true)
 	}
 	return version, err
+}
+
+func (s *pausedStore) List(ctx context.Context, collection, after string) iter.Seq2[store.Record, error] {
+	return func(yield func(store.Record, error) bool) {
+		s.wait()
+		for r, err := range s.Store.List(ctx, collection, after) {
+			if !yield(r, err) {
+				return
+			}
+		}
+		if s.read != nil && s.read(collection) {
+			s.paused.Store(true)
+		}
+		s.wait()
+	}
 }
 
 // A process that was suspended while it handed a workload to a host, and wakes
@@ -405,6 +423,141 @@ func TestSuspendedProcessDeliversNothing(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A process that was suspended with a queue in its hands, and wakes when another
+// has bought for it, orders nothing.
+func TestSuspendedProcessOrdersNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var w *world
+		var last [2]string // what was read last
+		first := &pausedStore{resumed: make(chan struct{})}
+		first.read = func(collection string) bool {
+			// Only the one that works for the fleet reads purchases.
+			queue := last == [2]string{"test.buys", "test.hosts"} && collection == "test.workloads"
+			last = [2]string{last[1], collection}
+			return queue && w.calls("ssm:GetParameter") > 0 && w.calls("ec2:DescribeSecurityGroups") > 0
+		}
+		w = newWorld(t, realistic, func(c *ec2launcher.Config) {
+			c.Linger = time.Hour
+			first.Store, c.Store = c.Store, first
+		})
+		w.launch(w.workload("a", "alice"))
+		time.Sleep(time.Minute)
+		if !first.paused.Load() || w.calls("ec2:RunInstances") != 0 {
+			t.Fatalf("suspended %v after %d purchases; want it suspended before the first", first.paused.Load(), w.calls("ec2:RunInstances"))
+		}
+		other := w.cfg
+		other.Store = w.store
+		second, err := ec2launcher.NewFromConfig(w.cloud.Config(), other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- second.Run(ctx) }()
+		if _, err := launcher.Wait(ctx, second, "a", func(s launcher.Status) bool { return s.Phase == launcher.Running }); err != nil {
+			t.Fatal(err)
+		}
+		first.read = nil
+		first.paused.Store(false)
+		close(first.resumed)
+		time.Sleep(5 * time.Minute)
+		if n := w.calls("ec2:RunInstances"); n != 1 {
+			t.Errorf("hosts were bought %d times", n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A host that says that it starts a workload, and fails to, without a word of
+// that to those who watch, is asked again.
+func TestStartThatCameToNothing(t *testing.T) {
+	for name, last := range map[string]error{
+		"Unavailable": &launcher.Error{Op: "launch", ID: "a", Kind: launcher.ErrUnavailable},
+		"Capacity":    &launcher.Error{Op: "launch", ID: "a", Kind: launcher.ErrCapacity},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var mu sync.Mutex
+				tries := 0
+				says := make(chan launcher.Status, 1) // of the host that fails
+				w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+					c.Linger = time.Minute
+					odd(c, func(o *oddHost) {
+						o.launch = func(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
+							mu.Lock()
+							tries++
+							only := tries == 1
+							mu.Unlock()
+							if !only {
+								return o.HostLauncher.Launch(ctx, w)
+							}
+							time.AfterFunc(2*time.Second, func() { // it is heard late
+								says <- launcher.Status{ID: w.ID, Owner: w.Owner, Image: w.Image, Phase: launcher.Starting, QueuedAt: time.Now()}
+							})
+							time.Sleep(time.Second)
+							return launcher.Status{}, last
+						}
+						o.watch = func(ctx context.Context, f launcher.Filter) iter.Seq2[launcher.Status, error] {
+							return both(ctx, o.HostLauncher.Watch(ctx, f), says)
+						}
+					})
+				})
+				w.launch(w.workload("a", "alice"))
+				time.Sleep(5 * time.Minute)
+				if s := status(t, w.fleet, "a"); s.Phase != launcher.Running {
+					t.Errorf("after %d tries it is %+v", tries, s)
+				}
+				live := 0
+				for _, h := range w.hosts() {
+					if h.State == ec2launcher.HostReady {
+						live++
+					}
+				}
+				if live != 1 {
+					t.Errorf("hosts: %+v", w.hosts())
+				}
+			})
+		})
+	}
+}
+
+// both yields what a watch says and what comes on a channel.
+func both(ctx context.Context, watch iter.Seq2[launcher.Status, error], more <-chan launcher.Status) iter.Seq2[launcher.Status, error] {
+	return func(yield func(launcher.Status, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		heard := make(chan launcher.Status)
+		go func() {
+			for s, err := range watch {
+				if err != nil {
+					return
+				}
+				select {
+				case heard <- s:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		for {
+			var s launcher.Status
+			select {
+			case s = <-heard:
+			case s = <-more:
+			case <-ctx.Done():
+				yield(launcher.Status{}, ctx.Err())
+				return
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
 }
 
 // What a process that was suspended says of a host when it wakes, whose

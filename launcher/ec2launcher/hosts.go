@@ -343,7 +343,12 @@ func (r *reconciler) takeStray(ctx context.Context, watch *hostWatch, s launcher
 	if err != nil {
 		return err
 	}
-	return engine.Stop(ctx, s.ID, launcher.StopOptions{Signal: "SIGKILL"})
+	err = engine.Stop(ctx, s.ID, launcher.StopOptions{Signal: "SIGKILL"})
+	if errors.Is(err, launcher.ErrNotFound) { // it never came up
+		watch.unstart(s.ID)
+		return nil
+	}
+	return err
 }
 
 // wants reports whether a workload belongs on a host.

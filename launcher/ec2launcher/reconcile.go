@@ -254,7 +254,11 @@ func (r *reconciler) order(ctx context.Context, n need, now time.Time) *refusal 
 		r.task(ctx, "prepare "+n.instanceType, func(ctx context.Context) error { return r.prepare(ctx, n.instanceType) })
 		return nil
 	}
-	b, err := r.fleet.order(ctx, n, where, ami)
+	err = r.term.Check(ctx) // the journal has no other guard against two that order for one queue
+	var b buyRecord
+	if err == nil {
+		b, err = r.fleet.order(ctx, n, where, ami)
+	}
 	if err != nil {
 		r.l.cfg.Logger.Warn("a purchase could not be recorded", "type", n.instanceType, "error", err)
 		return &refusal{kind: launcher.ErrUnavailable, message: "the purchase of a host could not be recorded; it is tried again"}

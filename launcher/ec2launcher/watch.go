@@ -215,6 +215,15 @@ func (w *hostWatch) unhear(id launcher.ID) {
 	delete(w.stops, id)
 }
 
+// unstart forgets a workload that the host was about to start.
+func (w *hostWatch) unstart(id launcher.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.statuses[id].Phase == launcher.Starting {
+		delete(w.statuses, id)
+	}
+}
+
 // nextStop returns what the host is to be told about the end of a workload;
 // due is false while it was told and has time left. A host that is told after
 // the grace is over, because nobody reached it before, still gives the

@@ -30,7 +30,7 @@ print(json.dumps(dict(zip(a[::2], a[1::2]))))' "$@"
 
 # metadata PATH: from the instance metadata service, version 2, which may be busy.
 metadata() {
-  local token ask=(curl -sSf --noproxy '*' --max-time 5 --retry 8 --retry-delay 1 --retry-connrefused)
+  local token ask=(curl -sSf --noproxy '*' --max-time 5 --retry 8 --retry-delay 1 --retry-max-time 10 --retry-connrefused)
   token=$("${ask[@]}" -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$METADATA/latest/api/token") || return
   "${ask[@]}" -H "X-aws-ec2-metadata-token: $token" "$METADATA/latest/meta-data/$1"
 }

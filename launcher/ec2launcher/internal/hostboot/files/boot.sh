@@ -28,7 +28,7 @@ ended() {
   set +e
   echo "boot: $why; this host powers off"
   sleep 1 # for the log
-  (report "$(metadata instance-id)") # which may find names unset
+  (instance=$(metadata instance-id) && report "$instance") # which may find names unset
   systemctl poweroff
   exit 1
 }
