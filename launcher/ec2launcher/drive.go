@@ -117,7 +117,6 @@ const maxRefusals = 3
 // stop and the host does not have it: what a failed launch may still make there
 // is not started without another word.
 func (r *reconciler) notDelivered(ctx context.Context, watch *hostWatch, id launcher.ID, err error) error {
-	watch.unstart(id)
 	e, ok := errors.AsType[*launcher.Error](err)
 	if !ok {
 		return err

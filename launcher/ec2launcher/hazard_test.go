@@ -315,7 +315,8 @@ func TestHostThatHangs(t *testing.T) {
 }
 
 // A pausedStore is the store of a process that stands still from a write on, or
-// from having read a collection, as one whose machine was suspended.
+// from having read a collection, as one whose machine was suspended. Awake again,
+// its timers have not told yet that its time is over.
 type pausedStore struct {
 	store.Store
 	after   func(store.Record) bool
@@ -333,13 +334,12 @@ func (s *pausedStore) wait() {
 func (s *pausedStore) Get(ctx context.Context, collection, id string) (store.Record, error) {
 	s.wait()
 	defer s.wait()
-	return s.Store.Get(ctx, collection, id)
+	return s.Store.Get(context.WithoutCancel(ctx), collection, id)
 }
 
 func (s *pausedStore) Put(ctx context.Context, r store.Record) (int64, error) {
 	s.wait()
 	defer s.wait()
-	// Awake again, its timers have not told yet that its time is over.
 	version, err := s.Store.Put(context.WithoutCancel(ctx), r)
 	if err == nil && s.after != nil && s.after(r) {
 		s.paused.Store(true)
@@ -375,8 +375,7 @@ func TestSuspendedProcessDeliversNothing(t *testing.T) {
 			first.Store, c.Store = c.Store, first
 			odd(c, func(o *oddHost) {
 				o.launch = func(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
-					// Awake again, its timers have not told yet that its time is over.
-					return o.HostLauncher.Launch(context.WithoutCancel(ctx), w)
+									return o.HostLauncher.Launch(context.WithoutCancel(ctx), w)
 				}
 			})
 		})
