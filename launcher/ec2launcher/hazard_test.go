@@ -375,7 +375,7 @@ func TestSuspendedProcessDeliversNothing(t *testing.T) {
 			first.Store, c.Store = c.Store, first
 			odd(c, func(o *oddHost) {
 				o.launch = func(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
-									return o.HostLauncher.Launch(context.WithoutCancel(ctx), w)
+					return o.HostLauncher.Launch(context.WithoutCancel(ctx), w)
 				}
 			})
 		})
