@@ -1,7 +1,9 @@
 package fakeaws
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"reflect"
 	"regexp"
@@ -62,6 +64,9 @@ func checkActions(cfg Config, known []string) (problems []error) {
 			problems = append(problems, fmt.Errorf("fault %d: action %.60q is not modelled: want %s", i, f.Action, instead(f.Action, known)))
 		}
 	}
+	if err := checkLimits(cfg.Limits, known); err != nil {
+		problems = append(problems, err)
+	}
 	known = append(slices.Clone(known), permissionsOnly[:]...)
 	for i, pattern := range cfg.Deny {
 		if !matchesAny(pattern, known) {
@@ -69,6 +74,17 @@ func checkActions(cfg Config, known []string) (problems []error) {
 		}
 	}
 	return problems
+}
+
+// checkLimits reports the actions of limits that are none of those known.
+func checkLimits(l Limits, known []string) error {
+	var problems []error
+	for _, action := range slices.Sorted(maps.Keys(l)) {
+		if !slices.Contains(known, action) {
+			problems = append(problems, fmt.Errorf("limit: action %.60q is not modelled: want %s", action, instead(action, known)))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 func matchesAny(pattern string, actions []string) bool {

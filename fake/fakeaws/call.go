@@ -279,6 +279,10 @@ func (p *process) answer(ctx context.Context, input any) (output any, requestID 
 	requestID = requestIDOf(at.id)
 	entry := len(c.journal)
 	c.journal = append(c.journal, at.Call)
+	if err := c.limited(at, input); err != nil {
+		c.journal[entry].Code = codeOf(err)
+		return nil, requestID, err
+	}
 	fault := c.strike(at)
 	if fault == nil || fault.After {
 		output, err = c.serve(at, model, input)

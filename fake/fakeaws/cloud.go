@@ -30,6 +30,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -52,6 +53,9 @@ type Config struct {
 	Seed uint64
 	// Delays is how long things take. Zero is at once; see [Realistic] and [Brisk].
 	Delays Delays
+	// Limits are how many calls the account takes. Nil is any number; see
+	// [PublishedLimits].
+	Limits Limits
 	// Faults are the failures to inject.
 	Faults []Fault
 	// Deny lists actions the credentials may not use ("ec2:RunInstances"), in
@@ -77,6 +81,8 @@ type Cloud struct {
 	life     context.Context // of the program, ended by a crash
 	endLife  context.CancelCauseFunc
 	asked    map[occurrence]int
+	limits   Limits
+	levels   map[bucketKey]level
 	journal  []Call
 	injected int
 	closed   bool
@@ -108,11 +114,16 @@ func New(cfg Config) (*Cloud, error) {
 	if err := cfg.Delays.validate(); err != nil {
 		problems = append(problems, err)
 	}
+	if err := cfg.Limits.validate(); err != nil {
+		problems = append(problems, err)
+	}
 	c := &Cloud{
 		region: cfg.Region, account: cfg.Account, seed: cfg.Seed,
 		delays: cfg.Delays, faults: cfg.Faults,
 		operations: map[reflect.Type]operation{},
 		asked:      map[occurrence]int{},
+		limits:     maps.Clone(cfg.Limits),
+		levels:     map[bucketKey]level{},
 	}
 	c.register()
 	problems = append(problems, checkActions(cfg, c.actions())...)

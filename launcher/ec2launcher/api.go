@@ -24,10 +24,11 @@ type Services struct {
 	Logs    CloudWatchLogs
 }
 
-// servicesOf makes all clients of a configuration.
-func servicesOf(cfg aws.Config) Services {
+// servicesOf makes all clients of a configuration. That of EC2 keeps to a budget.
+func servicesOf(cfg aws.Config, b *budget) Services {
 	return Services{
-		EC2: awsec2.NewFromConfig(cfg), SSM: awsssm.NewFromConfig(cfg), IAM: awsiam.NewFromConfig(cfg),
+		EC2: awsec2.NewFromConfig(cfg, func(o *awsec2.Options) { o.APIOptions = append(o.APIOptions, b.install) }),
+		SSM: awsssm.NewFromConfig(cfg), IAM: awsiam.NewFromConfig(cfg),
 		Secrets: awssecrets.NewFromConfig(cfg), Logs: awslogs.NewFromConfig(cfg),
 	}
 }

@@ -51,6 +51,7 @@ type Launcher struct {
 	logs    CloudWatchLogs // may be nil
 	region  string
 	cfg     Config
+	budget  *budget
 	amis    amis
 	keys    keys
 
@@ -71,21 +72,28 @@ type Launcher struct {
 
 var _ launcher.Launcher = (*Launcher)(nil)
 
-// NewFromConfig makes a launcher that calls AWS with cfg. See [New].
+// NewFromConfig makes a launcher that calls AWS with cfg, and EC2 no faster than
+// an account may; see [Launcher.Budget]. See [New].
 func NewFromConfig(cfg aws.Config, c Config) (*Launcher, error) {
-	return New(servicesOf(cfg), cfg.Region, c)
+	b := &budget{}
+	return newLauncher(servicesOf(cfg, b), cfg.Region, c, b)
 }
 
 // New makes a launcher over given clients of AWS in a region, whose prices it
-// uses. It calls nothing and reports everything wrong with c in one
-// [launcher.ErrInvalid] error.
+// uses. How fast they call is theirs to say. It calls nothing and reports
+// everything wrong with c in one [launcher.ErrInvalid] error.
 func New(s Services, region string, c Config) (*Launcher, error) {
+	return newLauncher(s, region, c, &budget{})
+}
+
+func newLauncher(s Services, region string, c Config, b *budget) (*Launcher, error) {
 	if err := c.validate(s, region); err != nil {
 		return nil, err
 	}
 	c = c.withDefaults()
 	l := &Launcher{
 		ec2: s.EC2, iam: s.IAM, secrets: s.Secrets, logs: s.Logs, region: region, cfg: c,
+		budget:    b,
 		amis:      amis{ssm: s.SSM, fixed: c.AMI},
 		keys:      keys{slot: make(chan struct{}, 1)},
 		workloads: store.NewTable[workloadRecord](c.Store, c.Fleet+".workloads"),

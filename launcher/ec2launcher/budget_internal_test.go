@@ -1,0 +1,80 @@
+package ec2launcher
+
+import (
+	"reflect"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/atelier-go/atelier/fake/fakeaws"
+)
+
+// TestPublished: every call of EC2 has a budget, which is what the account has.
+func TestPublished(t *testing.T) {
+	account := fakeaws.PublishedLimits()
+	for m := range reflect.TypeFor[EC2]().Methods() {
+		p, ok := published[m.Name]
+		limit := account["ec2:"+m.Name]
+		if want := (bucket{limit.Calls.Size, limit.Calls.PerSecond}); !ok || p.calls != want {
+			t.Errorf("%s has %+v of its own, want %+v", m.Name, p.calls, want)
+		}
+		if want := (bucket{limit.Instances.Size, limit.Instances.PerSecond}); p.instances != want {
+			t.Errorf("%s has %+v for instances, want %+v", m.Name, p.instances, want)
+		}
+	}
+}
+
+// TestAllowance: whenever in a second EC2 fills its bucket, it has what is taken.
+func TestAllowance(t *testing.T) {
+	for _, b := range []bucket{{5, 2}, {100, 20}, {1000, 2}, {50, 5}, {1, 1}} {
+		for tenth := range 10 { // of a second, in which the bucket is filled
+			synctest.Test(t, func(t *testing.T) {
+				a := newAllowance(b)
+				begun := time.Now()
+				for taken := 1; taken < 200; taken++ {
+					if err := a.wait(t.Context(), 1); err != nil {
+						t.Fatal(err)
+					}
+					passed := time.Since(begun)
+					fills := int((passed + time.Second - time.Duration(tenth+1)*100*time.Millisecond) / time.Second)
+					if has := b.size + b.perSecond*fills; taken > has {
+						t.Fatalf("%+v: after %v %d are taken of %d", b, passed, taken, has)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestShrink: calls that were throttled at one time are one lesson, later ones
+// another, down to a tenth; what was learnt is forgotten step by step.
+func TestShrink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(budget).lane("RunInstances")
+		rate := func() float64 { return l.tell(time.Now()).PerSecond }
+		together := time.Now()
+		time.Sleep(time.Millisecond)
+		for range 3 {
+			l.shrink(together, time.Now())
+		}
+		if rate() != 1 {
+			t.Errorf("after three at once it is %v, want half of 2", rate())
+		}
+		for range 5 {
+			made := time.Now()
+			time.Sleep(time.Millisecond)
+			l.shrink(made.Add(time.Microsecond), time.Now())
+		}
+		if rate() != 2*leastShare {
+			t.Errorf("after five more, one by one, it is %v, want %v", rate(), 2*leastShare)
+		}
+		time.Sleep(growEvery)
+		if got := rate(); got < 0.39 || got > 0.41 {
+			t.Errorf("after %v without it is %v", growEvery, got)
+		}
+		time.Sleep(time.Minute)
+		if rate() != 2 {
+			t.Errorf("after a minute it is %v", rate())
+		}
+	})
+}
