@@ -312,6 +312,19 @@ func TestExitIsQueued(t *testing.T) {
 	})
 }
 
+// TestEndedBeforeItBegan: an engine that is late notes a start after the end.
+func TestEndedBeforeItBegan(t *testing.T) {
+	s := newScripted(1)
+	l := s.open(t)
+	ended := time.Now()
+	s.set(0, container.State{
+		Status: container.StateExited, StartedAt: ended.Add(time.Millisecond).Format(time.RFC3339Nano), FinishedAt: ended.Format(time.RFC3339Nano),
+	})
+	if st, err := launcher.Get(t.Context(), l, "w-0000"); err != nil || st.StartedAt.IsZero() || st.ExitedAt.Before(st.StartedAt) {
+		t.Errorf("it ran from %v to %v (%v)", st.StartedAt, st.ExitedAt, err)
+	}
+}
+
 // TestGoneWithoutAWord: what is missing twice is gone, and its host's loss told.
 func TestGoneWithoutAWord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -40,6 +40,9 @@ func (l *Launcher) statusOf(c *found) launcher.Status {
 	default:
 		s.Phase, s.ExitCode = launcher.Exited, c.State.ExitCode
 		s.StartedAt, s.ExitedAt = engineTime(c.State.StartedAt), engineTime(c.State.FinishedAt)
+		if s.ExitedAt.Before(s.StartedAt) { // the engine notes a start when it has heard of it, an end when it was
+			s.ExitedAt = s.StartedAt
+		}
 		s.Reason, s.Message = l.reason(c)
 	}
 	return s

@@ -9,6 +9,10 @@ import (
 	"github.com/atelier-go/atelier/launcher"
 )
 
+// askAgain is how long a host may be about to start a workload before it is asked
+// again to.
+const askAgain = time.Minute
+
 // drive takes the next step for one workload.
 func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) error {
 	id := rec.Workload.ID
@@ -35,10 +39,10 @@ func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) e
 		// Also when it is to stop: whether an earlier try to deliver it still
 		// arrives cannot be known, and what runs can be stopped.
 		r.task(ctx, "launch "+string(id), func(ctx context.Context) error { return r.deliver(ctx, watch, id) })
-	case !rec.Seen && said.Phase == launcher.Starting:
+	case !rec.Seen && said.Phase == launcher.Starting && w.now.Sub(rec.DeliveredAt) > askAgain:
 		// What a host is about to start may come to nothing, of which it says
 		// no word. Asked again it goes on with what it has.
-		r.taskEvery(ctx, probeEvery, "launch "+string(id), func(ctx context.Context) error { return r.deliver(ctx, watch, id) })
+		r.taskEvery(ctx, askAgain, "launch "+string(id), func(ctx context.Context) error { return r.deliver(ctx, watch, id) })
 	}
 	return nil
 }
@@ -117,6 +121,7 @@ const maxRefusals = 3
 // stop and the host does not have it: what a failed launch may still make there
 // is not started without another word.
 func (r *reconciler) notDelivered(ctx context.Context, watch *hostWatch, id launcher.ID, err error) error {
+	watch.unstart(id)
 	e, ok := errors.AsType[*launcher.Error](err)
 	if !ok {
 		return err

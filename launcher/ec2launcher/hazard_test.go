@@ -476,31 +476,39 @@ func TestSuspendedProcessOrdersNothing(t *testing.T) {
 // A host that says that it starts a workload, and fails to, without a word of
 // that to those who watch, is asked again.
 func TestStartThatCameToNothing(t *testing.T) {
-	for name, last := range map[string]error{
-		"Unavailable": &launcher.Error{Op: "launch", ID: "a", Kind: launcher.ErrUnavailable},
-		"Capacity":    &launcher.Error{Op: "launch", ID: "a", Kind: launcher.ErrCapacity},
+	unavailable := &launcher.Error{Op: "launch", ID: "a", Kind: launcher.ErrUnavailable}
+	for name, try := range map[string]struct {
+		last   error
+		heard  time.Duration // after the try; it takes a second to fail
+		within time.Duration // of that it runs
+	}{
+		"HeardBefore": {unavailable, 0, 5 * time.Second},
+		"HeardAfter":  {unavailable, 2 * time.Second, 2 * time.Minute},
+		"Capacity":    {&launcher.Error{Op: "launch", ID: "a", Kind: launcher.ErrCapacity}, 2 * time.Second, 2 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var mu sync.Mutex
-				tries := 0
+				tries, begun := 0, time.Time{}
 				says := make(chan launcher.Status, 1) // of the host that fails
 				w := newWorld(t, realistic, func(c *ec2launcher.Config) {
 					c.Linger = time.Minute
 					odd(c, func(o *oddHost) {
 						o.launch = func(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
 							mu.Lock()
-							tries++
+							if tries++; tries == 1 {
+								begun = time.Now()
+							}
 							only := tries == 1
 							mu.Unlock()
 							if !only {
 								return o.HostLauncher.Launch(ctx, w)
 							}
-							time.AfterFunc(2*time.Second, func() { // it is heard late
+							time.AfterFunc(try.heard, func() {
 								says <- launcher.Status{ID: w.ID, Owner: w.Owner, Image: w.Image, Phase: launcher.Starting, QueuedAt: time.Now()}
 							})
 							time.Sleep(time.Second)
-							return launcher.Status{}, last
+							return launcher.Status{}, try.last
 						}
 						o.watch = func(ctx context.Context, f launcher.Filter) iter.Seq2[launcher.Status, error] {
 							return both(ctx, o.HostLauncher.Watch(ctx, f), says)
@@ -509,8 +517,8 @@ func TestStartThatCameToNothing(t *testing.T) {
 				})
 				w.launch(w.workload("a", "alice"))
 				time.Sleep(5 * time.Minute)
-				if s := status(t, w.fleet, "a"); s.Phase != launcher.Running {
-					t.Errorf("after %d tries it is %+v", tries, s)
+				if s := status(t, w.fleet, "a"); s.Phase != launcher.Running || s.StartedAt.Sub(begun) > try.within {
+					t.Errorf("after %d tries and %v it is %+v", tries, s.StartedAt.Sub(begun), s)
 				}
 				live := 0
 				for _, h := range w.hosts() {
