@@ -482,7 +482,7 @@ func TestStartThatCameToNothing(t *testing.T) {
 		heard  time.Duration // after the try; it takes a second to fail
 		within time.Duration // of that it runs
 	}{
-		"HeardBefore": {unavailable, 0, 5 * time.Second},
+		"HeardBefore": {unavailable, 0, 45 * time.Second},
 		"HeardAfter":  {unavailable, 2 * time.Second, 2 * time.Minute},
 		"Capacity":    {&launcher.Error{Op: "launch", ID: "a", Kind: launcher.ErrCapacity}, 2 * time.Second, 2 * time.Minute},
 	} {
