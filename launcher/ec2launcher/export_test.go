@@ -7,3 +7,6 @@ func Describe(ctx context.Context, l *Launcher) error {
 	_, err := l.describe(ctx)
 	return err
 }
+
+// Terminate asks EC2 to end instances, as the reconciler does.
+func Terminate(ctx context.Context, l *Launcher, ids []string) error { return l.terminate(ctx, ids) }

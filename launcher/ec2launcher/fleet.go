@@ -377,13 +377,26 @@ func (l *Launcher) find(ctx context.Context, id string) (i ec2types.Instance, sh
 	return i, false, nil
 }
 
-// terminate asks EC2 to end a host. That the instance is not found is no proof
-// of its end (EC2 is eventually consistent), so it is no success either.
-func (l *Launcher) terminate(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+// maxTerminated is how many instances one call ends
+// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html).
+const maxTerminated = 1000
+
+// terminate asks EC2 to end hosts. EC2 ends all or none of a call's, so what it
+// refuses is asked for again in halves, until those that it has something
+// against are alone. That an instance is not found is no proof of its end (EC2
+// is eventually consistent), so it is no success either.
+func (l *Launcher) terminate(ctx context.Context, ids []string) error {
+	if len(ids) > maxTerminated {
+		return errors.Join(l.terminate(ctx, ids[:maxTerminated]), l.terminate(ctx, ids[maxTerminated:]))
+	}
+	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := l.ec2.TerminateInstances(ctx, &awsec2.TerminateInstancesInput{InstanceIds: []string{id}})
-	return err
+	_, err := l.ec2.TerminateInstances(call, &awsec2.TerminateInstancesInput{InstanceIds: ids})
+	if err == nil || len(ids) == 1 || !isNotFound(err) && !judge(err).settled {
+		return err
+	}
+	half := len(ids) / 2
+	return errors.Join(l.terminate(ctx, ids[:half]), l.terminate(ctx, ids[half:]))
 }
 
 func tagOf(i ec2types.Instance, key string) string {

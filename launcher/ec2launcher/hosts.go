@@ -148,6 +148,7 @@ func (r *reconciler) followHosts(ctx context.Context, w *world) error {
 			return err
 		}
 	}
+	r.endHosts(ctx, w)
 	return nil
 }
 
@@ -156,6 +157,7 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 	switch {
 	case h.State == HostGone:
 		delete(r.met, h.ID)
+		delete(r.asked, h.ID)
 		if err := r.bury(ctx, w, h); err != nil {
 			return err
 		}
@@ -164,7 +166,9 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 		}
 		return nil
 	case h.State == HostTerminating:
-		r.endHost(ctx, h)
+		if !w.now.Before(r.asked[h.ID].Add(terminateEvery)) {
+			w.ending = append(w.ending, h.ID)
+		}
 		return r.unplaceAll(ctx, w, h)
 	case h.State == HostBooting && r.overdue(w, h, h.BoughtAt, r.l.cfg.BootDeadline):
 		return r.give(ctx, h, fmt.Sprintf("its engine did not answer within %v of its purchase%s", r.l.cfg.BootDeadline, r.hosts[h.ID].why()),
@@ -190,9 +194,25 @@ func (r *reconciler) overdue(w *world, h Host, since time.Time, limit time.Durat
 	return w.now.Sub(since) > limit && w.now.Sub(r.met[h.ID]) > min(limit, tryFor)
 }
 
-// endHost asks EC2 to end a host, and again while it has not.
-func (r *reconciler) endHost(ctx context.Context, h Host) {
-	r.taskEvery(ctx, terminateEvery, "terminate "+h.ID, func(ctx context.Context) error { return r.l.terminate(ctx, h.ID) })
+// endHosts asks EC2 to end hosts, those of a moment at once, and again while it
+// has not.
+func (r *reconciler) endHosts(ctx context.Context, w *world) {
+	if len(w.ending) == 0 {
+		r.endingSince = time.Time{}
+		return
+	}
+	if r.endingSince.IsZero() {
+		r.endingSince = w.now
+	}
+	if left := batchFor - w.now.Sub(r.endingSince); left > 0 {
+		w.again = min(w.again, left)
+		return
+	}
+	for _, id := range w.ending {
+		r.asked[id] = w.now
+	}
+	r.endingSince = time.Time{}
+	r.task(ctx, "terminate "+w.ending[0], func(ctx context.Context) error { return r.l.terminate(ctx, w.ending) })
 }
 
 // linger releases a host that has had no work for long enough. One that has

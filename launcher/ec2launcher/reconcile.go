@@ -21,6 +21,10 @@ const (
 	// while a host is on its way in or out, and otherwise.
 	busyDescribe = 2 * time.Second
 	idleDescribe = 15 * time.Second
+	// batchFor is how long a purchase waits for others that are equal, and the
+	// end of a host for others': a storm comes one by one, and EC2 takes few
+	// calls and many instances.
+	batchFor = 250 * time.Millisecond
 	// terminateEvery is how often EC2 is asked to end a host that has not ended:
 	// asking twice is harmless, and once is usually enough.
 	terminateEvery = 15 * time.Second
@@ -47,7 +51,12 @@ type reconciler struct {
 	fleet *fleet
 	hosts map[string]*hostWatch
 	met   map[string]time.Time // since when this process knows a host
-	known mirrors
+	asked map[string]time.Time // when EC2 was last asked to end a host
+	// endingSince is since when there are hosts that EC2 is to be asked to end.
+	endingSince time.Time
+	// wanted is since when hosts of a type are wanted that were not ordered.
+	wanted map[string]time.Time
+	known  mirrors
 
 	describedAt time.Time
 	compared    *store.Mirror[Host] // of the step that compares
@@ -61,12 +70,14 @@ type world struct {
 	hosts     []Host
 	buys      []buyRecord
 	on        map[string][]workloadRecord // not exited, by host
+	ending    []string                    // hosts that EC2 is to end, as the pass comes by them
+	again     time.Duration               // when to look again at the latest
 }
 
 // reconcile is the work of the lease's holder.
 func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 	r := &reconciler{
-		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{}, met: map[string]time.Time{},
+		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{},
 		known: l.mirrors(), compared: store.NewMirror(l.hosts),
 		fleet: &fleet{l: l, soldOut: map[pool]time.Time{}, held: map[string]refusal{}},
 	}
@@ -116,7 +127,7 @@ func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) 
 	if w.calm() {
 		return calmTick, nil
 	}
-	return tick, nil
+	return w.again, nil
 }
 
 // calm reports whether nothing is under way that time alone moves on soon.
@@ -158,7 +169,7 @@ func (r *reconciler) taskEvery(ctx context.Context, rest time.Duration, key stri
 
 // read takes stock of the store.
 func (r *reconciler) read(ctx context.Context) (*world, error) {
-	w := &world{on: map[string][]workloadRecord{}}
+	w := &world{on: map[string][]workloadRecord{}, again: tick}
 	for b, err := range r.l.buys.All(ctx) {
 		if err != nil {
 			return nil, err
@@ -222,9 +233,19 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 		r.l.wake() // to deliver what has a host now
 	}
 	reasons := map[string]*refusal{}
+	wanted := map[string]time.Time{}
 	for _, n := range p.buy {
+		since, known := r.wanted[n.instanceType]
+		if !known {
+			since = w.now
+		}
+		if left := batchFor - w.now.Sub(since); left > 0 {
+			wanted[n.instanceType], w.again = since, min(w.again, left)
+			continue
+		}
 		reasons[n.instanceType] = r.order(ctx, n, w.now)
 	}
+	r.wanted = wanted
 	for _, id := range p.misfits {
 		if err := r.exclude(ctx, id); err != nil {
 			return err
