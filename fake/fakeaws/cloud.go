@@ -53,6 +53,13 @@ type Config struct {
 	Seed uint64
 	// Delays is how long things take. Zero is at once; see [Realistic] and [Brisk].
 	Delays Delays
+	// Spread is by what share the delays of an instance and of what runs there
+	// may be shorter or longer: 0.3 is ±30%. Zero is not at all. See
+	// [Config.InstanceDelays].
+	Spread float64
+	// Stillborn is the share of instances that come to run and whose container
+	// engine never answers, from 0 to 1.
+	Stillborn float64
 	// Limits are how many calls the account takes. Nil is any number; see
 	// [PublishedLimits].
 	Limits Limits
@@ -72,6 +79,7 @@ type Cloud struct {
 	region, account string
 	seed            uint64
 	delays          Delays
+	spread, duds    float64
 	faults          []Fault
 	faultActions    []*regexp.Regexp // of faults, by index
 	deny            []*regexp.Regexp
@@ -114,12 +122,14 @@ func New(cfg Config) (*Cloud, error) {
 	if err := cfg.Delays.validate(); err != nil {
 		problems = append(problems, err)
 	}
-	if err := cfg.Limits.validate(); err != nil {
-		problems = append(problems, err)
+	for _, err := range []error{cfg.Limits.validate(), checkShares(cfg)} {
+		if err != nil {
+			problems = append(problems, err)
+		}
 	}
 	c := &Cloud{
 		region: cfg.Region, account: cfg.Account, seed: cfg.Seed,
-		delays: cfg.Delays, faults: cfg.Faults,
+		delays: cfg.Delays, spread: cfg.Spread, duds: cfg.Stillborn, faults: cfg.Faults,
 		operations: map[reflect.Type]operation{},
 		asked:      map[occurrence]int{},
 		limits:     maps.Clone(cfg.Limits),

@@ -20,7 +20,8 @@ type ec2 struct {
 	groups  map[string]*securityGroup
 	amis    map[string]ami
 
-	instances []*instance // by id
+	instances []*instance    // by id
+	made      map[string]int // how many there have been, by type
 	launches  map[launchKey]*launch
 	pools     map[pool]int // how many instances at once; absent is without limit
 	withheld  map[pool]bool
@@ -34,7 +35,7 @@ type ec2 struct {
 func (c *Cloud) registerEC2() {
 	c.ec2 = ec2{
 		groups: map[string]*securityGroup{}, amis: map[string]ami{},
-		launches: map[launchKey]*launch{}, pools: map[pool]int{}, withheld: map[pool]bool{}, quotas: map[Quota]int{},
+		made: map[string]int{}, launches: map[launchKey]*launch{}, pools: map[pool]int{}, withheld: map[pool]bool{}, quotas: map[Quota]int{},
 	}
 	c.addDefaultVPC()
 	c.addPublicAMIs()

@@ -25,6 +25,9 @@ type instance struct {
 	tags                   map[string]string
 	metadata               types.InstanceMetadataOptionsResponse
 
+	delays    Delays
+	stillborn bool // its engine never answers
+
 	launched time.Time
 	running  time.Time // from here on, unless it ends before
 	ended    time.Time // when it was told to end, or failed; zero if not
@@ -71,11 +74,15 @@ func instanceState(s types.InstanceStateName) *types.InstanceState {
 
 func (c *Cloud) newInstance(at call, o order, s *subnet, groups []string, index int) *instance {
 	seed := c.hash(at.id, "i", index)
+	c.ec2.made[o.kind.Name]++
+	number := c.ec2.made[o.kind.Name]
+	delays := c.delays.drawn(c.seed, c.spread, o.kind.Name, number)
 	i := &instance{
+		delays: delays, stillborn: c.stillborn(o.kind.Name, number),
 		id: resourceID("i", seed), index: index, kind: o.kind, ami: o.ami, profile: o.profile,
 		subnet: s.id, vpc: s.vpc, zone: s.zone, address: c.address(s, seed, at.At),
 		groups: groups, tags: o.tags, metadata: o.metadata,
-		launched: at.At, running: at.At.Add(c.delays.InstanceRunning),
+		launched: at.At, running: at.At.Add(delays.InstanceRunning),
 	}
 	place, _ := slices.BinarySearchFunc(c.ec2.instances, i.id, byID)
 	c.ec2.instances = slices.Insert(c.ec2.instances, place, i)
@@ -98,7 +105,7 @@ func (c *Cloud) end(i *instance, now time.Time, code, message string) {
 	if !i.ended.IsZero() {
 		return
 	}
-	i.ended, i.gone, i.code, i.message = now, now.Add(c.delays.InstanceGone), code, message
+	i.ended, i.gone, i.code, i.message = now, now.Add(i.delays.InstanceGone), code, message
 	if s, ok := c.subnet(i.subnet); ok {
 		s.release(i.address, i.gone)
 	}

@@ -32,8 +32,8 @@ func (h *host) cutOff() {
 
 // A Host is a program's connection to the container engine of an instance, as
 // [Cloud.Host] makes it. Calls fail with [launcher.ErrUnavailable] while the
-// instance does not answer: until [Delays.HostReady] after it runs, from its
-// end on, and while [Cloud.Partition] cuts it off. All methods are safe for
+// instance does not answer: until [Delays.HostReady] after it runs, for ever if
+// it is [Config.Stillborn], from its end on, and while [Cloud.Partition] cuts it off. All methods are safe for
 // concurrent use.
 type Host struct {
 	cloud    *Cloud
@@ -82,7 +82,7 @@ func (c *Cloud) hosted(op, id string) (*instance, error) {
 		},
 		Images: func(_ context.Context, ref string) (fakelauncher.Image, error) { return c.program(ref, arch) },
 		Mount:  func(m launcher.Mount) (*fakelauncher.Dir, error) { return c.mount(i, m) },
-		Delays: fakelauncher.Delays{Pull: c.delays.Pull, Start: c.delays.ContainerStart},
+		Delays: fakelauncher.Delays{Pull: i.delays.Pull, Start: i.delays.ContainerStart},
 	})
 	if err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (h *Host) reach(ctx context.Context, op string, id launcher.ID) (engine *fa
 		return nil, nil, nil, unavailable(ErrClosed)
 	case state != types.InstanceStateNameRunning:
 		return nil, nil, nil, unavailable(fmt.Errorf("instance %s is %s", h.instance.id, state))
-	case now.Before(h.instance.running.Add(c.delays.HostReady)):
+	case h.instance.stillborn || now.Before(h.instance.running.Add(h.instance.delays.HostReady)):
 		return nil, nil, nil, unavailable(fmt.Errorf("instance %s is booting", h.instance.id))
 	}
 	bound, cancel := context.WithCancelCause(ctx)

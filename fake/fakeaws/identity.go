@@ -8,11 +8,13 @@ import (
 )
 
 // hash derives a number from the seed and what it is for.
-func (c *Cloud) hash(parts ...any) uint64 {
+func (c *Cloud) hash(parts ...any) uint64 { return hashOf(c.seed, parts...) }
+
+func hashOf(seed uint64, parts ...any) uint64 {
 	h := fnv.New64a()
-	var seed [8]byte
-	binary.LittleEndian.PutUint64(seed[:], c.seed)
-	_, _ = h.Write(seed[:]) // a hash never fails
+	var first [8]byte
+	binary.LittleEndian.PutUint64(first[:], seed)
+	_, _ = h.Write(first[:]) // a hash never fails
 	for _, p := range parts {
 		_, _ = fmt.Fprintf(h, "\x00%v", p)
 	}
