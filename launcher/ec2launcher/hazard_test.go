@@ -429,18 +429,23 @@ func TestSuspendedProcessDeliversNothing(t *testing.T) {
 func TestSuspendedProcessOrdersNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var w *world
+		var armed atomic.Bool
+		var mu sync.Mutex
 		var last [2]string // what was read last
 		first := &pausedStore{resumed: make(chan struct{})}
 		first.read = func(collection string) bool {
+			mu.Lock()
+			defer mu.Unlock()
 			// Only the one that works for the fleet reads purchases.
 			queue := last == [2]string{"test.buys", "test.hosts"} && collection == "test.workloads"
 			last = [2]string{last[1], collection}
-			return queue && w.calls("ssm:GetParameter") > 0 && w.calls("ec2:DescribeSecurityGroups") > 0
+			return queue && armed.Load() && w.calls("ssm:GetParameter") > 0 && w.calls("ec2:DescribeSecurityGroups") > 0
 		}
 		w = newWorld(t, realistic, func(c *ec2launcher.Config) {
 			c.Linger = time.Hour
 			first.Store, c.Store = c.Store, first
 		})
+		armed.Store(true)
 		w.launch(w.workload("a", "alice"))
 		time.Sleep(10 * time.Second)
 		if !first.paused.Load() || w.calls("ec2:RunInstances") != 0 {
@@ -459,7 +464,7 @@ func TestSuspendedProcessOrdersNothing(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(10 * time.Second) // it is settled
-		first.read = nil
+		armed.Store(false)
 		first.paused.Store(false)
 		close(first.resumed)
 		time.Sleep(5 * time.Minute)
