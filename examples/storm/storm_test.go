@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// storms plays a storm in a bubble.
+func storms(t *testing.T, o Options) (r Report) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		if err := run(t.Context(), o, true, &out); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return r
+}
+
+// TestSignin: all run, once, in little more than the least time, with few calls.
+func TestSignin(t *testing.T) {
+	for seed := range uint64(3) {
+		r := storms(t, Options{Scenario: "signin", Sessions: 60, Users: 60, Seed: seed, Policy: "pool"})
+		if r.Running != 60 || r.Failed+r.Duplicates+r.Orphans+r.Throttled != 0 {
+			t.Errorf("seed %d: %+v", seed, r)
+		}
+		if r.AllRunning < r.Bound || r.AllRunning > 1.15*r.Bound {
+			t.Errorf("seed %d: all run after %v s, and none could before %v", seed, r.AllRunning, r.Bound)
+		}
+		if r.Dollars < r.DollarsBound {
+			t.Errorf("seed %d: it costs $%v, where the room is $%v", seed, r.Dollars, r.DollarsBound)
+		}
+	}
+}
+
+// TestBoundStandsAlone: what bounds a launcher does not depend on what it does.
+func TestBoundStandsAlone(t *testing.T) {
+	o := Options{Scenario: "signin", Sessions: 30, Users: 10, Seed: 4, Policy: "pool"}
+	pool := storms(t, o)
+	o.Policy = "exclusive" // which buys a host for each
+	each := storms(t, o)
+	if each.Hosts != 30 || each.Hosts < 2*pool.Hosts {
+		t.Fatalf("%d hosts where %d are enough", each.Hosts, pool.Hosts)
+	}
+	if pool.Bound != each.Bound || pool.DollarsBound != each.DollarsBound || pool.BoundParts != each.BoundParts {
+		t.Errorf("the bounds are %v and $%v, and %v and $%v", pool.Bound, pool.DollarsBound, each.Bound, each.DollarsBound)
+	}
+}
+
+// TestBound works two out by hand.
+func TestBound(t *testing.T) {
+	big := launcher.Resources{MilliCPU: 8000, MemoryMiB: 29000} // two on a host
+	trace := []Visit{
+		{Start: 0, End: time.Hour, Size: big}, {Start: 0, End: time.Hour, Size: big}, {Start: 0, End: 2 * time.Hour, Size: big},
+	}
+	profile := fakeaws.Config{Delays: fakeaws.Delays{
+		Call: time.Second, InstanceRunning: 10 * time.Second, HostReady: 5 * time.Second, Pull: 1 << 30, ContainerStart: time.Second,
+	}}
+	b := bound(trace, profile)
+	_, price := must(hostType)
+	if b.Hosts != 2 || math.Abs(b.Seconds-18) > 0.01 || round(b.Dollars) != round(usd(price)*(1.5+0.5)) {
+		t.Errorf("the bound is %+v", b)
+	}
+	// More than one call's worth of tokens waits for more.
+	profile.Limits = fakeaws.Limits{"ec2:RunInstances": {Instances: fakeaws.Bucket{Size: 1, PerSecond: 1}}}
+	if b := bound(trace, profile); math.Abs(b.Seconds-19) > 0.01 {
+		t.Errorf("with few tokens it is %+v", b)
+	}
+}
+
+// TestTrace: a trace is its seed's, in order, and within its bounds.
+func TestTrace(t *testing.T) {
+	for name, draw := range scenarios {
+		o := Options{Scenario: name, Sessions: 500, Users: 100, Seed: 9}
+		trace := draw(o)
+		if !reflect.DeepEqual(trace, draw(o)) {
+			t.Errorf("%s: drawn again it is another", name)
+		}
+		if o.Seed++; reflect.DeepEqual(trace, draw(o)) {
+			t.Errorf("%s: of another seed it is the same", name)
+		}
+		if !slices.IsSortedFunc(trace, func(a, b Visit) int { return int(a.Start - b.Start) }) {
+			t.Errorf("%s: not in order", name)
+		}
+		for _, v := range trace {
+			if v.Start < 0 || v.End <= v.Start || v.End > 24*time.Hour || !strings.HasPrefix(v.User, "user") {
+				t.Errorf("%s: %+v", name, v)
+			}
+		}
+	}
+}
+
+func TestOptionsRefused(t *testing.T) {
+	err := run(t.Context(), Options{Scenario: "doomsday", Policy: "first come"}, false, new(bytes.Buffer))
+	for _, want := range []string{"0 sessions of 0 users", `scenario "doomsday": want signin or weekday`, `policy "first come": want exclusive, user or pool`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+}
+
+// TestTable: what is printed for people has every figure.
+func TestTable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		if err := run(t.Context(), Options{Scenario: "signin", Sessions: 5, Users: 5, Seed: 1, Policy: "user"}, false, &out); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"5: 5 came to run, 0 failed, 0 ran twice", "5 of m5.4xlarge, 0 left over", "ec2:RunInstances", "no sooner than", "a host for each session $"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("no %q in\n%s", want, out.String())
+			}
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// A Visit is one session of a user's: when it is asked for, and when it ends,
+// from the beginning of the trace.
+type Visit struct {
+	User       string
+	Start, End time.Duration
+	Size       launcher.Resources
+}
+
+// mix is what sessions ask for, and how many of twenty ask for it: small ones for
+// notebooks, and few big ones.
+var mix = []struct {
+	of   int
+	size launcher.Resources
+}{
+	{10, launcher.Resources{MilliCPU: 2000, MemoryMiB: 8 << 10}},
+	{6, launcher.Resources{MilliCPU: 1000, MemoryMiB: 4 << 10}},
+	{3, launcher.Resources{MilliCPU: 4000, MemoryMiB: 16 << 10}},
+	{1, launcher.Resources{MilliCPU: 8000, MemoryMiB: 32 << 10}},
+}
+
+func describeMix() string {
+	var shares []string
+	for _, m := range mix {
+		shares = append(shares, fmt.Sprintf("%d%% %d vCPU and %d GiB", m.of*5, m.size.MilliCPU/1000, m.size.MemoryMiB>>10))
+	}
+	return "sessions: " + strings.Join(shares, ", ") + "; image of 1 GB\n"
+}
+
+// scenarios draw traces. Each is a function of the options alone.
+var scenarios = map[string]func(Options) []Visit{"signin": signin, "weekday": weekday}
+
+// signin is nine o'clock: everybody comes at once and stays for an hour.
+func signin(o Options) []Visit {
+	return draw(o, func(*rand.Rand) (time.Duration, time.Duration) { return 0, time.Hour })
+}
+
+// weekday is a working day: most come in the morning, fewer after lunch, and stay
+// for two hours in the mean, some for the day (a log-normal duration, cut at ten
+// minutes and ten hours).
+func weekday(o Options) []Visit {
+	return draw(o, func(r *rand.Rand) (time.Duration, time.Duration) {
+		at := 9*time.Hour + time.Duration(r.NormFloat64()*float64(45*time.Minute))
+		if r.IntN(3) == 0 {
+			at = 13*time.Hour + time.Duration(r.NormFloat64()*float64(time.Hour))
+		}
+		stays := time.Duration(math.Exp(r.NormFloat64()*0.8) * float64(90*time.Minute))
+		return at - 6*time.Hour, min(max(stays, 10*time.Minute), 10*time.Hour)
+	})
+}
+
+// draw makes a trace: who comes when, in the order of arrival.
+func draw(o Options, when func(*rand.Rand) (at, stays time.Duration)) []Visit {
+	r := rand.New(rand.NewPCG(o.Seed, 0x73746f726d))
+	var sizes []launcher.Resources
+	for _, m := range mix {
+		for range m.of {
+			sizes = append(sizes, m.size)
+		}
+	}
+	trace := make([]Visit, o.Sessions)
+	for i := range trace {
+		at, stays := when(r)
+		at = max(at, 0).Truncate(time.Millisecond)
+		trace[i] = Visit{
+			User: fmt.Sprintf("user%05d", i%o.Users), Start: at, End: (at + stays).Truncate(time.Millisecond), Size: sizes[r.IntN(len(sizes))],
+		}
+	}
+	slices.SortStableFunc(trace, func(a, b Visit) int { return cmp.Compare(a.Start, b.Start) })
+	return trace
+}
