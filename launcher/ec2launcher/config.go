@@ -38,7 +38,8 @@ type Config struct {
 	// ("10.0.0.0/16"), such as those of the programs that run a launcher.
 	// [Launcher.Setup] opens the hosts to exactly these. Empty opens them to
 	// nobody. Groups are the better choice: a range that holds the hosts lets
-	// what runs on one at the ports of what runs on another.
+	// what runs on one at the ports of what runs on another, but for the hosts'
+	// own firewall, which knows the ranges that the VPC had when a host booted.
 	Access []string
 	// DialContext reaches the hosts' private addresses: their engines, and the
 	// ports of their containers for [Launcher.Dial]. A program outside the VPC
