@@ -32,12 +32,11 @@ const (
 	restartLimit = 15 * time.Second
 	// reconnectEvery is how often it is tried meanwhile.
 	reconnectEvery = 500 * time.Millisecond
-	// replay is how far back an engine is asked for what has happened. It
-	// answers before it listens, and tells of an exit before it lists one
-	// (getEvents in api/server/router/system, handleContainerExit in
-	// daemon/monitor.go of Docker 20.10): between the two an event would be
-	// told to nobody. It is measured by our clock; where that is wrong, the
-	// next time that stock is taken shows what was missed.
+	// replay is how far back an engine is asked for what has happened: it
+	// answers before it listens (getEvents in api/server/router/system of
+	// moby), so that what happens between would be told to nobody. It is
+	// measured by our clock; where that is wrong, the next time that stock is
+	// taken shows what was missed.
 	replay = 2 * time.Second
 )
 
