@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/atelier-go/atelier/examples/internal/bubble"
 	"github.com/atelier-go/atelier/launcher"
@@ -90,6 +89,6 @@ func run(ctx context.Context, o Options, asJSON bool, out io.Writer) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(report)
 	}
-	_, err = io.WriteString(out, strings.Join([]string{describeMix(), report.table()}, "\n"))
+	_, err = io.WriteString(out, describeMix()+"\n"+report.table())
 	return err
 }

@@ -165,15 +165,13 @@ func (s *storm) visit(ctx context.Context, i int, v Visit, begun time.Time) erro
 
 // watch notes when sessions come to run, and which end otherwise than they should.
 func (s *storm) watch(ctx context.Context) {
-	running := map[launcher.ID]bool{}
 	for st, err := range s.fleet.Watch(ctx, launcher.Filter{}) {
 		if err != nil || st.Synced() {
 			continue
 		}
 		s.mu.Lock()
-		switch {
-		case st.Phase == launcher.Running && !running[st.ID]:
-			running[st.ID] = true
+		switch _, ran := s.waited[st.ID]; {
+		case st.Phase == launcher.Running && !ran:
 			s.waited[st.ID] = time.Since(s.asked[st.ID])
 			if len(s.waited) == len(s.trace) {
 				s.count()
@@ -204,13 +202,18 @@ func (s *storm) report(b Bound, runs *census) Report {
 	}
 	waits := slices.Sorted(maps.Values(s.waited))
 	r := Report{
-		Sessions: len(s.trace), Running: len(waits), Failed: s.failed, Duplicates: runs.duplicates(), Orphans: s.orphans(),
+		Sessions: len(s.trace), Running: len(waits), Failed: s.failed, Duplicates: runs.duplicates(),
 		P50: quantile(waits, 0.5), P95: quantile(waits, 0.95), AllRunning: quantile(waits, 1),
 		Bound: round(b.Seconds), BoundParts: b,
 		Calls: s.calls, Throttled: s.refuse, DollarsBound: round(b.Dollars), DollarsEach: round(oneHostEach(s.trace)),
 	}
 	bill := s.cloud.Bill()
 	r.Hosts, r.Dollars = len(bill.Lines), round(usd(bill.Total))
+	for _, l := range bill.Lines {
+		if l.To.IsZero() { // it still runs
+			r.Orphans++
+		}
+	}
 	total := 0
 	for _, n := range s.calls {
 		total += n
@@ -235,16 +238,6 @@ func peakMiB() int64 {
 		return 0
 	}
 	return usage.Maxrss >> 10 // in KiB, on Linux
-}
-
-// orphans counts instances that still run.
-func (s *storm) orphans() (n int) {
-	for _, l := range s.cloud.Bill().Lines {
-		if l.To.IsZero() {
-			n++
-		}
-	}
-	return n
 }
 
 // census counts how often each session ran.

@@ -1,9 +1,7 @@
 package fakeaws
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"reflect"
 	"regexp"
@@ -56,7 +54,8 @@ func (c *Cloud) actions() []string {
 	return known
 }
 
-// checkActions reports the actions in cfg that match none of those known. An
+// checkActions reports the actions in cfg that match none of those known, and what
+// else is wrong with its limits. An
 // empty action of a fault is a problem of [Fault.validate].
 func checkActions(cfg Config, known []string) (problems []error) {
 	for i, f := range cfg.Faults {
@@ -64,7 +63,7 @@ func checkActions(cfg Config, known []string) (problems []error) {
 			problems = append(problems, fmt.Errorf("fault %d: action %.60q is not modelled: want %s", i, f.Action, instead(f.Action, known)))
 		}
 	}
-	if err := checkLimits(cfg.Limits, known); err != nil {
+	if err := cfg.Limits.validate(known); err != nil {
 		problems = append(problems, err)
 	}
 	known = append(slices.Clone(known), permissionsOnly[:]...)
@@ -74,17 +73,6 @@ func checkActions(cfg Config, known []string) (problems []error) {
 		}
 	}
 	return problems
-}
-
-// checkLimits reports the actions of limits that are none of those known.
-func checkLimits(l Limits, known []string) error {
-	var problems []error
-	for _, action := range slices.Sorted(maps.Keys(l)) {
-		if !slices.Contains(known, action) {
-			problems = append(problems, fmt.Errorf("limit: action %.60q is not modelled: want %s", action, instead(action, known)))
-		}
-	}
-	return errors.Join(problems...)
 }
 
 func matchesAny(pattern string, actions []string) bool {

@@ -119,10 +119,7 @@ func New(cfg Config) (*Cloud, error) {
 			problems = append(problems, fmt.Errorf("fault %d: %w", i, err))
 		}
 	}
-	if err := cfg.Delays.validate(); err != nil {
-		problems = append(problems, err)
-	}
-	for _, err := range []error{cfg.Limits.validate(), checkShares(cfg)} {
+	for _, err := range []error{cfg.Delays.validate(), checkShares(cfg)} {
 		if err != nil {
 			problems = append(problems, err)
 		}

@@ -53,20 +53,18 @@ func TestSpread(t *testing.T) {
 			t.Errorf("%d instances have %d delays", n, len(differ))
 		}
 		time.Sleep(2 * time.Minute)
-		for i, l := range a.Bill().Lines { // by the time they began to run
-			if i > 0 && l.From.Before(a.Bill().Lines[i-1].From) {
+		var first time.Duration // of the first one, which was bought by itself
+		lines := a.Bill().Lines // by the time they began to run
+		for i, l := range lines {
+			if i > 0 && l.From.Before(lines[i-1].From) {
 				t.Error("the bill is not in order")
 			}
 			at := l.From.Sub(begun)
 			if at < 12*time.Second || at > 24*time.Second {
 				t.Errorf("%s runs after %v", l.Instance, at)
 			}
-		}
-		// The first one by itself.
-		var first time.Duration
-		for _, l := range a.Bill().Lines {
 			if l.Instance == ids[0] {
-				first = l.From.Sub(begun) - cfg.Delays.Call
+				first = at - cfg.Delays.Call
 			}
 		}
 		if want := cfg.InstanceDelays("t3.medium", 1).InstanceRunning; first != want {

@@ -86,13 +86,20 @@ func (l Limits) Shared(others float64) Limits {
 	return rest
 }
 
-func (l Limits) validate() error {
+// validate reports everything wrong with l, where these actions are known.
+func (l Limits) validate(known []string) error {
 	var problems []error
 	for _, action := range slices.Sorted(maps.Keys(l)) {
 		limit := l[action]
-		for name, b := range map[string]Bucket{"calls": limit.Calls, "unfiltered": limit.Unfiltered, "instances": limit.Instances} {
+		if !slices.Contains(known, action) {
+			problems = append(problems, fmt.Errorf("limit: action %.60q is not modelled: want %s", action, instead(action, known)))
+		}
+		for _, b := range []struct {
+			name string
+			Bucket
+		}{{"calls", limit.Calls}, {"unfiltered", limit.Unfiltered}, {"instances", limit.Instances}} {
 			if b.Size < 0 || b.PerSecond < 0 || b.Size == 0 && b.PerSecond > 0 || b.Size > 0 && b.PerSecond == 0 {
-				problems = append(problems, fmt.Errorf("limit of %s: bucket of %s is %+v: want a size and a rate above 0, or neither", action, name, b))
+				problems = append(problems, fmt.Errorf("limit of %s: bucket of %s is %+v: want a size and a rate above 0, or neither", action, b.name, b.Bucket))
 			}
 		}
 		counts := action == "ec2:RunInstances" || action == "ec2:TerminateInstances"
@@ -107,7 +114,7 @@ func (l Limits) validate() error {
 // programs in it begin or end to call; see [Limits.Shared]. What is in a bucket
 // that stays is kept, as far as it fits.
 func (c *Cloud) SetLimits(l Limits) error {
-	if err := errors.Join(l.validate(), checkLimits(l, c.actions())); err != nil {
+	if err := l.validate(c.actions()); err != nil {
 		return fmt.Errorf("fakeaws: set limits: %w", err)
 	}
 	c.mu.Lock()
@@ -131,12 +138,16 @@ func (c *Cloud) limited(at call, input any) error {
 	if !ok {
 		return nil
 	}
-	takes := map[bucketKey]int{}
-	buckets := map[bucketKey]Bucket{}
+	left := map[bucketKey]level{}
+	enough := true
 	need := func(which string, b Bucket, n int) {
-		if b.Size > 0 && n > 0 {
-			takes[bucketKey{at.Action, which}], buckets[bucketKey{at.Action, which}] = n, b
+		if b.Size == 0 || n <= 0 {
+			return
 		}
+		key := bucketKey{at.Action, which}
+		l := c.level(key, b, at.At)
+		l.tokens -= n
+		left[key], enough = l, enough && l.tokens >= 0
 	}
 	if limit.Unfiltered.Size > 0 && unfiltered(input) {
 		need("unfiltered", limit.Unfiltered, 1)
@@ -144,16 +155,10 @@ func (c *Cloud) limited(at call, input any) error {
 		need("calls", limit.Calls, 1)
 	}
 	need("instances", limit.Instances, instancesOf(input))
-	for key, n := range takes {
-		if c.level(key, buckets[key], at.At).tokens < n {
-			return throttled(at.Action)
-		}
+	if !enough {
+		return throttled(at.Action)
 	}
-	for key, n := range takes {
-		l := c.level(key, buckets[key], at.At)
-		l.tokens -= n
-		c.levels[key] = l
-	}
+	maps.Copy(c.levels, left)
 	return nil
 }
 

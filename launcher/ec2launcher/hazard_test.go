@@ -394,17 +394,11 @@ func TestSuspendedProcessDeliversNothing(t *testing.T) {
 		}
 		other := w.cfg
 		other.Store = w.store
-		second, err := ec2launcher.NewFromConfig(w.cloud.Config(), other)
-		if err != nil {
+		second, stop := w.process(other)
+		if _, err := launcher.Wait(t.Context(), second, "a", func(s launcher.Status) bool { return s.Phase == launcher.Exited }); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- second.Run(ctx) }()
-		if _, err := launcher.Wait(ctx, second, "a", func(s launcher.Status) bool { return s.Phase == launcher.Exited }); err != nil {
-			t.Fatal(err)
-		}
-		if err := second.Stop(ctx, "a", launcher.StopOptions{Forget: true}); err != nil {
+		if err := second.Stop(t.Context(), "a", launcher.StopOptions{Forget: true}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)
@@ -417,10 +411,7 @@ func TestSuspendedProcessDeliversNothing(t *testing.T) {
 		if runs != 1 {
 			t.Errorf("it ran %d times", runs)
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
@@ -453,13 +444,7 @@ func TestSuspendedProcessOrdersNothing(t *testing.T) {
 		}
 		other := w.cfg
 		other.Store = w.store
-		second, err := ec2launcher.NewFromConfig(w.cloud.Config(), other)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- second.Run(ctx) }()
+		_, stop := w.process(other)
 		for w.calls("ec2:RunInstances") == 0 {
 			time.Sleep(time.Second)
 		}
@@ -471,10 +456,7 @@ func TestSuspendedProcessOrdersNothing(t *testing.T) {
 		if n := w.calls("ec2:RunInstances"); n != 1 {
 			t.Errorf("hosts were bought %d times", n)
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 

@@ -204,8 +204,7 @@ func (r *reconciler) endHosts(ctx context.Context, w *world) {
 	if r.endingSince.IsZero() {
 		r.endingSince = w.now
 	}
-	if left := batchFor - w.now.Sub(r.endingSince); left > 0 {
-		w.again = min(w.again, left)
+	if !w.ripe(r.endingSince) {
 		return
 	}
 	for _, id := range w.ending {

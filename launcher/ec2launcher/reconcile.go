@@ -130,6 +130,16 @@ func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) 
 	return w.again, nil
 }
 
+// ripe reports whether what is wanted since a time has waited for others for long
+// enough. If not, it is looked at again when it has.
+func (w *world) ripe(since time.Time) bool {
+	left := batchFor - w.now.Sub(since)
+	if left > 0 {
+		w.again = min(w.again, left)
+	}
+	return left <= 0
+}
+
 // calm reports whether nothing is under way that time alone moves on soon.
 func (w *world) calm() bool {
 	if len(w.buys) > 0 {
@@ -239,8 +249,8 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 		if !known {
 			since = w.now
 		}
-		if left := batchFor - w.now.Sub(since); left > 0 {
-			wanted[n.instanceType], w.again = since, min(w.again, left)
+		if !w.ripe(since) {
+			wanted[n.instanceType] = since
 			continue
 		}
 		reasons[n.instanceType] = r.order(ctx, n, w.now)

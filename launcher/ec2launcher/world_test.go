@@ -64,15 +64,20 @@ func newWorld(t *testing.T, account fakeaws.Config, change func(*ec2launcher.Con
 // start makes a launcher, as a new process would, and runs it.
 func (w *world) start() {
 	w.Helper()
-	fleet, err := ec2launcher.NewFromConfig(w.cloud.Config(), w.cfg)
+	w.fleet, w.stop = w.process(w.cfg)
+}
+
+// process makes a launcher and runs it until it is stopped.
+func (w *world) process(cfg ec2launcher.Config) (fleet *ec2launcher.Launcher, stop func()) {
+	w.Helper()
+	fleet, err := ec2launcher.NewFromConfig(w.cloud.Config(), cfg)
 	if err != nil {
 		w.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- fleet.Run(ctx) }()
-	w.fleet = fleet
-	w.stop = func() {
+	return fleet, func() {
 		cancel()
 		if err := <-done; err != nil {
 			w.Errorf("Run returned %v", err)

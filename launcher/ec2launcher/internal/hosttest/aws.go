@@ -28,7 +28,7 @@ type AWS struct {
 
 	mu     sync.Mutex
 	events []string              // of the log
-	fail   func(path string) int // see SetBreak
+	fail   func(path string) int // see Break
 }
 
 const (
