@@ -618,13 +618,9 @@ func TestForgottenExitIsToldElsewhere(t *testing.T) {
 		w := newWorld(t, realistic, nil)
 		time.Sleep(time.Second)
 		works := w.fleet
-		standby, err := ec2launcher.NewFromConfig(w.cloud.Config(), w.cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		standby, stop := w.process(w.cfg)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		done := make(chan error, 1)
-		go func() { done <- standby.Run(ctx) }()
+		defer cancel()
 		work := w.workload("a", "alice")
 		work.Command = []string{"trap", "SIGTERM", "7"}
 		w.launch(work)
@@ -644,10 +640,7 @@ func TestForgottenExitIsToldElsewhere(t *testing.T) {
 		if s := <-told; s.ExitCode != 7 {
 			t.Errorf("the other process was told %+v", s)
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
