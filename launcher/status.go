@@ -49,8 +49,20 @@ type Status struct {
 	Unknown bool
 	// Host names where it runs (an EC2 instance id). Empty before placement.
 	Host string
-	// InstanceType is the EC2 type of the host, if it has one.
+	// InstanceType is the EC2 type of the host, if it has one, and Market how the
+	// host was bought: OnDemand or Spot. Before placement they are what was asked
+	// for first.
 	InstanceType string
+	Market       Market `json:",omitempty"`
+	// Tried is what was asked for in vain while it waited for a host, the latest
+	// of each type, market and zone, in the order of trial.
+	Tried []Attempt `json:",omitempty"`
+	// Endangered is set when AWS has said that it may soon take the host back but
+	// not when: what can go elsewhere should.
+	Endangered bool `json:",omitempty"`
+	// Interruption is when AWS takes the host back, as it has announced. Zero:
+	// it has announced nothing.
+	Interruption time.Time `json:",omitzero"`
 	// Endpoints is the network address, host:port, of each named port as seen
 	// in the host's network. Empty unless Running.
 	Endpoints map[string]string
@@ -58,6 +70,30 @@ type Status struct {
 	// QueuedAt, StartedAt and ExitedAt are when Launch was first called, the
 	// process began and it ended. Zero for what has not happened.
 	QueuedAt, StartedAt, ExitedAt time.Time
+}
+
+// An Attempt is a host that was asked for in vain.
+type Attempt struct {
+	InstanceType string
+	// Market is OnDemand or Spot.
+	Market Market `json:",omitempty"`
+	Zone   string
+	// Reason is the class of AWS's refusal, Message its words and whose turn it is.
+	Reason  Kind
+	Message string
+	At      time.Time
+}
+
+// String formats a as "spot m5.large in us-east-1a: no capacity".
+func (a Attempt) String() string {
+	text := a.InstanceType
+	if a.Market == Spot {
+		text = "spot " + text
+	}
+	if a.Zone != "" {
+		text += " in " + a.Zone
+	}
+	return text + ": " + string(a.Reason)
 }
 
 // Synced reports whether s is the mark in a Watch and no workload's status.

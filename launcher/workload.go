@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // An ID names a workload for ever, in the launcher and on the host, where it
@@ -52,11 +53,23 @@ type Workload struct {
 	// Resources is the room it needs on a host. Zero, with an InstanceType,
 	// is the whole room of a host of that type.
 	Resources Resources
-	// InstanceType is the EC2 type its host must have ("r5.4xlarge"). A
-	// launcher on one fixed host ignores it.
+	// InstanceType is the EC2 type its host must have ("r5.4xlarge"), unless
+	// there are Alternatives. A launcher on one fixed host ignores it.
 	InstanceType string
+	// Alternatives are types its host may have instead. A launcher that buys
+	// hosts takes what costs the least in all, and of what costs the same
+	// InstanceType, then these in their order; while one is sold out, it takes
+	// another. A launcher on one fixed host ignores them.
+	Alternatives []string `json:",omitempty"`
+	// Market is how its host may be bought. A launcher that buys nothing
+	// ignores it.
+	Market Market `json:",omitempty"`
 	// Sharing says whose workloads may run on the same host.
 	Sharing Sharing
+	// Lifetime is about how long it will run, if that is known: a launcher keeps
+	// what ends soon apart from what goes on, so that hosts become empty. Nothing
+	// is ended by it. Zero is not known.
+	Lifetime time.Duration `json:",omitempty"`
 	// Labels are the caller's, to filter by.
 	Labels map[string]string `json:",omitempty"`
 }
@@ -143,6 +156,20 @@ const (
 	Pool Sharing = "pool"
 )
 
+// Market is how a host may be bought.
+type Market string
+
+const (
+	// OnDemand is at the list price, for as long as it is wanted. It is the default.
+	OnDemand Market = ""
+	// Spot is from AWS's spare capacity, for a part of the price. AWS takes
+	// the host back when it needs it, with a notice of two minutes; see
+	// [Status.Interruption].
+	Spot Market = "spot"
+	// SpotOrOnDemand is spot or, where none is to be had, on demand.
+	SpotOrOnDemand Market = "spot-or-on-demand"
+)
+
 var (
 	idPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 	portPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,14}$`)
@@ -205,6 +232,9 @@ func (w Workload) Validate() error {
 		}
 		names[p.Name], numbers[p.Number], hostPorts[p.HostPort] = true, true, true
 	}
+	if w.Lifetime < 0 {
+		bad("lifetime %v: want about how long it runs, or zero", w.Lifetime)
+	}
 	if r := w.Resources; r.MilliCPU < 0 || r.MemoryMiB < 0 || r.GPUs < 0 {
 		bad("resources must not be negative: %v", r)
 	}
@@ -212,6 +242,21 @@ func (w Workload) Validate() error {
 	case PerOwner, Exclusive, Pool:
 	default:
 		bad("sharing %q: want %q, %q or empty for per owner", w.Sharing, Exclusive, Pool)
+	}
+	switch w.Market {
+	case OnDemand, Spot, SpotOrOnDemand:
+	default:
+		bad("market %q: want %q, %q or empty for on demand", w.Market, Spot, SpotOrOnDemand)
+	}
+	types := map[string]bool{w.InstanceType: true}
+	for i, t := range w.Alternatives {
+		switch {
+		case t == "":
+			bad("alternative %d is empty: want an instance type", i)
+		case types[t]:
+			bad("instance type %q is named twice", t)
+		}
+		types[t] = true
 	}
 	if len(problems) == 0 {
 		return nil

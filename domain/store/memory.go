@@ -41,6 +41,7 @@ func (m *Memory) Get(ctx context.Context, collection, id string) (Record, error)
 		return Record{}, err
 	}
 	r, ok := m.get(collection, id)
+	r.Value = bytes.Clone(r.Value)
 	if !ok {
 		return Record{}, fmt.Errorf("%w: %q in %s", ErrNotFound, id, collection)
 	}
@@ -103,6 +104,18 @@ func (m *Memory) Delete(ctx context.Context, collection, id string, version int6
 // [Store].
 func (m *Memory) List(ctx context.Context, collection, after string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
+		for r, err := range m.show(ctx, collection, after) {
+			r.Value = bytes.Clone(r.Value)
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// show is List with the values that are stored, which the loop must not write to.
+func (m *Memory) show(ctx context.Context, collection, after string) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
 		if err := ValidateList(collection, after); err != nil {
 			yield(Record{}, err)
 			return
@@ -138,7 +151,7 @@ func admit(ctx context.Context, r Record) error {
 	return r.Validate()
 }
 
-// get returns a copy of a record.
+// get returns a record with the value that is stored.
 func (m *Memory) get(collection, id string) (Record, bool) {
 	m.mu.RLock()
 	c := m.collections[collection]
@@ -148,7 +161,6 @@ func (m *Memory) get(collection, id string) (Record, bool) {
 	}
 	r, ok := c.records[id]
 	m.mu.RUnlock()
-	r.Value = bytes.Clone(r.Value)
 	return r, ok
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -27,49 +28,121 @@ type Bound struct {
 }
 
 // bound bounds the time until all run of those that come at once, at the trace's
-// beginning, and the bill of the whole trace. Every launcher has to buy at least
-// as many hosts as hold them, the account's first ones; none can use one before
-// the account says it is up, nor start a session before the image is there.
-func bound(trace []Visit, profile fakeaws.Config) Bound {
-	b := Bound{Hosts: fewest(trace)}
-	limit := profile.Limits["ec2:RunInstances"]
-	for n := 1; n <= b.Hosts; n++ {
-		// One call asks for as many as the bucket has; what is more waits for tokens.
-		var wait time.Duration
-		if over := n - limit.Instances.Size; limit.Instances.Size > 0 && over > 0 {
-			wait = time.Duration((over+limit.Instances.PerSecond-1)/limit.Instances.PerSecond) * time.Second
+// beginning, and the bill of the whole trace. Whatever a launcher buys, the
+// instances that are ready by some time have to hold them all; the n-th of a type
+// is not bought before the account's buckets let n be bought, not ready before the
+// account says so, and starts no session before the image is there.
+func bound(trace []Visit, profile fakeaws.Config, overcommit float64) Bound {
+	first := slices.DeleteFunc(slices.Clone(trace), func(v Visit) bool { return v.Start > trace[0].Start })
+	b := Bound{Hosts: fewest(trace, overcommit)}
+	var cpu, memory float64
+	for _, v := range first {
+		cpu, memory = cpu+float64(v.Size.MilliCPU), memory+float64(v.Size.MemoryMiB)
+	}
+	fleet := make([]ready, 0, len(hostTypes))
+	for _, name := range hostTypes {
+		fleet = append(fleet, ready{name: name, profile: profile, overcommit: overcommit})
+	}
+	// The next instance to be ready, of those that are next of their type.
+	for cpu > 0 || memory > 0 {
+		soonest := 0
+		for i := range fleet {
+			if fleet[i].next().all() < fleet[soonest].next().all() {
+				soonest = i
+			}
 		}
-		d := profile.InstanceDelays(hostType, n)
-		calls := profile.Delays.Call + wait
-		ready := d.InstanceRunning + d.HostReady
-		start := time.Duration(imageGiB*float64(d.Pull)) + d.ContainerStart
-		if all := (calls + ready + start).Seconds(); all > b.Seconds {
-			b.Seconds, b.Calls, b.HostReady, b.Start = all, calls.Seconds(), ready.Seconds(), start.Seconds()
+		part := fleet[soonest].take()
+		b.at(part)
+		c, m := room(fleet[soonest].name, overcommit)
+		cpu, memory = cpu-c, memory-m
+	}
+	// The last of the fewest waits for its turn to be bought, however fast it is.
+	last, quickest := buying(fewest(first, overcommit), profile), ready{}
+	for _, name := range hostTypes {
+		r := ready{name: name, profile: profile}
+		for range fewest(first, overcommit) {
+			if p := r.take(); quickest.least.all() == 0 || p.boot+p.start < quickest.least.boot+quickest.least.start {
+				quickest.least = p
+			}
 		}
 	}
-	b.Dollars = dollars(trace)
+	b.at(part{last, quickest.least.boot, quickest.least.start})
+	b.Dollars = dollars(trace, overcommit)
 	return b
 }
 
+// A part is when an instance can have its first session, by what that takes.
+type part struct{ calls, boot, start time.Duration }
+
+func (p part) all() time.Duration { return p.calls + p.boot + p.start }
+
+// at makes a bound no less than a part.
+func (b *Bound) at(p part) {
+	if all := p.all().Seconds(); all > b.Seconds {
+		b.Seconds, b.Calls, b.HostReady, b.Start = all, p.calls.Seconds(), p.boot.Seconds(), p.start.Seconds()
+	}
+}
+
+// ready tells the instances of a type one after another, none before those that
+// were made before it.
+type ready struct {
+	name       string
+	profile    fakeaws.Config
+	overcommit float64
+	taken      int
+	least      part // of the last that was taken
+}
+
+// next is when the next is ready.
+func (r *ready) next() part {
+	d := r.profile.InstanceDelays(r.name, r.taken+1)
+	p := part{buying(r.taken+1, r.profile), d.InstanceRunning + d.HostReady, time.Duration(imageGiB*float64(d.Pull)) + d.ContainerStart}
+	if p.all() < r.least.all() {
+		return r.least // its number is not the next before that
+	}
+	return p
+}
+
+func (r *ready) take() part {
+	r.least = r.next()
+	r.taken++
+	return r.least
+}
+
+// buying is how long it takes at least until the n-th instance is bought: one call
+// asks for as many as the bucket has, and what is more waits for tokens.
+func buying(n int, profile fakeaws.Config) time.Duration {
+	limit := profile.Limits["ec2:RunInstances"].Instances
+	if over := n - limit.Size; limit.Size > 0 && over > 0 {
+		return profile.Delays.Call + time.Duration((over+limit.PerSecond-1)/limit.PerSecond)*time.Second
+	}
+	return profile.Delays.Call
+}
+
 // fewest is how many hosts hold the sessions that are there at one time at least:
-// in each dimension demand over capacity.
-func fewest(trace []Visit) int {
-	t, _ := must(hostType)
-	most := 0
+// in each dimension demand over the most that one has.
+func fewest(trace []Visit, overcommit float64) int {
+	var mostCPU, mostMemory float64
+	for _, name := range hostTypes {
+		c, m := room(name, overcommit)
+		mostCPU, mostMemory = max(mostCPU, c), max(mostMemory, m)
+	}
+	most := 0.0
 	sweep(trace, func(cpu, memory int64, _ time.Duration) {
-		for _, d := range []struct{ want, has int64 }{{cpu, int64(t.VCPUs) * 1000}, {memory, t.UsableMemoryMiB()}} {
-			most = max(most, int((d.want+d.has-1)/d.has))
-		}
+		most = max(most, float64(cpu)/mostCPU, float64(memory)/mostMemory)
 	})
-	return most
+	return int(math.Ceil(most))
 }
 
 // dollars is what the room costs where a unit of it is cheapest, by the dearer
 // of its dimensions at each instant.
-func dollars(trace []Visit) float64 {
-	t, price := must(hostType)
-	perCPU := usd(price) / float64(t.VCPUs*1000)
-	perMiB := usd(price) / float64(t.UsableMemoryMiB())
+func dollars(trace []Visit, overcommit float64) float64 {
+	perCPU, perMiB := math.Inf(1), math.Inf(1)
+	for _, name := range hostTypes {
+		_, price := must(name)
+		c, m := room(name, overcommit)
+		perCPU, perMiB = min(perCPU, usd(price)/c), min(perMiB, usd(price)/m)
+	}
 	sum := 0.0
 	sweep(trace, func(cpu, memory int64, lasts time.Duration) {
 		sum += max(float64(cpu)*perCPU, float64(memory)*perMiB) * lasts.Hours()
@@ -99,22 +172,17 @@ func sweep(trace []Visit, f func(cpu, memory int64, lasts time.Duration)) {
 }
 
 // oneHostEach is the bill of who buys for each session alone, from its start to
-// its end, the cheapest type of the host's generation that holds it.
+// its end, the cheapest type that holds it.
 func oneHostEach(trace []Visit) (dollars float64) {
-	prices := map[[2]int64]float64{}
 	for _, v := range trace {
-		key := [2]int64{v.Size.MilliCPU, v.Size.MemoryMiB}
-		if _, known := prices[key]; !known {
-			for _, o := range instancetype.Embedded().Offers(region, instancetype.Requirements{
-				MinVCPUs: int((v.Size.MilliCPU + 999) / 1000), MinMemoryMiB: v.Size.MemoryMiB, Allowed: []string{"c5.*", "m5.*", "r5.*"},
-			}) {
-				if o.Type.UsableMemoryMiB() >= v.Size.MemoryMiB {
-					prices[key] = usd(o.Price.PerHour)
-					break
-				}
+		least := math.Inf(1)
+		for _, name := range hostTypes {
+			_, price := must(name)
+			if c, m := room(name, 1); float64(v.Size.MilliCPU) <= c && float64(v.Size.MemoryMiB) <= m {
+				least = min(least, usd(price))
 			}
 		}
-		dollars += prices[key] * (v.End - v.Start).Hours()
+		dollars += least * (v.End - v.Start).Hours()
 	}
 	return dollars
 }

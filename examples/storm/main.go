@@ -32,6 +32,8 @@ type Options struct {
 	Seed uint64
 	// Policy says who shares a host: "exclusive", "user" or "pool".
 	Policy string
+	// Overcommit is how many times over processors are given away.
+	Overcommit float64
 }
 
 var policies = map[string]launcher.Sharing{
@@ -49,6 +51,9 @@ func (o Options) validate() error {
 	if _, ok := policies[o.Policy]; !ok {
 		problems = append(problems, fmt.Errorf("policy %q: want exclusive, user or pool", o.Policy))
 	}
+	if o.Overcommit < 1 || o.Overcommit > 10 {
+		problems = append(problems, fmt.Errorf("overcommit %v: want 1 to 10", o.Overcommit))
+	}
 	return errors.Join(problems...)
 }
 
@@ -60,6 +65,7 @@ func main() {
 	flags.IntVar(&o.Users, "users", 0, "of how many users; 0 is one for each session")
 	flags.Uint64Var(&o.Seed, "seed", 1, "draws arrivals, sizes and delays")
 	flags.StringVar(&o.Policy, "policy", "pool", "who shares a host: exclusive, user or pool")
+	flags.Float64Var(&o.Overcommit, "overcommit", 1, "how many times over processors are given away")
 	asJSON := flags.Bool("json", false, "print one JSON object")
 	_ = flags.Parse(os.Args[1:]) // ExitOnError
 	if o.Users == 0 {

@@ -5,11 +5,16 @@ import (
 	"github.com/atelier-go/atelier/instancetype"
 )
 
+// hostTypes are what sessions may run on, the preferred first: the general family,
+// which has the ratio of memory to processors that the sessions ask for, in two
+// generations of one price, from two processors to sixteen.
+var hostTypes = []string{
+	"m5.large", "m5.xlarge", "m5.2xlarge", "m5.4xlarge",
+	"m6i.large", "m6i.xlarge", "m6i.2xlarge", "m6i.4xlarge",
+}
+
 const (
-	// hostType is what sessions run on: sixteen processors, and the memory of
-	// the general family, which has the ratio that the sessions ask for.
-	hostType = "m5.4xlarge"
-	region   = "us-east-1"
+	region = "us-east-1"
 	// imageGiB is the size of the image.
 	imageGiB = 1e9 / (1 << 30)
 )
@@ -20,6 +25,13 @@ func account(seed uint64) fakeaws.Config {
 	return fakeaws.Config{
 		Region: region, Seed: seed, Delays: fakeaws.Realistic(), Spread: 0.3, Limits: fakeaws.PublishedLimits(),
 	}
+}
+
+// room is what a type has for sessions, with its processors given away so many
+// times over.
+func room(name string, overcommit float64) (cpu, memory float64) {
+	t, _ := must(name)
+	return float64(t.VCPUs*1000) * overcommit, float64(t.UsableMemoryMiB())
 }
 
 // must is for what the catalog that is in the program has.

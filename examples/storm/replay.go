@@ -72,7 +72,7 @@ func replay(ctx context.Context, o Options, trace []Visit) (Report, error) {
 	if _, err := cloud.PushImage(imageReference, fakeaws.Image{Program: runs.program, Size: 1e9}); err != nil {
 		return Report{}, err
 	}
-	fleet, err := open(ctx, cloud)
+	fleet, err := open(ctx, cloud, o)
 	if err != nil {
 		return Report{}, err
 	}
@@ -82,7 +82,7 @@ func replay(ctx context.Context, o Options, trace []Visit) (Report, error) {
 	s := &storm{Options: o, fleet: fleet, cloud: cloud, trace: trace, waited: map[launcher.ID]time.Duration{}, asked: map[launcher.ID]time.Time{}}
 	playErr := s.play(ctx)
 	time.Sleep(orphanAfter)
-	report := s.report(bound(trace, profile), runs)
+	report := s.report(bound(trace, profile, o.Overcommit), runs)
 	report.WallSeconds, report.PeakMiB = round(wallClock()-begun), peakMiB()
 	cancel()
 	return report, errors.Join(playErr, <-ended, cloud.Close())
@@ -92,7 +92,7 @@ func replay(ctx context.Context, o Options, trace []Visit) (Report, error) {
 const orphanAfter = 15 * time.Minute
 
 // open makes a fleet in an account.
-func open(ctx context.Context, cloud *fakeaws.Cloud) (*ec2launcher.Launcher, error) {
+func open(ctx context.Context, cloud *fakeaws.Cloud, o Options) (*ec2launcher.Launcher, error) {
 	group, err := awsec2.NewFromConfig(cloud.Config()).CreateSecurityGroup(ctx, &awsec2.CreateSecurityGroupInput{
 		GroupName: aws.String("storm"), Description: aws.String("hosts of storm"), VpcId: aws.String(cloud.DefaultVPC()),
 	})
@@ -105,7 +105,8 @@ func open(ctx context.Context, cloud *fakeaws.Cloud) (*ec2launcher.Launcher, err
 	}
 	return ec2launcher.NewFromConfig(cloud.Config(), ec2launcher.Config{
 		Fleet: "storm", Store: store.NewMemory(), Subnets: subnets, SecurityGroups: []string{aws.ToString(group.GroupId)},
-		Connect: func(_ context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) { return cloud.Host(h.ID) },
+		Overcommit: ec2launcher.Overcommit{CPU: o.Overcommit},
+		Connect:    func(_ context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) { return cloud.Host(h.ID) },
 	})
 }
 
@@ -155,7 +156,8 @@ func (s *storm) visit(ctx context.Context, i int, v Visit, begun time.Time) erro
 	s.asked[id] = time.Now()
 	s.mu.Unlock()
 	if _, err := s.fleet.Launch(ctx, launcher.Workload{
-		ID: id, Owner: v.User, Image: imageReference, InstanceType: hostType, Resources: v.Size, Sharing: policies[s.Policy],
+		ID: id, Owner: v.User, Image: imageReference, InstanceType: hostTypes[0], Alternatives: hostTypes[1:], Resources: v.Size,
+		Sharing: policies[s.Policy],
 	}); err != nil {
 		return err
 	}
@@ -289,7 +291,7 @@ func (r Report) table() string {
 		_, _ = fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("sessions", "%d: %d came to run, %d failed, %d ran twice", r.Sessions, r.Running, r.Failed, r.Duplicates)
-	line("hosts", "%d of %s, %d left over; %d would hold what is there at one time", r.Hosts, hostType, r.Orphans, r.BoundParts.Hosts)
+	line("hosts", "%d, %d left over; %d of the largest would hold what is there at one time", r.Hosts, r.Orphans, r.BoundParts.Hosts)
 	line("wait", "p50 %.1f s, p95 %.1f s, the last %.1f s", r.P50, r.P95, r.AllRunning)
 	line("AWS calls", "%.3f a session, %d refused for being too many", r.CallsPerSession, r.Throttled)
 	for _, action := range slices.Sorted(maps.Keys(r.Calls)) {

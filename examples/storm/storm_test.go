@@ -33,7 +33,7 @@ func storms(t *testing.T, o Options) (r Report) {
 // TestSignin: all run, once, in little more than the least time, with few calls.
 func TestSignin(t *testing.T) {
 	for seed := range uint64(3) {
-		r := storms(t, Options{Scenario: "signin", Sessions: 60, Users: 60, Seed: seed, Policy: "pool"})
+		r := storms(t, Options{Scenario: "signin", Sessions: 60, Users: 60, Seed: seed, Policy: "pool", Overcommit: 1})
 		if r.Running != 60 || r.Failed+r.Duplicates+r.Orphans+r.Throttled != 0 {
 			t.Errorf("seed %d: %+v", seed, r)
 		}
@@ -48,7 +48,7 @@ func TestSignin(t *testing.T) {
 
 // TestBoundStandsAlone: what bounds a launcher does not depend on what it does.
 func TestBoundStandsAlone(t *testing.T) {
-	o := Options{Scenario: "signin", Sessions: 30, Users: 10, Seed: 4, Policy: "pool"}
+	o := Options{Scenario: "signin", Sessions: 30, Users: 10, Seed: 4, Policy: "pool", Overcommit: 1}
 	pool := storms(t, o)
 	o.Policy = "exclusive" // which buys a host for each
 	each := storms(t, o)
@@ -60,24 +60,50 @@ func TestBoundStandsAlone(t *testing.T) {
 	}
 }
 
-// TestBound works two out by hand.
+// TestBound works some out by hand.
 func TestBound(t *testing.T) {
-	big := launcher.Resources{MilliCPU: 8000, MemoryMiB: 29000} // two on a host
+	big := launcher.Resources{MilliCPU: 8000, MemoryMiB: 29000} // two on the largest
 	trace := []Visit{
 		{Start: 0, End: time.Hour, Size: big}, {Start: 0, End: time.Hour, Size: big}, {Start: 0, End: 2 * time.Hour, Size: big},
 	}
 	profile := fakeaws.Config{Delays: fakeaws.Delays{
 		Call: time.Second, InstanceRunning: 10 * time.Second, HostReady: 5 * time.Second, Pull: 1 << 30, ContainerStart: time.Second,
 	}}
-	b := bound(trace, profile)
-	_, price := must(hostType)
+	b := bound(trace, profile, 1)
+	_, price := must("m5.4xlarge")
 	if b.Hosts != 2 || math.Abs(b.Seconds-18) > 0.01 || round(b.Dollars) != round(usd(price)*(1.5+0.5)) {
 		t.Errorf("the bound is %+v", b)
 	}
 	// More than one call's worth of tokens waits for more.
-	profile.Limits = fakeaws.Limits{"ec2:RunInstances": {Instances: fakeaws.Bucket{Size: 1, PerSecond: 1}}}
-	if b := bound(trace, profile); math.Abs(b.Seconds-19) > 0.01 {
+	limited := profile
+	limited.Limits = fakeaws.Limits{"ec2:RunInstances": {Instances: fakeaws.Bucket{Size: 1, PerSecond: 1}}}
+	if b := bound(trace, limited, 1); math.Abs(b.Seconds-19) > 0.01 {
 		t.Errorf("with few tokens it is %+v", b)
+	}
+	// Processors that are given away twice do not help where memory is short.
+	if twice := bound(trace, profile, 2); twice.Hosts != 2 || twice.Dollars != b.Dollars {
+		t.Errorf("with processors given away twice it is %+v", twice)
+	}
+	// Hosts that differ: of each type those are counted that are ready in their
+	// order, and the slowest of as few as hold all is what is waited for.
+	spread := profile
+	spread.Spread, spread.Seed = 0.3, 5
+	all := func(name string, n int) float64 {
+		d := spread.InstanceDelays(name, n)
+		return (time.Second + d.InstanceRunning + d.HostReady + time.Duration(imageGiB*float64(d.Pull)) + d.ContainerStart).Seconds()
+	}
+	got := bound(trace, spread, 1).Seconds
+	var times []float64
+	for _, name := range hostTypes {
+		times = append(times, all(name, 1), all(name, 2))
+	}
+	if !slices.ContainsFunc(times, func(s float64) bool { return math.Abs(s-got) < 0.01 }) || got < slices.Min(times) {
+		t.Errorf("%v s is when none of the first two of a type is ready: %v", got, times)
+	}
+	// What comes later does not count.
+	late := append(slices.Clone(trace), Visit{Start: time.Minute, End: time.Hour, Size: big})
+	if b := bound(late, profile, 1); math.Abs(b.Seconds-18) > 0.01 || b.Hosts != 2 {
+		t.Errorf("with one that comes later it is %+v", b)
 	}
 }
 
@@ -105,7 +131,7 @@ func TestTrace(t *testing.T) {
 
 func TestOptionsRefused(t *testing.T) {
 	err := run(t.Context(), Options{Scenario: "doomsday", Policy: "first come"}, false, new(bytes.Buffer))
-	for _, want := range []string{"0 sessions of 0 users", `scenario "doomsday": want signin or weekday`, `policy "first come": want exclusive, user or pool`} {
+	for _, want := range []string{"0 sessions of 0 users", `scenario "doomsday": want signin or weekday`, `policy "first come": want exclusive, user or pool`, "overcommit 0: want 1 to 10"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
@@ -116,10 +142,10 @@ func TestOptionsRefused(t *testing.T) {
 func TestTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
-		if err := run(t.Context(), Options{Scenario: "signin", Sessions: 5, Users: 5, Seed: 1, Policy: "user"}, false, &out); err != nil {
+		if err := run(t.Context(), Options{Scenario: "signin", Sessions: 5, Users: 5, Seed: 1, Policy: "user", Overcommit: 1}, false, &out); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"5: 5 came to run, 0 failed, 0 ran twice", "5 of m5.4xlarge, 0 left over", "ec2:RunInstances", "no sooner than", "a host for each session $"} {
+		for _, want := range []string{"5: 5 came to run, 0 failed, 0 ran twice", "5, 0 left over", "ec2:RunInstances", "no sooner than", "a host for each session $"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("no %q in\n%s", want, out.String())
 			}

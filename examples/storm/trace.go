@@ -48,17 +48,25 @@ func signin(o Options) []Visit {
 	return draw(o, func(*rand.Rand) (time.Duration, time.Duration) { return 0, time.Hour })
 }
 
-// weekday is a working day: most come in the morning, fewer after lunch, and stay
-// for two hours in the mean, some for the day (a log-normal duration, cut at ten
-// minutes and ten hours).
+// weekday is a working day. People come at about nine and leave at about half past
+// five, give or take an hour. Two of three sessions are opened on coming and closed
+// on leaving; the others are for a task at some time in between, of an hour and a
+// half in the median and with a long tail (log-normal, from ten minutes to ten
+// hours).
 func weekday(o Options) []Visit {
 	return draw(o, func(r *rand.Rand) (time.Duration, time.Duration) {
-		at := 9*time.Hour + time.Duration(r.NormFloat64()*float64(45*time.Minute))
-		if r.IntN(3) == 0 {
-			at = 13*time.Hour + time.Duration(r.NormFloat64()*float64(time.Hour))
+		const midnight = -6 * time.Hour // the trace begins at six
+		around := func(at, spread time.Duration) time.Duration {
+			return at + time.Duration(r.NormFloat64()*float64(spread))
 		}
+		comes := around(9*time.Hour, 45*time.Minute)
+		leaves := max(around(17*time.Hour+30*time.Minute, time.Hour), comes+time.Hour)
+		if r.IntN(3) > 0 {
+			return midnight + comes, leaves - comes
+		}
+		at := comes + time.Duration(r.Float64()*float64(leaves-comes))
 		stays := time.Duration(math.Exp(r.NormFloat64()*0.8) * float64(90*time.Minute))
-		return at - 6*time.Hour, min(max(stays, 10*time.Minute), 10*time.Hour)
+		return midnight + at, min(max(stays, 10*time.Minute), 10*time.Hour)
 	})
 }
 

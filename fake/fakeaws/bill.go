@@ -11,9 +11,10 @@ import (
 	"github.com/atelier-go/atelier/instancetype"
 )
 
-// A Bill is what the account's instances cost so far: on demand, Linux, by the
-// prices of [instancetype.Embedded]. It has no volumes, traffic, file systems
-// or tax.
+// A Bill is what the account's instances cost so far: Linux, on demand by the
+// prices of [instancetype.Embedded] and spot by those that
+// DescribeSpotPriceHistory answers. It has no volumes, traffic, file systems or
+// tax.
 type Bill struct {
 	// Lines has every instance that ran, by the time it began, then by id.
 	Lines []BillLine
@@ -26,9 +27,12 @@ type Bill struct {
 // A BillLine is one instance on a [Bill].
 type BillLine struct {
 	Instance, Type, Zone string
+	// Market is how it was bought.
+	Market Market
 	// From is when it came to run, To when it was told to end; zero while it runs.
 	From, To time.Time
-	// Billed is the time paid for: whole seconds, at least a minute.
+	// Billed is the time paid for: whole seconds, at least a minute. It is zero if
+	// nothing is paid, see [Cloud.Bill].
 	Billed time.Duration
 	// PerHour is the price of an hour. Zero is unknown.
 	PerHour instancetype.Money
@@ -40,7 +44,10 @@ type BillLine struct {
 // state running to the request that ends it, by the second, for a minute at
 // least (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html);
 // that a begun second counts whole is an assumption. One that never came to run
-// costs nothing.
+// costs nothing, and neither does a spot instance that EC2 took back within an
+// hour, once it has
+// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/billing-for-interrupted-spot-instances.html).
+// That the hour begins at the state running is an assumption.
 func (c *Cloud) Bill() Bill {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,16 +55,23 @@ func (c *Cloud) Bill() Bill {
 	var b Bill
 	for _, i := range c.ec2.instances {
 		until := now
-		if !i.ended.IsZero() {
+		ended := !i.ended.IsZero() && !now.Before(i.ended)
+		if ended {
 			until = i.ended
 		}
 		if until.Before(i.running) {
 			continue
 		}
-		l := BillLine{Instance: i.id, Type: i.kind.Name, Zone: i.zone, From: i.running, To: i.ended}
+		l := BillLine{Instance: i.id, Type: i.kind.Name, Zone: i.zone, Market: i.market(), From: i.running}
 		l.Billed = max((until.Sub(i.running) + time.Second - 1).Truncate(time.Second), time.Minute)
-		if p, ok := instancetype.Embedded().Price(i.kind.Name, c.region); ok {
-			l.PerHour, l.Cost = p.PerHour, p.PerHour.Over(l.Billed)
+		if ended {
+			l.To = i.ended
+			if i.code == spotTermination && until.Sub(i.running) < time.Hour {
+				l.Billed = 0
+			}
+		}
+		if price, ok := c.price(offer{i.kind.Name, i.zone}, l.Market); ok {
+			l.PerHour, l.Cost = price, price.Over(l.Billed)
 		} else {
 			b.Unpriced++
 		}
@@ -76,6 +90,9 @@ func (b Bill) String() string {
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, l := range b.Lines {
 		price, cost := l.PerHour.String()+"/h", l.Cost.String()
+		if l.Market == Spot {
+			price += " spot"
+		}
 		if l.PerHour == 0 {
 			price, cost = "price unknown", ""
 		}

@@ -73,7 +73,7 @@ func handle[I, O any](c *Cloud, model func(call, *I) (*O, error)) {
 		}
 	}
 	for _, name := range []string{
-		"InstanceIds", "FileSystemId", "AccessPointId", "MountTargetId", "SubnetId", "SubnetIds",
+		"InstanceIds", "SpotInstanceRequestIds", "FileSystemId", "AccessPointId", "MountTargetId", "SubnetId", "SubnetIds",
 		"GroupId", "GroupIds", "GroupName", "RepositoryName", "InstanceTypes", "ImageIds", "Name",
 		"InstanceProfileName", "RoleName", "SecretId", "LogGroupName", "LogGroupNamePrefix", "ResourceArn", "RoleArn",
 	} {

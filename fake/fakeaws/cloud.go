@@ -16,7 +16,8 @@
 // [Delays]; inside a [testing/synctest] bubble the same delays pass at once.
 // The cloud has no goroutine of its own: the state of a resource is a function
 // of the instants recorded for it, worked out when it is read. Only programs in
-// containers run, and [Cloud.Close] ends them.
+// containers run, and [Cloud.Close] ends them; the host of an instance that EC2
+// takes back has a timer to cut its power, which Close ends too.
 //
 // # Determinism
 //
@@ -34,7 +35,9 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -49,7 +52,8 @@ type Config struct {
 	// Account is the 12-digit account number. Empty is 123456789012, the one
 	// AWS uses in examples.
 	Account string
-	// Seed chooses identifiers and which calls a [Fault.Rate] strikes.
+	// Seed chooses identifiers, which calls a [Fault.Rate] strikes and the prices
+	// of spot instances.
 	Seed uint64
 	// Delays is how long things take. Zero is at once; see [Realistic] and [Brisk].
 	Delays Delays
@@ -60,6 +64,8 @@ type Config struct {
 	// Stillborn is the share of instances that come to run and whose container
 	// engine never answers, from 0 to 1.
 	Stillborn float64
+	// SoldOut are the times in which there is no capacity for new instances.
+	SoldOut []Shortage
 	// Limits are how many calls the account takes. Nil is any number; see
 	// [PublishedLimits].
 	Limits Limits
@@ -80,6 +86,8 @@ type Cloud struct {
 	seed            uint64
 	delays          Delays
 	spread, duds    float64
+	begun           time.Time // when it was made
+	soldOut         []Shortage
 	faults          []Fault
 	faultActions    []*regexp.Regexp // of faults, by index
 	deny            []*regexp.Regexp
@@ -127,6 +135,7 @@ func New(cfg Config) (*Cloud, error) {
 	c := &Cloud{
 		region: cfg.Region, account: cfg.Account, seed: cfg.Seed,
 		delays: cfg.Delays, spread: cfg.Spread, duds: cfg.Stillborn, faults: cfg.Faults,
+		begun: time.Now(), soldOut: slices.Clone(cfg.SoldOut),
 		operations: map[reflect.Type]operation{},
 		asked:      map[occurrence]int{},
 		limits:     maps.Clone(cfg.Limits),
@@ -134,6 +143,7 @@ func New(cfg Config) (*Cloud, error) {
 	}
 	c.register()
 	problems = append(problems, checkActions(cfg, c.actions())...)
+	problems = append(problems, c.checkShortages()...)
 	if problems != nil {
 		return nil, fmt.Errorf("fakeaws: %w", errors.Join(problems...))
 	}

@@ -24,7 +24,7 @@ type ec2 struct {
 	made      map[string]int // how many there have been, by type
 	launches  map[launchKey]*launch
 	pools     map[pool]int // how many instances at once; absent is without limit
-	withheld  map[pool]bool
+	withheld  map[offer]bool
 	quotas    map[Quota]int
 
 	// groupHolders tell whether something outside EC2, such as a mount
@@ -35,7 +35,7 @@ type ec2 struct {
 func (c *Cloud) registerEC2() {
 	c.ec2 = ec2{
 		groups: map[string]*securityGroup{}, amis: map[string]ami{},
-		made: map[string]int{}, launches: map[launchKey]*launch{}, pools: map[pool]int{}, withheld: map[pool]bool{}, quotas: map[Quota]int{},
+		made: map[string]int{}, launches: map[launchKey]*launch{}, pools: map[pool]int{}, withheld: map[offer]bool{}, quotas: map[Quota]int{},
 	}
 	c.addDefaultVPC()
 	c.addPublicAMIs()
@@ -54,6 +54,9 @@ func (c *Cloud) registerEC2() {
 	handle(c, c.runInstances)
 	handle(c, c.describeInstances)
 	handle(c, c.terminateInstances)
+
+	handle(c, c.describeSpotInstanceRequests)
+	handle(c, c.describeSpotPriceHistory)
 }
 
 // ec2Refuse is a client error of EC2, which has HTTP status 400

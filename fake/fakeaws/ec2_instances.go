@@ -30,12 +30,13 @@ type instance struct {
 
 	launched time.Time
 	running  time.Time // from here on, unless it ends before
-	ended    time.Time // when it was told to end, or failed; zero if not
+	ended    time.Time // when it was told to end, failed, or EC2 takes it back; zero if not
 	gone     time.Time // from here on terminated, if it has ended
 	code     string    // why it ended
 	message  string
 
-	host *host // nil until somebody asks for it
+	spot *spotRequest // nil on demand
+	host *host        // nil until somebody asks for it
 }
 
 // shownFor is how long a terminated instance can be described: "about one
@@ -84,6 +85,9 @@ func (c *Cloud) newInstance(at call, o order, s *subnet, groups []string, index 
 		groups: groups, tags: o.tags, metadata: o.metadata,
 		launched: at.At, running: at.At.Add(delays.InstanceRunning),
 	}
+	if o.market == Spot {
+		i.spot = &spotRequest{id: spotRequestID(c.hash(seed, "sir")), tags: o.requestTags}
+	}
 	place, _ := slices.BinarySearchFunc(c.ec2.instances, i.id, byID)
 	c.ec2.instances = slices.Insert(c.ec2.instances, place, i)
 	return i
@@ -100,16 +104,17 @@ func (c *Cloud) instance(id string) (*instance, bool) {
 	return c.ec2.instances[n], true
 }
 
-// end begins the end of an instance: its host is cut off at once.
-func (c *Cloud) end(i *instance, now time.Time, code, message string) {
-	if !i.ended.IsZero() {
+// end begins the end of an instance at an instant, now or later: its host is cut
+// off then. One that ends before that anyway stays as it is.
+func (c *Cloud) end(i *instance, at time.Time, code, message string) {
+	if !i.ended.IsZero() && !at.Before(i.ended) {
 		return
 	}
-	i.ended, i.gone, i.code, i.message = now, now.Add(i.delays.InstanceGone), code, message
+	i.ended, i.gone, i.code, i.message = at, at.Add(i.delays.InstanceGone), code, message
 	if s, ok := c.subnet(i.subnet); ok {
 		s.release(i.address, i.gone)
 	}
-	i.host.cutOff()
+	i.host.cutOff(at)
 }
 
 // launched answers RunInstances.
@@ -141,15 +146,15 @@ func (c *Cloud) describe(i *instance, now time.Time) types.Instance {
 	if i.profile != "" {
 		d.IamInstanceProfile = &types.IamInstanceProfile{Arn: aws.String(c.profileARN(i.profile))}
 	}
+	if i.spot != nil {
+		d.InstanceLifecycle, d.SpotInstanceRequestId = types.InstanceLifecycleTypeSpot, aws.String(i.spot.id)
+	}
 	switch state {
 	case types.InstanceStateNamePending:
 		d.StateReason = &types.StateReason{Code: aws.String("pending"), Message: aws.String("pending")}
 	case types.InstanceStateNameShuttingDown, types.InstanceStateNameTerminated:
 		d.StateReason = &types.StateReason{Code: aws.String(i.code), Message: aws.String(i.message)}
-		d.StateTransitionReason = aws.String(fmt.Sprintf("User initiated (%s)", i.ended.UTC().Format("2006-01-02 15:04:05 GMT")))
-		if i.code != userShutdown {
-			d.StateTransitionReason = aws.String("Server.InternalError")
-		}
+		d.StateTransitionReason = aws.String(i.transitionReason())
 	}
 	if state != types.InstanceStateNameTerminated { // its network interface is deleted
 		d.SubnetId, d.VpcId, d.PrivateIpAddress = aws.String(i.subnet), aws.String(i.vpc), aws.String(i.address)
@@ -163,6 +168,19 @@ func (c *Cloud) describe(i *instance, now time.Time) types.Instance {
 		}
 	}
 	return d
+}
+
+// transitionReason says who ended an instance, and when. Of one that EC2 took
+// back it is an assumption, after what people report who met it.
+func (i *instance) transitionReason() string {
+	when := i.ended.UTC().Format("2006-01-02 15:04:05 GMT")
+	switch i.code {
+	case userShutdown:
+		return "User initiated (" + when + ")"
+	case spotTermination:
+		return "Service initiated (" + when + ")"
+	}
+	return hostFailure
 }
 
 // seenAt is the instant that reads know the account at: [Delays.Visible] ago. A
@@ -267,6 +285,16 @@ func (i *instance) attribute(filter string, now time.Time) (values []string, kno
 		return []string{i.token}, true
 	case "reservation-id":
 		return []string{i.reservation}, true
+	case "instance-lifecycle":
+		if i.spot != nil {
+			values = []string{string(types.InstanceLifecycleTypeSpot)}
+		}
+		return values, true
+	case "spot-instance-request-id":
+		if i.spot != nil {
+			values = []string{i.spot.id}
+		}
+		return values, true
 	}
 	gone := state == types.InstanceStateNameTerminated
 	switch filter {
@@ -287,9 +315,12 @@ func (i *instance) attribute(filter string, now time.Time) (values []string, kno
 	return values, true
 }
 
+// Why an instance ended
+// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html).
 const (
-	userShutdown = "Client.UserInitiatedShutdown"
-	hostFailure  = "Server.InternalError"
+	userShutdown    = "Client.UserInitiatedShutdown"
+	hostFailure     = "Server.InternalError"
+	spotTermination = "Server.SpotInstanceTermination"
 )
 
 // terminateInstances follows

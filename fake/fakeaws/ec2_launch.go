@@ -34,11 +34,12 @@ const tokenKept = 24 * time.Hour
 
 // runInstances follows
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
-// for instances on demand with one network interface.
+// for instances on demand and one-time spot instances that are terminated when
+// EC2 takes them back, with one network interface.
 func (c *Cloud) runInstances(at call, in *awsec2.RunInstancesInput) (*awsec2.RunInstancesOutput, error) {
 	if err := modelled(at, in, "MinCount", "MaxCount", "ClientToken", "ImageId", "InstanceType", "SubnetId", "Placement",
 		"SecurityGroupIds", "IamInstanceProfile", "UserData", "TagSpecifications", "MetadataOptions",
-		"InstanceInitiatedShutdownBehavior", "BlockDeviceMappings"); err != nil {
+		"InstanceInitiatedShutdownBehavior", "BlockDeviceMappings", "InstanceMarketOptions"); err != nil {
 		return nil, err
 	}
 	if in.Placement != nil {
@@ -61,7 +62,7 @@ func (c *Cloud) runInstances(at call, in *awsec2.RunInstancesInput) (*awsec2.Run
 		}
 		return c.launched(at, l), nil
 	}
-	order, err := c.order(in, at.At)
+	order, err := c.order(at, in)
 	if err != nil {
 		return nil, err
 	}
@@ -185,15 +186,20 @@ func alike(a, b reflect.Value) bool {
 // An order is what a RunInstances call asks for, found to be possible.
 type order struct {
 	kind            instancetype.Type
+	market          Market
 	ami             string
 	profile         string
 	tags            map[string]string
+	requestTags     map[string]string // of the Spot Instance request
 	metadata        types.InstanceMetadataOptionsResponse
 	atLeast, atMost int
 }
 
 // order validates a request apart from where it goes and whether there is room.
-func (c *Cloud) order(in *awsec2.RunInstancesInput, now time.Time) (o order, err error) {
+func (c *Cloud) order(at call, in *awsec2.RunInstancesInput) (o order, err error) {
+	if o.market, err = marketOf(at, in.InstanceMarketOptions); err != nil {
+		return o, err
+	}
 	o.atLeast, o.atMost = int(aws.ToInt32(in.MinCount)), int(aws.ToInt32(in.MaxCount))
 	if o.atLeast < 1 {
 		return o, ec2Refuse("InvalidParameterValue", "Value (%d) for parameter minCount is invalid. Expecting a value of at least 1.", o.atLeast)
@@ -235,12 +241,21 @@ func (c *Cloud) order(in *awsec2.RunInstancesInput, now time.Time) (o order, err
 		}
 	}
 	if p := in.IamInstanceProfile; p != nil {
-		if o.profile, err = c.launchProfile(aws.ToString(p.Name), aws.ToString(p.Arn), now); err != nil {
+		if o.profile, err = c.launchProfile(aws.ToString(p.Name), aws.ToString(p.Arn), at.At); err != nil {
 			return o, err
 		}
 	}
-	if o.tags, err = tagsFor(in.TagSpecifications, types.ResourceTypeInstance, types.ResourceTypeVolume, types.ResourceTypeNetworkInterface); err != nil {
+	others := []types.ResourceType{types.ResourceTypeVolume, types.ResourceTypeNetworkInterface}
+	if o.market == Spot {
+		others = append(others, types.ResourceTypeSpotInstancesRequest)
+	}
+	if o.tags, err = tagsFor(in.TagSpecifications, types.ResourceTypeInstance, others...); err != nil {
 		return o, err
+	}
+	if o.market == Spot {
+		if o.requestTags, err = tagsFor(in.TagSpecifications, types.ResourceTypeSpotInstancesRequest, append(others, types.ResourceTypeInstance)...); err != nil {
+			return o, err
+		}
 	}
 	switch in.InstanceInitiatedShutdownBehavior {
 	case "", types.ShutdownBehaviorStop, types.ShutdownBehaviorTerminate:
@@ -297,25 +312,32 @@ func (c *Cloud) groupsFor(s *subnet, ids []string) ([]string, error) {
 // obtainable returns how many instances an order gets in a subnet: at most
 // MaxCount, and if not MinCount then why.
 func (c *Cloud) obtainable(o order, s *subnet, now time.Time) (int, error) {
-	if c.ec2.withheld[pool{o.kind.Name, s.zone}] {
+	if c.ec2.withheld[offer{o.kind.Name, s.zone}] {
 		var others []string
 		for _, z := range c.zones() {
-			if !c.ec2.withheld[pool{o.kind.Name, z}] {
+			if !c.ec2.withheld[offer{o.kind.Name, z}] {
 				others = append(others, z)
 			}
 		}
 		return 0, ec2Refuse("Unsupported", "Your requested instance type (%s) is not supported in your requested Availability Zone (%s). "+
 			"Please retry your request by not specifying an Availability Zone or choosing %s.", o.kind.Name, s.zone, strings.Join(others, ", "))
 	}
-	n, limit := c.allowed(o.kind, o.atMost, now)
-	if n < o.atLeast {
+	n, limit := c.allowed(o.kind, o.market, o.atMost, now)
+	switch {
+	case n < o.atLeast && o.market == Spot:
+		return 0, ec2Refuse("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
+	case n < o.atLeast:
 		return 0, ec2Refuse("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket "+
 			"that the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.", limit)
 	}
 	if n = min(n, s.free(now)); n < o.atLeast {
 		return 0, ec2Refuse("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", s.id)
 	}
-	if n = c.room(pool{o.kind.Name, s.zone}, n, now); n < o.atLeast {
+	n = c.room(pool{offer{o.kind.Name, s.zone}, o.market}, n, now)
+	switch {
+	case n < o.atLeast && o.market == Spot:
+		return 0, refuse(http.StatusInternalServerError, "InsufficientInstanceCapacity", noSpotCapacity)
+	case n < o.atLeast:
 		return 0, refuse(http.StatusInternalServerError, "InsufficientInstanceCapacity", "We currently do not have sufficient %s capacity in the Availability Zone you requested (%s). "+
 			"Our system will be working on provisioning additional capacity.", o.kind.Name, s.zone)
 	}

@@ -185,9 +185,11 @@ func (c *Cloud) address(s *subnet, seed uint64, now time.Time) string {
 	}
 }
 
-// release frees an address at an instant.
+// release frees an address at an instant. Of two such instants the last one told
+// counts.
 func (s *subnet) release(address string, at time.Time) {
 	if a, err := netip.ParseAddr(address); err == nil && s.addresses[a] {
+		s.leaving = slices.DeleteFunc(s.leaving, func(l leaving) bool { return l.address == a })
 		s.leaving = append(s.leaving, leaving{a, at})
 	}
 }

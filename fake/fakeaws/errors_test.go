@@ -419,9 +419,9 @@ func errs(list ...error) func(func(error) bool) {
 func TestNothingLeftOut(t *testing.T) {
 	a := newAccount(t, fakeaws.Config{})
 	for want, call := range map[string]func(context.Context) error{
-		"ec2:RunInstances with InstanceMarketOptions is not modelled": func(ctx context.Context) error {
-			in := a.launch("spot")
-			in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot}
+		"ec2:RunInstances with HibernationOptions is not modelled": func(ctx context.Context) error {
+			in := a.launch("hibernate")
+			in.HibernationOptions = &types.HibernationOptionsRequest{Configured: aws.Bool(true)}
 			_, err := a.ec2.RunInstances(ctx, in)
 			return err
 		},

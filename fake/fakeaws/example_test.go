@@ -2,6 +2,7 @@ package fakeaws_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -122,6 +123,55 @@ func ExampleCloud_SetCapacity() {
 		log.Fatal(err)
 	}
 	// Output: InsufficientInstanceCapacity
+}
+
+// EC2 takes a spot instance back: it gives notice, and the instance runs for two
+// minutes more.
+func ExampleCloud_Interrupt() {
+	ctx := context.Background()
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ami, err := cloud.AddAMI("x86_64")
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := awsec2.NewFromConfig(cloud.Config())
+	out, err := client.RunInstances(ctx, &awsec2.RunInstancesInput{
+		ImageId: aws.String(ami), InstanceType: types.InstanceTypeT3Medium, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := cloud.Interrupt(*out.Instances[0].InstanceId); err != nil {
+		log.Fatal(err)
+	}
+
+	requests, err := client.DescribeSpotInstanceRequests(ctx, &awsec2.DescribeSpotInstanceRequestsInput{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(requests.SpotInstanceRequests[0].State, *requests.SpotInstanceRequests[0].Status.Code)
+	for _, document := range cloud.Events() {
+		var event struct {
+			Kind   string `json:"detail-type"`
+			Detail struct{ State string }
+		}
+		if err := json.Unmarshal(document, &event); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(event.Kind, event.Detail.State)
+	}
+	if err := cloud.Close(); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// closed instance-terminated-no-capacity
+	// EC2 Instance State-change Notification pending
+	// EC2 Instance State-change Notification running
+	// EC2 Spot Instance Interruption Warning
 }
 
 func ExampleCloud_Host() {

@@ -21,14 +21,32 @@ var _ launcher.Launcher = (*Host)(nil)
 // host is the machine under an instance.
 type host struct {
 	engine *fakelauncher.Launcher
+	cut    *time.Timer // of a power cut to come, or nil
 }
 
-// cutOff is a power cut. A nil host has nothing that runs.
-func (h *host) cutOff() {
-	if h != nil {
+// cutOff is a power cut at an instant, now or later. A nil host has nothing that
+// runs.
+func (h *host) cutOff(at time.Time) {
+	if h == nil {
+		return
+	}
+	h.stop()
+	if wait := time.Until(at); wait > 0 {
+		h.cut = time.AfterFunc(wait, h.engine.Crash)
+	} else {
 		h.engine.Crash()
 	}
 }
+
+// stop calls off a power cut that is to come.
+func (h *host) stop() {
+	if h.cut != nil {
+		h.cut.Stop()
+	}
+}
+
+// Close ends what runs on the host and waits for it.
+func (h *host) Close() error { return h.engine.Close() }
 
 // A Host is a program's connection to the container engine of an instance, as
 // [Cloud.Host] makes it. Calls fail with [launcher.ErrUnavailable] while the
@@ -89,7 +107,7 @@ func (c *Cloud) hosted(op, id string) (*instance, error) {
 	}
 	i.host = &host{engine: engine}
 	if !i.ended.IsZero() {
-		i.host.cutOff()
+		i.host.cutOff(i.ended)
 	}
 	return i, nil
 }
@@ -121,12 +139,13 @@ func (c *Cloud) CrashHost(instanceID string) error {
 	return nil
 }
 
-// engines returns the engines that were made; c.mu is held.
-func (c *Cloud) engines() []io.Closer {
+// hosts returns the hosts that were made, with no power cut to come; c.mu is held.
+func (c *Cloud) hosts() []io.Closer {
 	var all []io.Closer
 	for _, i := range c.ec2.instances {
 		if i.host != nil {
-			all = append(all, i.host.engine)
+			i.host.stop()
+			all = append(all, i.host)
 		}
 	}
 	return all

@@ -53,6 +53,9 @@ func PublishedLimits() Limits {
 		"ec2:TerminateInstances": {Calls: Bucket{100, 5}, Instances: Bucket{1000, 20}},
 		"ec2:DescribeInstances":  {Calls: reads, Unfiltered: bare},
 
+		"ec2:DescribeSpotInstanceRequests": {Calls: reads, Unfiltered: bare},
+		"ec2:DescribeSpotPriceHistory":     {Calls: reads},
+
 		"ec2:DescribeSecurityGroups": {Calls: reads, Unfiltered: bare},
 		"ec2:DescribeSubnets":        {Calls: reads},
 		"ec2:DescribeVpcs":           {Calls: reads},
@@ -180,6 +183,8 @@ func unfiltered(input any) bool {
 	switch in := input.(type) {
 	case *awsec2.DescribeInstancesInput:
 		return len(in.InstanceIds) == 0 && len(in.Filters) == 0 && in.MaxResults == nil
+	case *awsec2.DescribeSpotInstanceRequestsInput:
+		return len(in.SpotInstanceRequestIds) == 0 && len(in.Filters) == 0 && in.MaxResults == nil
 	case *awsec2.DescribeSecurityGroupsInput:
 		return len(in.GroupIds) == 0 && len(in.GroupNames) == 0 && len(in.Filters) == 0 && in.MaxResults == nil
 	}

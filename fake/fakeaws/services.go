@@ -25,5 +25,5 @@ func (c *Cloud) register() {
 	c.registerSTS()
 }
 
-// hostLaunchers returns what runs in the account; c.mu is held.
-func (c *Cloud) hostLaunchers() []io.Closer { return c.engines() }
+// hostLaunchers returns what runs in the account, when it is closed; c.mu is held.
+func (c *Cloud) hostLaunchers() []io.Closer { return c.hosts() }

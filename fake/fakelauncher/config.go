@@ -85,7 +85,9 @@ type Config struct {
 	// Architecture is the host's ("amd64", "arm64"): an image for another is
 	// [launcher.ErrImage]. Empty takes every image.
 	Architecture string
-	// Room is what all workloads share. Zero is without limit.
+	// Room is what all workloads share: memory and GPUs are given away once,
+	// processors as often as they are asked for, as Docker does. Zero is without
+	// limit.
 	Room launcher.Resources
 	// FirstPort and LastPort bound the host ports the engine chooses. Zero
 	// values are 30000 and 32767.

@@ -102,16 +102,18 @@ func TestRoom(t *testing.T) {
 		}
 		launch(t, l, sized("half", launcher.Resources{MilliCPU: 1000, MemoryMiB: 2048}))
 		for what, r := range map[string]launcher.Resources{
-			"cpu": {MilliCPU: 1001}, "memory": {MemoryMiB: 2049}, "gpus": {GPUs: 1}, "all": {},
+			"cpu": {MilliCPU: 2001}, "memory": {MemoryMiB: 2049}, "gpus": {GPUs: 1}, "all": {},
 		} {
 			if _, err := l.Launch(t.Context(), sized("more-"+what, r)); !errors.Is(err, launcher.ErrCapacity) {
 				t.Errorf("Launch beyond the room in %s = %v; want ErrCapacity", what, err)
 			}
 		}
 		launch(t, l, sized("half", launcher.Resources{MilliCPU: 1000, MemoryMiB: 2048}))
+		launch(t, l, sized("shares", launcher.Resources{MilliCPU: 2000}))
+		stop(t, l, "shares")
 		stop(t, l, "half")
 		launch(t, l, sized("whole", launcher.Resources{}))
-		if _, err := l.Launch(t.Context(), sized("little", launcher.Resources{MilliCPU: 1})); !errors.Is(err, launcher.ErrCapacity) {
+		if _, err := l.Launch(t.Context(), sized("little", launcher.Resources{MemoryMiB: 1})); !errors.Is(err, launcher.ErrCapacity) {
 			t.Errorf("Launch beside one that has the whole room = %v; want ErrCapacity", err)
 		}
 	})

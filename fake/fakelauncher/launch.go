@@ -159,7 +159,9 @@ func (l *Launcher) reserve(c *container, w launcher.Workload) error {
 		if want.IsZero() {
 			want = room
 		}
-		if left := room.Minus(l.used); !want.Fits(left) {
+		left := room.Minus(l.used)
+		left.MilliCPU = room.MilliCPU // which all share
+		if !want.Fits(left) {
 			return fmt.Errorf("it needs %v, the host has %v of %v left", want, left, room)
 		}
 	}

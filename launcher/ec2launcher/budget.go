@@ -31,7 +31,9 @@ var published = func() map[string]struct{ calls, instances bucket } {
 		"RunInstances":       {bucket{5, 2}, bucket{1000, 2}},
 		"TerminateInstances": {bucket{100, 5}, bucket{1000, 20}},
 	}
-	for _, action := range []string{"DescribeInstances", "DescribeSubnets", "DescribeSecurityGroups"} {
+	for _, action := range []string{
+		"DescribeInstances", "DescribeSubnets", "DescribeSecurityGroups", "DescribeSpotInstanceRequests", "DescribeSpotPriceHistory",
+	} {
 		all[action] = both{calls: bucket{100, 20}} // with filters, ids or pages
 	}
 	for _, action := range []string{

@@ -79,6 +79,9 @@ type Config struct {
 	// Catalog knows the instance types. Nil is [instancetype.Embedded].
 	Catalog *instancetype.Catalog
 
+	// Overcommit is how many times over hosts' CPUs and memory are given away.
+	// Zero is once.
+	Overcommit Overcommit
 	// Linger is how long a host without work is kept. Zero is 5 minutes;
 	// negative releases it at once.
 	Linger time.Duration
@@ -91,6 +94,25 @@ type Config struct {
 
 	// Logger is told what the fleet does. Nil discards.
 	Logger *slog.Logger
+}
+
+// Overcommit says how many times over what hosts have is given away. No workload
+// gets more than one host has. Factors of zero are 1; none may be less than that or
+// more than 10. GPUs are never overcommitted.
+type Overcommit struct {
+	// CPU is for virtual CPUs. What wants more than there is runs slower.
+	CPU float64
+	// Memory is for memory. What wants more than there is is killed by the
+	// kernel, sometimes in the place of another: above 1 it is only for
+	// workloads that use far less than they ask for.
+	Memory float64
+}
+
+// of is what is given away of a host's room.
+func (o Overcommit) of(room launcher.Resources) launcher.Resources {
+	room.MilliCPU = int64(float64(room.MilliCPU) * max(o.CPU, 1))
+	room.MemoryMiB = int64(float64(room.MemoryMiB) * max(o.Memory, 1))
+	return room
 }
 
 const (
@@ -140,6 +162,11 @@ func (c Config) validate(s Services, region string) error {
 		// Limits: "Tag restrictions", Amazon EC2 user guide.
 		if k == "" || len(k) > 128 || len(c.Tags[k]) > 256 || strings.HasPrefix(k, "aws:") || strings.HasPrefix(k, tagPrefix) || k == "Name" {
 			bad("tag %q: want a key of 1 to 128 characters, neither Name nor beginning with aws: or %s, and a value of at most 256", k, tagPrefix)
+		}
+	}
+	for what, factor := range map[string]float64{"CPU": c.Overcommit.CPU, "memory": c.Overcommit.Memory} {
+		if factor != 0 && !(factor >= 1 && factor <= 10) {
+			bad("overcommit of %s by %v: want a factor from 1 to 10, or 0 for 1", what, factor)
 		}
 	}
 	if c.BootDeadline < 0 || c.FenceAfter < 0 {

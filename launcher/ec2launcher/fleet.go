@@ -7,16 +7,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/atelier-go/atelier/domain/store"
-	"github.com/atelier-go/atelier/instancetype"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -27,12 +26,6 @@ const (
 	tagFleet = tagPrefix + "fleet"
 	tagBuy   = tagPrefix + "buy"
 
-	// soldOutFor is how long a type is not asked for again in a zone that had
-	// none: what Karpenter uses for its cache of unavailable offerings.
-	soldOutFor = 3 * time.Minute
-	// holdFor is how long a type is not asked for again after a refusal that
-	// waiting alone seldom cures, such as a quota.
-	holdFor = time.Minute
 	// lookEvery is how often the group that opens hosts is looked for, as long
 	// as there is none.
 	lookEvery = time.Minute
@@ -40,26 +33,15 @@ const (
 	callTimeout = time.Minute
 )
 
-// A pool is where capacity is sold.
-type pool struct{ instanceType, zone string }
-
-// A refusal is why a type cannot be bought now.
-type refusal struct {
-	kind    launcher.Kind
-	message string
-	until   time.Time
-}
-
 // fleet buys, looks at and ends instances. It belongs to the reconciler, whose
 // one loop calls it; what runs beside the loop is marked.
 type fleet struct {
-	l       *Launcher
-	mu      sync.Mutex
-	soldOut map[pool]time.Time
-	held    map[string]refusal // by instance type
-	subnets []subnet           // in the configuration's order
-	group   string             // that opens hosts; empty if Setup has made none
-	looked  time.Time          // when it was looked for
+	l        *Launcher
+	capacity *capacity
+	mu       sync.Mutex
+	subnets  []subnet  // in the configuration's order
+	group    string    // that opens hosts; empty if Setup has made none
+	looked   time.Time // when it was looked for
 }
 
 type subnet struct{ id, vpc, zone string }
@@ -107,44 +89,56 @@ func (f *fleet) lookAgain(now time.Time) bool {
 	return f.group == "" && now.Sub(f.looked) >= lookEvery
 }
 
-// choose returns the first subnet in whose zone the type is not known to be
-// sold out, or why there is none. The zero subnet means that learn comes first.
-func (f *fleet) choose(instanceType string, now time.Time) (subnet, *refusal) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if r, ok := f.held[instanceType]; ok && now.Before(r.until) {
-		return subnet{}, &r
+// choose returns the first subnet in whose zone an offer may be had, or why there
+// is none. The zero subnet means that learn comes first.
+func (f *fleet) choose(o offer, now time.Time) (subnet, *refusal) {
+	if r := f.capacity.held(o, now); r != nil {
+		return subnet{}, r
 	}
-	if f.subnets == nil {
+	f.mu.Lock()
+	subnets := f.subnets
+	f.mu.Unlock()
+	if subnets == nil {
 		return subnet{}, nil
 	}
-	var soonest time.Time
-	for _, s := range f.subnets {
-		until := f.soldOut[pool{instanceType, s.zone}]
-		if !now.Before(until) {
+	var soonest *refusal
+	for _, s := range subnets {
+		r := f.capacity.soldOut(pool{o, s.zone}, now)
+		if r == nil {
 			return s, nil
 		}
-		if soonest.IsZero() || until.Before(soonest) {
-			soonest = until
+		if soonest == nil || r.until.Before(soonest.until) {
+			soonest = r
 		}
 	}
 	return subnet{}, &refusal{
-		kind:    launcher.ErrCapacity,
-		message: fmt.Sprintf("AWS has no %s in any zone of the fleet now; it is asked again after %s", instanceType, soonest.UTC().Format(time.TimeOnly)),
-		until:   soonest,
+		kind: launcher.ErrCapacity, until: soonest.until,
+		message: fmt.Sprintf("AWS has no %s in any zone of the fleet now; it is asked again after %s", o, soonest.until.UTC().Format(time.TimeOnly)),
 	}
 }
 
-// refused remembers what a purchase taught.
-func (f *fleet) refused(b buyRecord, v verdict, err error, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	switch {
-	case v.soldOut:
-		f.soldOut[pool{b.InstanceType, b.Zone}] = now.Add(soldOutFor)
-	case !v.anew:
-		f.held[b.InstanceType] = refusal{v.kind, explain(err), now.Add(holdFor)}
+// why is why nothing is to be had of what a workload accepts, in a sentence that
+// names everything that was tried.
+func (f *fleet) why(w launcher.Workload, now time.Time) *refusal {
+	var whole *refusal
+	var sentences []string
+	for _, o := range offersOf(&w) {
+		_, r := f.choose(o, now)
+		if r == nil {
+			return nil // it has become available
+		}
+		if whole == nil {
+			whole = &refusal{kind: r.kind, until: r.until}
+		}
+		if r.kind == launcher.ErrCapacity { // the one that waiting helps
+			whole.kind = r.kind
+		}
+		if !slices.Contains(sentences, r.message) {
+			sentences = append(sentences, r.message)
+		}
 	}
+	whole.message = strings.Join(sentences, "; ")
+	return whole
 }
 
 // order journals the purchase of n hosts of a type: from now on exactly this
@@ -156,7 +150,7 @@ func (f *fleet) order(ctx context.Context, n need, where subnet, ami string) (bu
 	}
 	b := buyRecord{
 		Token:        fmt.Sprintf("%s-%x-%d", f.l.cfg.Fleet, number.Begun.UnixNano(), number.Bought),
-		InstanceType: n.instanceType, Zone: where.zone, Subnet: where.id, Count: n.count, At: time.Now(),
+		InstanceType: n.instanceType, Market: n.market, Zone: where.zone, Subnet: where.id, Count: n.count, At: time.Now(),
 	}
 	f.mu.Lock()
 	group := f.group
@@ -215,6 +209,18 @@ func (l *Launcher) request(b buyRecord, ami, group string) *awsec2.RunInstancesI
 			{ResourceType: ec2types.ResourceTypeVolume, Tags: tags},
 		},
 	}
+	if b.Market == launcher.Spot {
+		// One time, and ended rather than stopped: a persistent request would buy
+		// again what nobody asked for, long after its host was given back.
+		in.InstanceMarketOptions = &ec2types.InstanceMarketOptionsRequest{
+			MarketType: ec2types.MarketTypeSpot,
+			SpotOptions: &ec2types.SpotMarketOptions{
+				SpotInstanceType:             ec2types.SpotInstanceTypeOneTime,
+				InstanceInterruptionBehavior: ec2types.InstanceInterruptionBehaviorTerminate,
+			},
+		}
+		in.TagSpecifications = append(in.TagSpecifications, ec2types.TagSpecification{ResourceType: ec2types.ResourceTypeSpotInstancesRequest, Tags: tags})
+	}
 	if l.cfg.InstanceProfile != "" {
 		in.IamInstanceProfile = &ec2types.IamInstanceProfileSpecification{Name: aws.String(l.cfg.InstanceProfile)}
 	}
@@ -249,7 +255,7 @@ func (f *fleet) buy(ctx context.Context, token string) error {
 			return err
 		}
 	}
-	f.l.cfg.Logger.Info("bought hosts", "token", b.Token, "type", b.InstanceType, "zone", b.Zone, "wanted", b.Count, "got", len(out.Instances))
+	f.l.cfg.Logger.Info("bought hosts", "token", b.Token, "type", b.offer(), "zone", b.Zone, "wanted", b.Count, "got", len(out.Instances))
 	return f.l.buys.Delete(ctx, b.Token)
 }
 
@@ -259,7 +265,7 @@ func (f *fleet) notBought(ctx context.Context, b buyRecord, err error, now time.
 	if mayBeFresh(b, err, now) {
 		v.settled = false
 	}
-	f.l.cfg.Logger.Warn("hosts not bought", "token", b.Token, "type", b.InstanceType, "zone", b.Zone, "error", err)
+	f.l.cfg.Logger.Warn("hosts not bought", "token", b.Token, "type", b.offer(), "zone", b.Zone, "error", err)
 	if !v.settled {
 		_, err := f.l.buys.Update(ctx, b.Token, func(b *buyRecord) error {
 			b.Attempts++
@@ -268,9 +274,9 @@ func (f *fleet) notBought(ctx context.Context, b buyRecord, err error, now time.
 		})
 		return err
 	}
-	f.refused(b, v, err, now)
+	f.capacity.refused(b.offer(), b.Zone, v, err, now)
 	if v.hopeless() {
-		if err := f.l.giveUp(ctx, b.InstanceType, v.kind, explain(err)); err != nil {
+		if err := f.giveUp(ctx, now); err != nil {
 			return err
 		}
 	}
@@ -286,22 +292,24 @@ func mayBeFresh(b buyRecord, err error, now time.Time) bool {
 	return broken == nil && in.IamInstanceProfile != nil && codeOf(err) == "InvalidParameterValue" && now.Sub(b.At) < settlesWithin
 }
 
-// giveUp ends every workload that waits for a host of a type that cannot be
-// bought as the fleet is configured. Said once, it spares a queue that waits
-// for nothing.
-func (l *Launcher) giveUp(ctx context.Context, instanceType string, kind launcher.Kind, message string) error {
-	for rec, err := range l.workloads.All(ctx) {
+// giveUp ends every workload that waits for a host and accepts none that can be
+// bought as the fleet is configured. Said once, it spares a queue that waits for
+// nothing.
+func (f *fleet) giveUp(ctx context.Context, now time.Time) error {
+	for rec, err := range f.l.workloads.All(ctx) {
 		if err != nil {
 			return err
 		}
-		if rec.Workload.InstanceType != instanceType || rec.Host != "" || rec.Status.Phase == launcher.Exited {
+		why := f.capacity.hopeless(offersOf(&rec.Workload), now)
+		if why == nil || rec.Host != "" || rec.Status.Phase == launcher.Exited {
 			continue
 		}
-		if _, err := l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
+		if _, err := f.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
 			if w.Host != "" || w.Status.Phase == launcher.Exited {
 				return false
 			}
-			w.exit(kind, message)
+			w.Status.Tried = f.capacity.tried(&w.Workload, now)
+			w.exit(why.kind, why.message)
 			return true
 		}); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
@@ -326,140 +334,12 @@ func (l *Launcher) adopt(ctx context.Context, i ec2types.Instance, now time.Time
 	if t, err := l.cfg.Catalog.Type(name); err == nil {
 		h.Room = Room(t)
 	}
-	if p, ok := l.cfg.Catalog.Price(name, l.region); ok {
-		h.PricePerHour, h.PriceKnown = p.PerHour, true
+	if i.InstanceLifecycle == ec2types.InstanceLifecycleTypeSpot {
+		h.Market = launcher.Spot
 	}
+	h.PricePerHour, h.PriceKnown = l.price(h.offer(), h.Zone)
 	if err := l.hosts.Create(ctx, h.ID, h); err != nil && !errors.Is(err, store.ErrConflict) {
 		return err
 	}
 	return nil
-}
-
-// describe returns every instance of the fleet that EC2 shows.
-func (l *Launcher) describe(ctx context.Context) (map[string]ec2types.Instance, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	seen := map[string]ec2types.Instance{}
-	pages := awsec2.NewDescribeInstancesPaginator(l.ec2, &awsec2.DescribeInstancesInput{
-		Filters:    []ec2types.Filter{{Name: aws.String("tag:" + tagFleet), Values: []string{l.cfg.Fleet}}},
-		MaxResults: aws.Int32(1000),
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range page.Reservations {
-			for _, i := range r.Instances {
-				seen[aws.ToString(i.InstanceId)] = i
-			}
-		}
-	}
-	return seen, nil
-}
-
-// find looks an instance up by its id, whatever its tags are.
-func (l *Launcher) find(ctx context.Context, id string) (i ec2types.Instance, shown bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	out, err := l.ec2.DescribeInstances(ctx, &awsec2.DescribeInstancesInput{InstanceIds: []string{id}})
-	if isNotFound(err) {
-		return i, false, nil
-	}
-	if err != nil {
-		return i, false, err
-	}
-	for _, r := range out.Reservations {
-		for _, i := range r.Instances {
-			return i, true, nil
-		}
-	}
-	return i, false, nil
-}
-
-// maxTerminated is how many instances one call ends
-// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html).
-const maxTerminated = 1000
-
-// terminate asks EC2 to end hosts. EC2 ends all or none of a call's, so what it
-// refuses is asked for again in halves, until those that it has something
-// against are alone. That an instance is not found is no proof of its end (EC2
-// is eventually consistent), so it is no success either.
-func (l *Launcher) terminate(ctx context.Context, ids []string) error {
-	if len(ids) > maxTerminated {
-		return errors.Join(l.terminate(ctx, ids[:maxTerminated]), l.terminate(ctx, ids[maxTerminated:]))
-	}
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	_, err := l.ec2.TerminateInstances(call, &awsec2.TerminateInstancesInput{InstanceIds: ids})
-	if err == nil || len(ids) == 1 || !isNotFound(err) && !judge(err).settled {
-		return err
-	}
-	half := len(ids) / 2
-	return errors.Join(l.terminate(ctx, ids[:half]), l.terminate(ctx, ids[half:]))
-}
-
-func tagOf(i ec2types.Instance, key string) string {
-	for _, t := range i.Tags {
-		if aws.ToString(t.Key) == key {
-			return aws.ToString(t.Value)
-		}
-	}
-	return ""
-}
-
-// amis knows what hosts boot from.
-type amis struct {
-	ssm   SSM
-	fixed string
-
-	mu    sync.Mutex
-	found map[string]string // by parameter name
-}
-
-// known returns the image for a type, if it is known.
-func (a *amis) known(t instancetype.Type) (id string, ok bool) {
-	if a.fixed != "" {
-		return a.fixed, true
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	id, ok = a.found[parameter(t)]
-	return id, ok
-}
-
-// learn asks for the image for a type, once.
-func (a *amis) learn(ctx context.Context, catalog *instancetype.Catalog, instanceType string) error {
-	t, err := catalog.Type(instanceType)
-	if err != nil {
-		return err
-	}
-	if _, ok := a.known(t); ok {
-		return nil
-	}
-	out, err := a.ssm.GetParameter(ctx, &awsssm.GetParameterInput{Name: aws.String(parameter(t))})
-	if err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.found == nil {
-		a.found = map[string]string{}
-	}
-	a.found[parameter(t)] = aws.ToString(out.Parameter.Value)
-	return nil
-}
-
-// parameter names the public parameter that holds the current ECS-optimised
-// Amazon Linux 2023 image for a type ("Retrieving Amazon ECS-optimized Linux AMI
-// metadata", Amazon ECS developer guide).
-func parameter(t instancetype.Type) string {
-	variant := ""
-	switch {
-	case t.GPUs > 0:
-		variant = "gpu/"
-	case t.Arch == instancetype.ARM64:
-		variant = "arm64/"
-	}
-	return "/aws/service/ecs/optimized-ami/amazon-linux-2023/" + variant + "recommended/image_id"
 }

@@ -66,7 +66,7 @@ func (r *reconciler) compare(ctx context.Context, seen map[string]ec2types.Insta
 				return err
 			}
 		}
-		if err := r.changeHost(ctx, h, func(h *Host) { h.compare(i, shown, now) }); err != nil {
+		if err := r.changeHost(ctx, *h, func(h *Host) { h.compare(i, shown, now) }); err != nil {
 			return err
 		}
 	}
@@ -135,7 +135,7 @@ func (r *reconciler) followHosts(ctx context.Context, w *world) error {
 	for _, h := range w.hosts {
 		watch := r.hosts[h.ID]
 		if h.answers() && watch == nil {
-			r.hosts[h.ID] = r.follow(ctx, h)
+			r.hosts[h.ID] = r.follow(ctx, *h)
 		}
 		if !h.answers() && watch != nil {
 			watch.end()
@@ -144,7 +144,7 @@ func (r *reconciler) followHosts(ctx context.Context, w *world) error {
 		if _, ok := r.met[h.ID]; !ok && h.live() {
 			r.met[h.ID] = w.now
 		}
-		if err := r.driveHost(ctx, w, h); err != nil {
+		if err := r.driveHost(ctx, w, *h); err != nil {
 			return err
 		}
 	}
@@ -329,14 +329,7 @@ func (r *reconciler) takeStrays(ctx context.Context, w *world, h Host) {
 	if watch == nil {
 		return
 	}
-	statuses, synced := watch.all()
-	if !synced {
-		return
-	}
-	for _, s := range statuses {
-		if s.Phase == launcher.Exited || w.wants(h.ID, s.ID) {
-			continue
-		}
+	for _, s := range watch.strays(func(id launcher.ID) bool { return r.wants(h.ID, id) }) {
 		r.taskEvery(ctx, tick, "stray "+string(s.ID), func(ctx context.Context) error { return r.takeStray(ctx, watch, s) })
 	}
 }
@@ -371,13 +364,9 @@ func (r *reconciler) takeStray(ctx context.Context, watch *hostWatch, s launcher
 }
 
 // wants reports whether a workload belongs on a host.
-func (w *world) wants(host string, id launcher.ID) bool {
-	for _, rec := range w.on[host] {
-		if rec.Workload.ID == id {
-			return true
-		}
-	}
-	return false
+func (r *reconciler) wants(host string, id launcher.ID) bool {
+	rec, ok := r.known.workloads.Get(string(id))
+	return ok && rec.Host == host && rec.Status.Phase != launcher.Exited
 }
 
 // hostAnswers records that a host's engine answers and what room it has.

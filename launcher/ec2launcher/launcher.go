@@ -53,6 +53,7 @@ type Launcher struct {
 	cfg     Config
 	budget  *budget
 	amis    amis
+	spot    spotPrices
 	keys    keys
 
 	workloads store.Table[workloadRecord]
@@ -66,7 +67,7 @@ type Launcher struct {
 
 	hub       watch.Hub[launcher.ID, launcher.Status]
 	published sync.Mutex // orders what is published
-	revisions map[launcher.ID]int64
+	told      map[launcher.ID]telling
 	silent    map[string]bool // hosts whose engines did not answer at the last look
 }
 
@@ -102,7 +103,7 @@ func newLauncher(s Services, region string, c Config, b *budget) (*Launcher, err
 		fleet:     store.NewTable[fleetRecord](c.Store, c.Fleet+".fleet"),
 		kick:      make(chan struct{}, 1),
 		engines:   engines{connect: c.Connect},
-		revisions: map[launcher.ID]int64{},
+		told:      map[launcher.ID]telling{},
 	}
 	if c.Connect == nil {
 		l.engines.connect = l.docker
@@ -128,7 +129,7 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 		Workload: w, Digest: w.Digest(), Revision: 1,
 		Status: launcher.Status{
 			ID: w.ID, Owner: w.Owner, Labels: maps.Clone(w.Labels), Image: w.Image,
-			Phase: launcher.Queued, InstanceType: w.InstanceType, QueuedAt: time.Now(),
+			Phase: launcher.Queued, InstanceType: w.InstanceType, Market: offersOf(&w)[0].market, QueuedAt: time.Now(),
 		},
 	}
 	err := l.workloads.Create(ctx, string(w.ID), rec)
@@ -146,7 +147,7 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 	if err != nil {
 		return launcher.Status{}, l.storeFailed("launch", w.ID, err)
 	}
-	l.publish(rec)
+	l.publish(&rec)
 	l.wake()
 	return rec.Status, nil
 }
@@ -156,18 +157,26 @@ func (l *Launcher) check(w launcher.Workload) error {
 	if w.InstanceType == "" {
 		return errors.New("instance type is empty: an EC2 host has to have one")
 	}
-	t, err := l.cfg.Catalog.Type(w.InstanceType)
-	if err != nil {
-		return err
+	var problems, tight []error
+	for _, name := range append([]string{w.InstanceType}, w.Alternatives...) {
+		t, err := l.cfg.Catalog.Type(name)
+		switch {
+		case err != nil:
+			problems = append(problems, err)
+			continue
+		case t.Name != name:
+			problems = append(problems, fmt.Errorf("instance type %q: write it as EC2 does, %q", name, t.Name))
+			continue
+		}
+		if s := newSlot(offer{instanceType: name}, l.terms(t)); !s.fits(&w) {
+			tight = append(tight, fmt.Errorf("it asks for %v, %d ports and %d mounts, and a %s has room for %v, %d ports and %d mounts",
+				w.Resources, len(w.Ports), len(w.Mounts), name, s.machine, maxPorts, maxMounts))
+		}
 	}
-	if t.Name != w.InstanceType {
-		return fmt.Errorf("instance type %q: write it as EC2 does, %q", w.InstanceType, t.Name)
+	if len(problems) == 0 && len(tight) > len(w.Alternatives) { // none holds it
+		problems = tight
 	}
-	if room := Room(t); !newSlot(t.Name, room).fits(w) {
-		return fmt.Errorf("it asks for %v, %d ports and %d mounts, and a %s has room for %v, %d ports and %d mounts",
-			w.Resources, len(w.Ports), len(w.Mounts), t.Name, room, maxPorts, maxMounts)
-	}
-	return nil
+	return errors.Join(problems...)
 }
 
 // Room is what a host of a type leaves to workloads, as an estimate from the
@@ -178,6 +187,12 @@ func Room(t instancetype.Type) launcher.Resources {
 		MemoryMiB: t.UsableMemoryMiB(),
 		GPUs:      int64(t.GPUs),
 	}
+}
+
+// terms are what a new host of a type offers, on demand.
+func (l *Launcher) terms(t instancetype.Type) terms {
+	room := Room(t)
+	return terms{machine: room, room: l.cfg.Overcommit.of(room)}
 }
 
 // Stop records that a workload is to end and returns; see [launcher.Launcher].
@@ -372,25 +387,32 @@ func (l *Launcher) change(ctx context.Context, id launcher.ID, f func(*workloadR
 		return nil
 	})
 	if err == nil && changed {
-		l.publish(rec)
+		l.publish(&rec)
 	}
 	return rec, err
 }
 
 // publish tells the watchers of this process of a record, unless they have
-// seen a later one.
-func (l *Launcher) publish(rec workloadRecord) {
+// seen it, or a later one.
+func (l *Launcher) publish(rec *workloadRecord) {
 	l.published.Lock()
 	defer l.published.Unlock()
-	id := rec.Workload.ID
-	if rec.Revision < l.revisions[id] {
+	id, told := rec.Workload.ID, telling{rec.Revision, l.silent[rec.Host]}
+	last, known := l.told[id]
+	if known && (told == last || told.revision < last.revision) {
 		return
 	}
-	l.revisions[id] = rec.Revision
-	s := rec.status(l.silent[rec.Host])
+	l.told[id] = told
+	s := rec.status(told.silent)
 	if known, ok := l.hub.Get(id); !ok || !reflect.DeepEqual(known, s) {
 		l.hub.Set(id, s)
 	}
+}
+
+// telling is what a workload's status was last told from.
+type telling struct {
+	revision int64
+	silent   bool // its host
 }
 
 // unpublish forgets a workload. Watchers that have not seen its exit, as it was
@@ -403,7 +425,7 @@ func (l *Launcher) unpublish(id launcher.ID) {
 		s.Phase, s.Endpoints, s.Unknown, s.Message = launcher.Exited, nil, false, "it has ended and was forgotten"
 		l.hub.Set(id, s)
 	}
-	delete(l.revisions, id)
+	delete(l.told, id)
 	l.hub.Delete(id)
 }
 

@@ -1,164 +1,273 @@
 package ec2launcher
 
 import (
-	"github.com/atelier-go/atelier/launcher"
-)
+	"cmp"
+	"slices"
+	"strings"
+	"time"
 
-// What a host can hold beside CPU, memory and GPUs.
-const (
-	// maxPorts is how many host ports workloads of one host may publish.
-	maxPorts = lastSessionPort - firstSessionPort + 1
-	// maxMounts is how many EFS mounts a host holds, which keeps each for its
-	// life: what a container has mounted does not show on the host, so that
-	// nobody there can tell when a mount is over. efs-utils gives each a
-	// local TLS port from 20049 to 20449.
-	maxMounts = 400
+	"github.com/atelier-go/atelier/launcher"
 )
 
 // A need is a kind of host to buy and how many of it.
 type need struct {
-	instanceType string
-	count        int
+	offer
+	count int
 }
 
 // A plan is what place decided.
 type plan struct {
-	// assign says on which host each workload goes; a workload that waits for
-	// a host that is being bought is in coming.
+	// assign says on which host each workload goes; what waits for a host that
+	// is being bought, or is to be, is in coming with the kind of that.
 	assign map[launcher.ID]string
-	coming map[launcher.ID]bool
-	// misfits are the workloads that not even an empty host has room for.
-	misfits []launcher.ID
+	coming map[launcher.ID]offer
+	// wait are the workloads of which nothing that would hold them is to be had
+	// now, misfits those that nothing holds that they accept.
+	wait, misfits []launcher.ID
 	// buy is what to buy, in the order in which it was needed.
 	buy []need
 }
 
-// place puts the queue, in its order, on hosts with free room and asks for
-// more hosts where there is none. It is a pure function: the same queue, hosts
-// and room give the same plan. It is first fit in the order of the hosts,
-// which keeps within a constant of the best any rule can do when the length
-// of a session is not known (Li, Tang, Cai, 2014), where best fit does not.
+// A demand is what there is to place.
+type demand struct {
+	// queue is what waits for a host, in the order in which it is placed.
+	queue []*launcher.Workload
+	// hosts are those with room, and those that are being bought, which have no
+	// id yet.
+	hosts []slot
+	// promised is what was coming by the plan before: those get the new hosts
+	// that were bought for them.
+	promised map[launcher.ID]offer
+	// expected is what is likely to come next: what came lately.
+	expected []*launcher.Workload
+	// terms are the conditions of what can be bought.
+	terms func(offer) terms
+}
+
+// place puts the queue, in its order, on hosts with free room, and buys hosts
+// where there is none. It is a pure function: the same demand gives the same
+// plan, and a plan made again while its purchases are under way, which are then
+// among the hosts, buys no more.
 //
-// roomOf is the room of a new host of a type. bought is how many hosts of
-// each type are being bought already; the queue fills them before it asks for
-// more, so that a plan made twice buys once.
-func place(queue []launcher.Workload, hosts []slot, bought map[string]int, roomOf func(instanceType string) launcher.Resources) plan {
-	p := plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]bool{}}
-	rows := map[row][]*slot{}
-	for i := range hosts {
-		h := &hosts[i]
-		rows[h.row()] = append(rows[h.row()], h)
+// It is first fit over the hosts in order of their size, then of their age, in
+// two halves: those whose work is known to end soon and the others, so that the
+// first become empty. First fit keeps within a constant of the best that any rule
+// can do when it is not known how long a session lasts, where best fit does not
+// (Li, Tang, Cai, 2014). Small hosts go first because they become empty sooner.
+//
+// Since room only shrinks while a queue is placed, a host that had too little for
+// a workload is not looked at again for its like: the work grows with the queue
+// and with the hosts, not with their product.
+func place(d demand) plan {
+	p := planner{demand: d, plan: plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]offer{}},
+		rows: map[string]*row{}, classes: map[string]*class{}, ahead: map[string][]item{}}
+	all := make([]*slot, len(d.hosts))
+	for i := range d.hosts {
+		all[i] = &d.hosts[i]
 	}
-	asked := map[string]int{} // hosts this plan counts on, by type
+	slices.SortStableFunc(all, func(a, b *slot) int {
+		return cmp.Or(cmp.Compare(a.room.MilliCPU, b.room.MilliCPU), cmp.Compare(a.room.MemoryMiB, b.room.MemoryMiB))
+	})
+	for _, h := range all {
+		p.row(h.key).add(h)
+	}
+	var queue []item
+	for _, w := range d.queue {
+		if o, ok := d.promised[w.ID]; ok && p.reuse(p.item(w, o)) {
+			continue
+		}
+		queue = append(queue, p.item(w, offer{}))
+	}
+	expected := make([]item, len(d.expected))
+	for i, w := range d.expected {
+		expected[i] = p.item(w, offer{})
+	}
 	for _, w := range queue {
-		own, fresh := row{w.InstanceType, sharingKey(w)}, row{w.InstanceType, ""}
-		h := firstFit(rows[own], w)
-		if h == nil {
-			if h = firstFit(rows[fresh], w); h != nil {
-				rows[fresh] = remove(rows[fresh], h)
-				rows[own] = append(rows[own], h)
-			}
-		}
-		if h == nil {
-			if h = newSlot(w.InstanceType, roomOf(w.InstanceType)); !h.fits(w) {
-				p.misfits = append(p.misfits, w.ID)
-				continue
-			}
-			rows[own] = append(rows[own], h)
-			asked[w.InstanceType]++
-			if asked[w.InstanceType] > bought[w.InstanceType] {
-				p.wants(w.InstanceType)
-			}
-		}
-		h.take(w)
-		if h.id == "" {
-			p.coming[w.ID] = true
-		} else {
-			p.assign[w.ID] = h.id
+		p.ahead[w.key] = append(p.ahead[w.key], w)
+	}
+	for _, w := range queue {
+		p.ahead[w.key] = p.ahead[w.key][1:]
+		if !p.reuse(w) {
+			p.purchase(w, expected)
 		}
 	}
-	return p
+	return p.plan
+}
+
+// bySize orders workloads that came at one time for their placement: the largest
+// first, so that the small ones fill what is left.
+func bySize(a, b *launcher.Workload) int {
+	return cmp.Or(
+		-cmp.Compare(a.Resources.MemoryMiB, b.Resources.MemoryMiB), -cmp.Compare(a.Resources.MilliCPU, b.Resources.MilliCPU),
+		strings.Compare(string(a.ID), string(b.ID)))
+}
+
+// A planner makes one plan.
+type planner struct {
+	demand
+	plan
+	rows    map[string]*row // by sharing key; hosts that nobody has used have none
+	classes map[string]*class
+	ahead   map[string][]item // what of the queue is not placed yet, by sharing key
+}
+
+// An item is a workload to place, or one that is expected.
+type item struct {
+	*launcher.Workload
+	key   string
+	class *class
+}
+
+// item is a workload that takes a host nobody has used only of the kind that it
+// was promised, if it was.
+func (p *planner) item(w *launcher.Workload, promised offer) item {
+	key := sharingKey(*w)
+	return item{w, key, p.class(w, key, promised)}
+}
+
+// A row is the hosts of one owner or pool: of each span those in their order.
+type row struct{ hosts [spans][]*slot }
+
+func (p *planner) row(key string) *row {
+	r := p.rows[key]
+	if r == nil {
+		r = &row{}
+		p.rows[key] = r
+	}
+	return r
+}
+
+func (r *row) add(h *slot) { r.hosts[h.span] = append(r.hosts[h.span], h) }
+
+// A class is the workloads that the same hosts have room for, as far as CPU,
+// memory, GPUs and what they accept go.
+type class struct {
+	offers []offer // what it accepts, in its order
+	begins []offer // what it accepts of hosts that nobody has used
+	worth  float64 // the least that the room of one costs
+	own    cursors
+	unused cursors
+}
+
+// cursors are how far a class has come in the lists of a row: what is before has
+// no room for it.
+type cursors [spans]int
+
+func (p *planner) class(w *launcher.Workload, key string, promised offer) *class {
+	name := classOf(w, key, promised)
+	c := p.classes[name]
+	if c == nil {
+		c = &class{offers: offersOf(w), begins: []offer{promised}}
+		if promised == (offer{}) {
+			c.begins = c.offers
+		}
+		c.worth = p.worth(w, c)
+		p.classes[name] = c
+	}
+	return c
+}
+
+// reuse places a workload on a host that is there, or is being bought, if one has
+// room: its owner's or pool's, or else one that nobody has used.
+func (p *planner) reuse(w item) bool {
+	span := spanOf(w.Lifetime)
+	if h := p.find(p.row(w.key), &w.class.own, w.class.offers, w, span); h != nil {
+		if span > h.span { // what ends late keeps it from ending soon
+			h.span = span
+			p.row(w.key).add(h)
+		}
+		p.put(w, h)
+		return true
+	}
+	h := p.find(p.row(""), &w.class.unused, w.class.begins, w, long)
+	if h != nil {
+		p.begin(w, h)
+	}
+	return h != nil
+}
+
+// purchase buys a host for a workload, if one is to be had.
+func (p *planner) purchase(w item, expected []item) {
+	switch o, ok, ever := p.choose(w, expected); {
+	case ok:
+		p.wants(o)
+		p.begin(w, newSlot(o, p.terms(o)))
+	case ever:
+		p.wait = append(p.wait, w.ID)
+	default:
+		p.misfits = append(p.misfits, w.ID)
+	}
+}
+
+// begin gives a host that nobody has used to the owner or pool of a workload.
+func (p *planner) begin(w item, h *slot) {
+	h.key, h.span = w.key, spanOf(w.Lifetime)
+	p.row(w.key).add(h)
+	p.put(w, h)
+}
+
+func (p *planner) put(w item, h *slot) {
+	h.take(w.Workload)
+	if h.id == "" {
+		p.coming[w.ID] = h.offer
+	} else {
+		p.assign[w.ID] = h.id
+	}
+}
+
+// find returns the first host of a row with room for a workload: among those of
+// its span, then of longer ones, then of shorter.
+func (p *planner) find(r *row, at *cursors, accepts []offer, w item, span int) *slot {
+	for _, s := range [spans][spans]int{{short, medium, long}, {medium, long, short}, {long, medium, short}}[span] {
+		list := r.hosts[s]
+		passed := true // nothing before has room
+		for n := at[s]; n < len(list); n++ {
+			h := list[n]
+			switch {
+			// It may have been taken, or have come to another span, since.
+			case h.span != s || h.key != "" && at == &w.class.unused, !slices.Contains(accepts, h.offer), !h.holds(w.Workload):
+				if passed {
+					at[s] = n + 1
+				}
+			case !h.connects(w.Workload):
+				passed = false // another of its class may have other mounts
+			default:
+				return h
+			}
+		}
+	}
+	return nil
 }
 
 // wants adds one host to what the plan buys.
-func (p *plan) wants(instanceType string) {
+func (p *plan) wants(o offer) {
 	for i := range p.buy {
-		if p.buy[i].instanceType == instanceType {
+		if p.buy[i].offer == o {
 			p.buy[i].count++
 			return
 		}
 	}
-	p.buy = append(p.buy, need{instanceType, 1})
+	p.buy = append(p.buy, need{o, 1})
 }
 
-// A row is the hosts that are alike for placement: one type, and the owner or
-// pool they belong to. Hosts that nobody has used have no key.
-type row struct{ instanceType, key string }
+// The span of a host is how long what runs there will go on, as far as that is
+// known. What is not known is long.
+const (
+	short = iota // an hour at most
+	medium
+	long
+	spans
+)
 
-// A slot is a host as placement sees it. A host that is not bought yet has no id.
-type slot struct {
-	id           string
-	instanceType string
-	key          string
-	room, free   launcher.Resources
-	workloads    int
-	portCount    int
-	ports        map[int]bool    // fixed host ports that are taken
-	mounts       map[string]bool // the mount sources that it has, of whatever ran on it
-}
-
-// newSlot is an empty host with some room.
-func newSlot(instanceType string, room launcher.Resources) *slot {
-	return &slot{instanceType: instanceType, room: room, free: room, ports: map[int]bool{}, mounts: map[string]bool{}}
-}
-
-func (s *slot) row() row { return row{s.instanceType, s.key} }
-
-// fits reports whether w can run beside what is on s.
-func (s *slot) fits(w launcher.Workload) bool {
-	if w.Resources.IsZero() || w.Sharing == launcher.Exclusive {
-		if s.workloads > 0 {
-			return false
-		}
+// spanOf is the span of what goes on for a time; zero is not known.
+func spanOf(left time.Duration) int {
+	switch {
+	case left == 0 || left > 4*time.Hour:
+		return long
+	case left > time.Hour:
+		return medium
 	}
-	if !w.Resources.IsZero() && !w.Resources.Fits(s.free) {
-		return false
-	}
-	if s.portCount+len(w.Ports) > maxPorts {
-		return false
-	}
-	for _, p := range w.Ports {
-		if p.HostPort != 0 && s.ports[p.HostPort] {
-			return false
-		}
-	}
-	fresh := map[string]bool{}
-	for _, m := range w.Mounts {
-		if !s.mounts[m.Source] {
-			fresh[m.Source] = true
-		}
-	}
-	return len(s.mounts)+len(fresh) <= maxMounts
-}
-
-// take puts w on s.
-func (s *slot) take(w launcher.Workload) {
-	s.key = sharingKey(w)
-	s.workloads++
-	if w.Resources.IsZero() {
-		s.free = launcher.Resources{}
-	} else {
-		s.free = s.free.Minus(w.Resources)
-	}
-	s.portCount += len(w.Ports)
-	for _, p := range w.Ports {
-		if p.HostPort != 0 {
-			s.ports[p.HostPort] = true
-		}
-	}
-	for _, m := range w.Mounts {
-		s.mounts[m.Source] = true
-	}
+	return short
 }
 
 // exclusiveKey begins the sharing key of a workload that shares with nobody.
@@ -168,7 +277,7 @@ const exclusiveKey = "workload "
 func sharingKey(w launcher.Workload) string {
 	switch w.Sharing {
 	case launcher.Pool:
-		return "pool"
+		return poolKey
 	case launcher.Exclusive:
 		return exclusiveKey + string(w.ID)
 	default:
@@ -176,20 +285,29 @@ func sharingKey(w launcher.Workload) string {
 	}
 }
 
-func firstFit(slots []*slot, w launcher.Workload) *slot {
-	for _, s := range slots {
-		if s.fits(w) {
-			return s
-		}
-	}
-	return nil
-}
+const poolKey = "pool"
 
-func remove(slots []*slot, s *slot) []*slot {
-	for i := range slots {
-		if slots[i] == s {
-			return append(slots[:i:i], slots[i+1:]...)
+// classOf names the class of a workload of a sharing key.
+func classOf(w *launcher.Workload, key string, promised offer) string {
+	var b strings.Builder
+	b.Grow(128)
+	b.WriteString(key)
+	for _, n := range []int64{w.Resources.MilliCPU, w.Resources.MemoryMiB, w.Resources.GPUs} {
+		b.WriteByte(0)
+		for ; n > 0; n >>= 7 {
+			b.WriteByte(byte(n&0x7f) | 0x80)
 		}
 	}
-	return slots
+	b.WriteByte(0)
+	b.WriteString(string(w.Market))
+	b.WriteByte(0)
+	b.WriteString(w.InstanceType)
+	for _, t := range w.Alternatives {
+		b.WriteByte(0)
+		b.WriteString(t)
+	}
+	if promised != (offer{}) {
+		b.WriteString("\x00\x00" + string(promised.market) + "\x00" + promised.instanceType)
+	}
+	return b.String()
 }

@@ -13,27 +13,46 @@ import (
 	"github.com/atelier-go/atelier/launcher"
 )
 
-var testRooms = map[string]launcher.Resources{
-	"t3.medium":  {MilliCPU: 2000, MemoryMiB: 3800},
-	"r5.4xlarge": {MilliCPU: 16000, MemoryMiB: 121000},
-	"g5.xlarge":  {MilliCPU: 4000, MemoryMiB: 15000, GPUs: 1},
+// testTypes have the ratios of real ones.
+var testTypes = map[string]terms{
+	"t3.medium":  {machine: launcher.Resources{MilliCPU: 2000, MemoryMiB: 3800}, price: 41600},
+	"m5.xlarge":  {machine: launcher.Resources{MilliCPU: 4000, MemoryMiB: 15200}, price: 192000},
+	"m5.2xlarge": {machine: launcher.Resources{MilliCPU: 8000, MemoryMiB: 30400}, price: 384000},
+	"r5.4xlarge": {machine: launcher.Resources{MilliCPU: 16000, MemoryMiB: 121000}, price: 1008000},
+	"g5.xlarge":  {machine: launcher.Resources{MilliCPU: 4000, MemoryMiB: 15000, GPUs: 1}, price: 1006000},
 }
 
-func testRoom(instanceType string) launcher.Resources { return testRooms[instanceType] }
+// testTerms sells everything without overcommitment, spot at a third.
+func testTerms(o offer) terms {
+	t := testTypes[o.instanceType]
+	t.room = t.machine
+	if o.market == launcher.Spot {
+		t.price /= 3
+	}
+	return t
+}
 
-// randomQueue makes n workloads of a few owners, types, sizes and sharing rules.
+// randomQueue makes n workloads of a few owners, types, sizes, markets and
+// sharing rules, each of which some host can hold.
 func randomQueue(r *rand.Rand, n int) []launcher.Workload {
-	types := []string{"t3.medium", "r5.4xlarge", "g5.xlarge"}
+	types := slices.Sorted(maps.Keys(testTypes))
 	var queue []launcher.Workload
 	for i := range n {
 		w := launcher.Workload{
 			ID:           launcher.ID(fmt.Sprintf("w%03d", i)),
 			Owner:        fmt.Sprintf("owner%d", r.IntN(4)),
 			InstanceType: types[r.IntN(len(types))],
+			Market:       []launcher.Market{launcher.OnDemand, launcher.OnDemand, launcher.Spot, launcher.SpotOrOnDemand}[r.IntN(4)],
 			Sharing:      []launcher.Sharing{launcher.PerOwner, launcher.PerOwner, launcher.Pool, launcher.Exclusive}[r.IntN(4)],
+			Lifetime:     []time.Duration{0, 0, 10 * time.Minute, 3 * time.Hour, 9 * time.Hour}[r.IntN(5)],
+		}
+		for _, t := range types {
+			if t != w.InstanceType && r.IntN(3) == 0 {
+				w.Alternatives = append(w.Alternatives, t)
+			}
 		}
 		if r.IntN(4) > 0 {
-			room := testRooms[w.InstanceType]
+			room := testTypes[w.InstanceType].machine
 			w.Resources = launcher.Resources{MilliCPU: 1 + r.Int64N(room.MilliCPU), MemoryMiB: 1 + r.Int64N(room.MemoryMiB)}
 		}
 		if r.IntN(3) == 0 {
@@ -47,38 +66,48 @@ func randomQueue(r *rand.Rand, n int) []launcher.Workload {
 	return queue
 }
 
+// empty is a bought host.
+func empty(id string, o offer, terms func(offer) terms) slot {
+	s := newSlot(o, terms(o))
+	s.id = id
+	return *s
+}
+
+// load is hosts with what was placed on them, as they are before the next plan.
+func load(hosts []slot, queue []launcher.Workload, placed map[launcher.ID]string) (current []slot, waiting []launcher.Workload) {
+	for _, h := range hosts {
+		h.free, h.ports, h.mounts = h.room, nil, nil
+		current = append(current, h)
+	}
+	for i, w := range queue {
+		host, ok := placed[w.ID]
+		if !ok {
+			waiting = append(waiting, w)
+			continue
+		}
+		n := slices.IndexFunc(current, func(s slot) bool { return s.id == host })
+		current[n].key = sharingKey(w)
+		current[n].take(&queue[i])
+	}
+	return current, waiting
+}
+
 // settle turns a plan's purchases into hosts and places again, until nothing
 // is bought any more, as the reconciler does.
-func settle(t *testing.T, queue []launcher.Workload) (map[launcher.ID]string, []slot) {
+func settle(t *testing.T, queue []launcher.Workload, terms func(offer) terms) (map[launcher.ID]string, []slot) {
 	t.Helper()
 	var hosts []slot
 	placed := map[launcher.ID]string{}
 	for range len(queue) + 1 {
-		var waiting []launcher.Workload
-		current := make([]slot, len(hosts))
-		for i, h := range hosts {
-			current[i] = slot{id: h.id, instanceType: h.instanceType, room: h.room, free: h.room, ports: map[int]bool{}, mounts: map[string]bool{}}
-		}
-		for _, w := range queue {
-			host, ok := placed[w.ID]
-			if !ok {
-				waiting = append(waiting, w)
-				continue
-			}
-			for i := range current {
-				if current[i].id == host {
-					current[i].take(w)
-				}
-			}
-		}
-		p := place(waiting, current, nil, testRoom)
+		current, waiting := load(hosts, queue, placed)
+		p := place(demand{queue: pointers(waiting), hosts: current, terms: terms})
 		maps.Copy(placed, p.assign)
 		if len(p.buy) == 0 {
 			return placed, hosts
 		}
 		for _, n := range p.buy {
 			for range n.count {
-				hosts = append(hosts, slot{id: fmt.Sprintf("i-%03d", len(hosts)), instanceType: n.instanceType, room: testRoom(n.instanceType)})
+				hosts = append(hosts, empty(fmt.Sprintf("i-%03d", len(hosts)), n.offer, terms))
 			}
 		}
 	}
@@ -87,13 +116,20 @@ func settle(t *testing.T, queue []launcher.Workload) (map[launcher.ID]string, []
 }
 
 // TestPlaceHoldsItsBounds lets chance choose queues and checks what must hold
-// for every one: everybody is placed, no host is filled over its room in any
-// dimension, and no host is shared across a boundary.
+// for every one: everybody is placed on what it accepts, no host is filled over
+// its room in any dimension, no workload gets more than one machine has, and no
+// host is shared across a boundary.
 func TestPlaceHoldsItsBounds(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		queue := randomQueue(r, 1+r.IntN(40))
-		placed, hosts := settle(t, queue)
+		factors := Overcommit{CPU: float64(1 + r.IntN(2))}
+		terms := func(o offer) terms {
+			t := testTerms(o)
+			t.room = factors.of(t.room)
+			return t
+		}
+		placed, hosts := settle(t, queue, terms)
 		rooms := map[string]slot{}
 		for _, h := range hosts {
 			rooms[h.id] = h
@@ -106,8 +142,11 @@ func TestPlaceHoldsItsBounds(t *testing.T) {
 				t.Fatalf("seed %d: %s was never placed", seed, w.ID)
 			}
 			h := rooms[id]
-			if h.instanceType != w.InstanceType {
-				t.Fatalf("seed %d: %s wants a %s and is on a %s", seed, w.ID, w.InstanceType, h.instanceType)
+			if !slices.Contains(offersOf(&w), h.offer) {
+				t.Fatalf("seed %d: %s accepts %v and is on a %s", seed, w.ID, offersOf(&w), h.offer)
+			}
+			if !w.Resources.Fits(h.machine) {
+				t.Fatalf("seed %d: %s has more than the machine", seed, w.ID)
 			}
 			if keys[id] == nil {
 				keys[id], ports[id] = map[string]bool{}, map[int]bool{}
@@ -141,38 +180,230 @@ func TestPlaceHoldsItsBounds(t *testing.T) {
 	}
 }
 
+// TestPlaceIsFirstFit holds place against the plainest program that does the same,
+// which looks at every host for every workload: on hosts that are partly full the
+// assignments are the same.
+func TestPlaceIsFirstFit(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		old := randomQueue(r, 60)
+		placed, hosts := settle(t, old, testTerms)
+		for id := range placed { // some have ended
+			if r.IntN(2) == 0 {
+				delete(placed, id)
+			}
+		}
+		kept := slices.DeleteFunc(old, func(w launcher.Workload) bool { return placed[w.ID] == "" })
+		queue := randomQueue(r, 60)
+		current, _ := load(hosts, kept, placed)
+		for i := range current {
+			if current[i].key != "" {
+				current[i].span = r.IntN(spans)
+			}
+		}
+		plain := make([]slot, len(current))
+		for i, s := range current {
+			s.ports, s.mounts = maps.Clone(s.ports), maps.Clone(s.mounts)
+			plain[i] = s
+		}
+		p := place(demand{queue: pointers(queue), hosts: current, terms: func(o offer) terms {
+			t := testTerms(o)
+			t.soldOut = true // so that only hosts that are there count
+			return t
+		}})
+		if want := firstFit(queue, plain); !maps.Equal(p.assign, want) {
+			t.Fatalf("seed %d: assigned %v, want %v", seed, p.assign, want)
+		}
+	}
+}
+
+// firstFit is the plainest program.
+func firstFit(queue []launcher.Workload, hosts []slot) map[launcher.ID]string {
+	order := make([]*slot, len(hosts))
+	for i := range hosts {
+		order[i] = &hosts[i]
+	}
+	slices.SortStableFunc(order, func(a, b *slot) int {
+		if a.room.MilliCPU != b.room.MilliCPU {
+			return int(a.room.MilliCPU - b.room.MilliCPU)
+		}
+		return int(a.room.MemoryMiB - b.room.MemoryMiB)
+	})
+	assign := map[launcher.ID]string{}
+	for i := range queue {
+		w, key, span := &queue[i], sharingKey(queue[i]), spanOf(queue[i].Lifetime)
+		take := func(used bool, spans ...int) bool {
+			for _, s := range spans {
+				for n, h := range order {
+					if used != (h.key != "") || used && (h.key != key || h.span != s) || !slices.Contains(offersOf(w), h.offer) || !h.fits(w) {
+						continue
+					}
+					assign[w.ID] = h.id
+					if !used || span > h.span { // it goes to the end of its list
+						h.span = span
+						order = append(slices.Delete(order, n, n+1), h)
+					}
+					h.key = key
+					h.take(w)
+					return true
+				}
+			}
+			return false
+		}
+		longer := [][]int{{short, medium, long}, {medium, long, short}, {long, medium, short}}[span]
+		_ = take(true, longer...) || take(false, long, medium, short)
+	}
+	return assign
+}
+
 // TestPlaceIsDeterministic: the same queue and hosts give the same plan.
 func TestPlaceIsDeterministic(t *testing.T) {
 	queue := randomQueue(rand.New(rand.NewPCG(7, 7)), 60)
-	first := place(queue, nil, nil, testRoom)
+	first := place(demand{queue: pointers(queue), terms: testTerms})
 	for range 20 {
-		if again := place(queue, nil, nil, testRoom); !reflect.DeepEqual(first, again) {
+		if again := place(demand{queue: pointers(queue), terms: testTerms}); !reflect.DeepEqual(first, again) {
 			t.Fatalf("two plans of one queue differ:\n%v\n%v", first, again)
 		}
 	}
 }
 
-// TestPlaceCountsOnWhatIsBought: a plan made again while its purchase is under
+// TestPlaceCountsOnWhatIsBought: a plan made again while its purchases are under
 // way buys nothing more.
 func TestPlaceCountsOnWhatIsBought(t *testing.T) {
-	for seed := range uint64(50) {
+	for seed := range uint64(100) {
 		queue := randomQueue(rand.New(rand.NewPCG(seed, 2)), 30)
-		first := place(queue, nil, nil, testRoom)
-		bought := map[string]int{}
+		first := place(demand{queue: pointers(queue), terms: testTerms})
+		var coming []slot
 		for _, n := range first.buy {
-			bought[n.instanceType] += n.count
+			for range n.count {
+				coming = append(coming, empty("", n.offer, testTerms))
+			}
 		}
-		if again := place(queue, nil, bought, testRoom); len(again.buy) != 0 {
-			t.Fatalf("seed %d: bought %v and would buy %v on top", seed, bought, again.buy)
+		again := place(demand{queue: pointers(queue), hosts: coming, promised: first.coming, terms: testTerms})
+		if len(again.buy) != 0 {
+			t.Fatalf("seed %d: bought %v and would buy %v on top", seed, first.buy, again.buy)
 		}
 	}
 }
 
-func BenchmarkPlace(b *testing.B) {
-	queue := randomQueue(rand.New(rand.NewPCG(1, 1)), 1000)
-	b.ReportAllocs()
-	for b.Loop() {
-		place(queue, nil, nil, testRoom)
+// session is one of a pool on either of some types.
+func session(id launcher.ID, cpu, gib int64, types ...string) launcher.Workload {
+	return launcher.Workload{
+		ID: id, Owner: string(id), Sharing: launcher.Pool, InstanceType: types[0], Alternatives: types[1:],
+		Resources: launcher.Resources{MilliCPU: cpu * 1000, MemoryMiB: gib << 10},
+	}
+}
+
+// TestChoose: what is bought is the cheapest for what will fill it.
+func TestChoose(t *testing.T) {
+	big, small := "m5.2xlarge", "m5.xlarge"
+	many := func(n int) (list []launcher.Workload) {
+		for i := range n {
+			list = append(list, session(launcher.ID(fmt.Sprint("s", i)), 2, 8, small, big, "r5.4xlarge"))
+		}
+		return list
+	}
+	soldOut := func(gone ...offer) func(offer) terms {
+		return func(o offer) terms {
+			t := testTerms(o)
+			t.soldOut = slices.Contains(gone, o)
+			return t
+		}
+	}
+	spot := func(w launcher.Workload, m launcher.Market) launcher.Workload {
+		w.Market = m
+		return w
+	}
+	exclusive := session("x", 2, 8, big, small)
+	exclusive.Sharing = launcher.Exclusive
+	for name, test := range map[string]struct {
+		demand demand
+		buy    []need
+		wait   int
+	}{
+		"Alone":    {demand: demand{queue: pointers(many(1))}, buy: []need{{offer{small, ""}, 1}}},
+		"Expected": {demand: demand{queue: pointers(many(1)), expected: pointers(many(9)[1:])}, buy: []need{{offer{big, ""}, 1}}},
+		"Three":    {demand: demand{queue: pointers(many(3))}, buy: []need{{offer{big, ""}, 1}}},
+		"Many":     {demand: demand{queue: pointers(many(8))}, buy: []need{{offer{"r5.4xlarge", ""}, 1}}},
+		"Same":     {demand: demand{queue: pointers(many(16))}, buy: []need{{offer{"r5.4xlarge", ""}, 2}}},
+		// A fourth and a fifth would fill a host that has them for less each.
+		"Exclusive": {demand: demand{queue: pointers([]launcher.Workload{exclusive}), expected: pointers(many(9))}, buy: []need{{offer{small, ""}, 1}}},
+		"NextType":  {demand: demand{queue: pointers(many(1)), terms: soldOut(offer{small, ""})}, buy: []need{{offer{big, ""}, 1}}},
+		"Nothing":   {demand: demand{queue: pointers(many(2)), terms: soldOut(offer{small, ""}, offer{big, ""}, offer{"r5.4xlarge", ""})}, wait: 2},
+		"Spot":      {demand: demand{queue: pointers([]launcher.Workload{spot(session("s", 2, 8, small), launcher.SpotOrOnDemand)})}, buy: []need{{offer{small, launcher.Spot}, 1}}},
+		"SpotFirst": { // a dearer type on spot comes before on demand
+			demand: demand{
+				queue: pointers([]launcher.Workload{spot(session("s", 2, 8, small, "r5.4xlarge"), launcher.SpotOrOnDemand)}),
+				terms: soldOut(offer{small, launcher.Spot}),
+			},
+			buy: []need{{offer{"r5.4xlarge", launcher.Spot}, 1}},
+		},
+		"NextMarket": {
+			demand: demand{
+				queue: pointers([]launcher.Workload{spot(session("s", 2, 8, small), launcher.SpotOrOnDemand)}), terms: soldOut(offer{small, launcher.Spot}),
+			},
+			buy: []need{{offer{small, ""}, 1}},
+		},
+		"SpotOnly": {
+			demand: demand{queue: pointers([]launcher.Workload{spot(session("s", 2, 8, small), launcher.Spot)}), terms: soldOut(offer{small, launcher.Spot})},
+			wait:   1,
+		},
+		"NotOnSpot": { // what runs on demand goes to no spot host
+			demand: demand{queue: pointers(many(1)), hosts: []slot{empty("i-spot", offer{small, launcher.Spot}, testTerms)}},
+			buy:    []need{{offer{small, ""}, 1}},
+		},
+	} {
+		if test.demand.terms == nil {
+			test.demand.terms = testTerms
+		}
+		p := place(test.demand)
+		if !slices.Equal(p.buy, test.buy) || len(p.wait) != test.wait || len(p.misfits) != 0 {
+			t.Errorf("%s: buys %v, %d wait, want %v and %d", name, p.buy, len(p.wait), test.buy, test.wait)
+		}
+	}
+	huge := place(demand{queue: pointers([]launcher.Workload{session("h", 64, 1, small)}), terms: testTerms})
+	if !slices.Equal(huge.misfits, []launcher.ID{"h"}) {
+		t.Errorf("what nothing holds is %+v", huge)
+	}
+	unpriced := place(demand{queue: pointers(many(1)), terms: func(o offer) terms {
+		t := testTerms(o)
+		if o.instanceType == small {
+			t.price = 0
+		}
+		return t
+	}})
+	if !slices.Equal(unpriced.buy, []need{{offer{big, ""}, 1}}) {
+		t.Errorf("with a price that is not known it buys %v", unpriced.buy)
+	}
+}
+
+// TestShortApartFromLong: what ends soon does not keep a host from becoming empty.
+func TestShortApartFromLong(t *testing.T) {
+	host := func(id string, span int) slot {
+		s := empty(id, offer{"r5.4xlarge", ""}, testTerms)
+		w := session("on-"+launcher.ID(id), 1, 1, "r5.4xlarge")
+		s.key, s.span = sharingKey(w), span
+		s.take(&w)
+		return s
+	}
+	brief, job := session("brief", 1, 1, "r5.4xlarge"), session("job", 1, 1, "r5.4xlarge")
+	brief.Lifetime, job.Lifetime = 10*time.Minute, 2*time.Hour
+	open := session("open", 1, 1, "r5.4xlarge")
+	all := []slot{host("i-long", long), host("i-medium", medium), host("i-short", short)}
+	p := place(demand{queue: pointers([]launcher.Workload{brief, job, open}), hosts: all, terms: testTerms})
+	if p.assign["brief"] != "i-short" || p.assign["job"] != "i-medium" || p.assign["open"] != "i-long" {
+		t.Errorf("assigned %v", p.assign)
+	}
+	// Without its like the short one goes where others stay longer anyway.
+	p = place(demand{queue: pointers([]launcher.Workload{brief}), hosts: []slot{host("i-long", long), host("i-medium", medium)}, terms: testTerms})
+	if p.assign["brief"] != "i-medium" {
+		t.Errorf("assigned %v", p.assign)
+	}
+	// The long one shares with short ones rather than that a host is bought, which
+	// from then on is a long one.
+	p = place(demand{queue: pointers([]launcher.Workload{open, job, brief}), hosts: []slot{host("i-short", short)}, terms: testTerms})
+	if p.assign["open"] != "i-short" || p.assign["job"] != "i-short" || len(p.buy) != 0 {
+		t.Errorf("assigned %v, bought %v", p.assign, p.buy)
 	}
 }
 
@@ -180,24 +411,24 @@ func BenchmarkPlace(b *testing.B) {
 // which has had many homes takes no new one, and those it has had still.
 func TestPlaceCountsMountsForLife(t *testing.T) {
 	home := func(id launcher.ID, user string) launcher.Workload {
-		return launcher.Workload{
-			ID: id, Owner: user, InstanceType: "r5.4xlarge", Sharing: launcher.Pool, Resources: launcher.Resources{MilliCPU: 100, MemoryMiB: 100},
-			Mounts: []launcher.Mount{{Source: "/efs/" + user, Target: "/home/x"}, {Source: "/efs/" + user, Target: "/again"}},
-		}
+		w := session(id, 1, 1, "r5.4xlarge")
+		w.Mounts = []launcher.Mount{{Source: "/efs/" + user, Target: "/home/x"}, {Source: "/efs/" + user, Target: "/again"}}
+		return w
 	}
-	old := newSlot("r5.4xlarge", testRoom("r5.4xlarge"))
-	old.id = "i-old"
-	old.take(home("first", "alice"))
+	old := empty("i-old", offer{"r5.4xlarge", ""}, testTerms)
+	first := home("first", "alice")
+	old.key = sharingKey(first)
+	old.take(&first)
 	if len(old.mounts) != 1 {
 		t.Fatalf("one home is %d mounts", len(old.mounts))
 	}
 	for i := range maxMounts - 2 {
-		old.mounts[fmt.Sprintf("/efs/gone-%d", i)] = true
+		old.keeps(fmt.Sprintf("/efs/gone-%d", i))
 	}
-	p := place([]launcher.Workload{
+	p := place(demand{queue: pointers([]launcher.Workload{
 		home("a", "alice"), home("b", "bob"), home("c", "carol"), home("d", "bob"), home("e", "gone-7"),
-	}, []slot{*old}, nil, testRoom)
-	if p.assign["a"] != "i-old" || p.assign["b"] != "i-old" || p.assign["d"] != "i-old" || p.assign["e"] != "i-old" || !p.coming["c"] {
+	}), hosts: []slot{old}, terms: testTerms})
+	if p.assign["a"] != "i-old" || p.assign["b"] != "i-old" || p.assign["d"] != "i-old" || p.assign["e"] != "i-old" || p.coming["c"] == (offer{}) {
 		t.Errorf("assigned %v, coming %v", p.assign, p.coming)
 	}
 }
@@ -222,8 +453,8 @@ func TestAssignLooksAgain(t *testing.T) {
 	if err := l.hosts.Create(t.Context(), full.ID, full); err != nil {
 		t.Fatal(err)
 	}
-	r := &reconciler{l: l}
-	if s := r.slots(&world{hosts: []Host{full}, now: time.Now()}); len(s) != 1 || s[0].fits(launcher.Workload{Mounts: []launcher.Mount{{Source: "/efs/new"}}}) {
+	r := &reconciler{l: l, fleet: &fleet{l: l, capacity: &capacity{}}}
+	if s := r.slots(&world{hosts: []*Host{&full}, now: time.Now()}); len(s) != 1 || s[0].fits(&launcher.Workload{Mounts: []launcher.Mount{{Source: "/efs/new"}}}) {
 		t.Errorf("a plan finds room for one more on %+v", s)
 	}
 	for source, want := range map[string]string{"/efs/new": "", "/efs/007": full.ID} {
@@ -241,4 +472,11 @@ func TestAssignLooksAgain(t *testing.T) {
 			t.Errorf("with %s it is on %q (%v), want %q", source, got.Host, err, want)
 		}
 	}
+}
+
+func pointers(list []launcher.Workload) (queue []*launcher.Workload) {
+	for i := range list {
+		queue = append(queue, &list[i])
+	}
+	return queue
 }

@@ -130,14 +130,15 @@ func (l *Launcher) launcherStatements() []statement {
 	statements := []statement{
 		// These have no resources to be told apart by: "Actions, resources,
 		// and condition keys for Amazon EC2", Service Authorization Reference.
-		allow("Look", []string{"ec2:DescribeInstances", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets"}, []string{"*"},
-			equals("aws:RequestedRegion", l.region)),
-		allow("BuyHosts", []string{"ec2:RunInstances"}, []string{l.ec2ARN("instance/*"), l.ec2ARN("volume/*")},
+		allow("Look", []string{
+			"ec2:DescribeInstances", "ec2:DescribeSecurityGroups", "ec2:DescribeSpotInstanceRequests", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
+		}, []string{"*"}, equals("aws:RequestedRegion", l.region)),
+		allow("BuyHosts", []string{"ec2:RunInstances"}, []string{l.ec2ARN("instance/*"), l.ec2ARN("spot-instances-request/*"), l.ec2ARN("volume/*")},
 			equals("aws:RequestTag/"+tagFleet, fleet)),
 		allow("BuyHostsHere", []string{"ec2:RunInstances"}, existing),
 		allow("BuyHostsBehind", []string{"ec2:RunInstances"}, []string{l.ec2ARN("security-group/*")},
 			equals("aws:ResourceTag/"+tagFleet, fleet)),
-		allow("TagHosts", []string{"ec2:CreateTags"}, []string{l.ec2ARN("instance/*"), l.ec2ARN("volume/*")},
+		allow("TagHosts", []string{"ec2:CreateTags"}, []string{l.ec2ARN("instance/*"), l.ec2ARN("spot-instances-request/*"), l.ec2ARN("volume/*")},
 			equals("ec2:CreateAction", "RunInstances")),
 		allow("EndHosts", []string{"ec2:TerminateInstances"}, []string{l.ec2ARN("instance/*")},
 			equals("aws:ResourceTag/"+tagFleet, fleet)),

@@ -21,6 +21,9 @@ const (
 	// while a host is on its way in or out, and otherwise.
 	busyDescribe = 2 * time.Second
 	idleDescribe = 15 * time.Second
+	// breath is the least time between two passes, each of which looks at all
+	// there is, however much happens meanwhile.
+	breath = 50 * time.Millisecond
 	// batchFor is how long a purchase waits for others that are equal, and the
 	// end of a host for others': a storm comes one by one, and EC2 takes few
 	// calls and many instances.
@@ -54,9 +57,12 @@ type reconciler struct {
 	asked map[string]time.Time // when EC2 was last asked to end a host
 	// endingSince is since when there are hosts that EC2 is to be asked to end.
 	endingSince time.Time
-	// wanted is since when hosts of a type are wanted that were not ordered.
-	wanted map[string]time.Time
-	known  mirrors
+	// wantedSince is since when hosts are wanted that were not ordered.
+	wantedSince time.Time
+	// promised are the kinds of hosts that workloads wait for.
+	promised map[launcher.ID]offer
+	arrivals arrivals
+	known    mirrors
 
 	describedAt time.Time
 	compared    *store.Mirror[Host] // of the step that compares
@@ -66,12 +72,12 @@ type reconciler struct {
 // world is what one pass of the loop sees of the store.
 type world struct {
 	now       time.Time
-	workloads []workloadRecord
-	hosts     []Host
+	workloads []*workloadRecord
+	hosts     []*Host
 	buys      []buyRecord
-	on        map[string][]workloadRecord // not exited, by host
-	ending    []string                    // hosts that EC2 is to end, as the pass comes by them
-	again     time.Duration               // when to look again at the latest
+	on        map[string][]*workloadRecord // not exited, by host
+	ending    []string                     // hosts that EC2 is to end, as the pass comes by them
+	again     time.Duration                // when to look again at the latest
 }
 
 // reconcile is the work of the lease's holder.
@@ -79,7 +85,7 @@ func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 	r := &reconciler{
 		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{},
 		known: l.mirrors(), compared: store.NewMirror(l.hosts),
-		fleet: &fleet{l: l, soldOut: map[pool]time.Time{}, held: map[string]refusal{}},
+		fleet: &fleet{l: l, capacity: &capacity{}},
 	}
 	defer r.tasks.wg.Wait()
 	for {
@@ -87,16 +93,22 @@ func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 		if err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Warn("a pass over the fleet failed and is repeated", "error", err)
 		}
-		next := time.NewTimer(again)
-		select {
-		case <-ctx.Done():
-		case <-l.kick:
-		case <-next.C:
-		}
-		next.Stop()
+		rest(ctx, breath, nil)
+		rest(ctx, again-breath, l.kick)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+	}
+}
+
+// rest waits for a time, or until it is kicked or ctx ends.
+func rest(ctx context.Context, d time.Duration, kick <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-kick:
+	case <-timer.C:
 	}
 }
 
@@ -119,8 +131,8 @@ func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) 
 	if err := r.followHosts(ctx, w); err != nil {
 		return tick, err
 	}
-	for i := range w.workloads {
-		if err := r.drive(ctx, w, &w.workloads[i]); err != nil {
+	for _, rec := range w.workloads {
+		if err := r.drive(ctx, w, rec); err != nil {
 			return tick, err
 		}
 	}
@@ -179,7 +191,7 @@ func (r *reconciler) taskEvery(ctx context.Context, rest time.Duration, key stri
 
 // read takes stock of the store.
 func (r *reconciler) read(ctx context.Context) (*world, error) {
-	w := &world{on: map[string][]workloadRecord{}, again: tick}
+	w := &world{on: map[string][]*workloadRecord{}, again: tick}
 	for b, err := range r.l.buys.All(ctx) {
 		if err != nil {
 			return nil, err
@@ -207,33 +219,33 @@ func (r *reconciler) read(ctx context.Context) (*world, error) {
 
 // placeQueue gives waiting workloads a host, or orders hosts for them.
 func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
-	var queue []launcher.Workload
-	index := map[launcher.ID]*workloadRecord{}
-	waiting := slices.Clone(w.workloads)
-	slices.SortStableFunc(waiting, func(a, b workloadRecord) int {
-		return cmp.Or(a.Status.QueuedAt.Compare(b.Status.QueuedAt), strings.Compare(string(a.Workload.ID), string(b.Workload.ID)))
-	})
-	for _, rec := range waiting {
+	var waiting []*workloadRecord
+	for _, rec := range w.workloads {
 		if rec.Host == "" && rec.Status.Phase != launcher.Exited {
-			queue = append(queue, rec.Workload)
+			waiting = append(waiting, rec)
 		}
 	}
-	if len(queue) == 0 {
+	if len(waiting) == 0 {
 		return nil
 	}
-	for i := range w.workloads {
-		index[w.workloads[i].Workload.ID] = &w.workloads[i]
+	slices.SortFunc(waiting, func(a, b *workloadRecord) int {
+		return cmp.Or(a.Status.QueuedAt.Truncate(time.Second).Compare(b.Status.QueuedAt.Truncate(time.Second)), bySize(&a.Workload, &b.Workload))
+	})
+	queue := make([]*launcher.Workload, len(waiting))
+	index := map[launcher.ID]*workloadRecord{}
+	for i, rec := range waiting {
+		queue[i], index[rec.Workload.ID] = &rec.Workload, rec
 	}
-	bought := map[string]int{}
-	for _, b := range w.buys {
-		bought[b.InstanceType] += b.Count
-	}
-	p := place(queue, r.slots(w), bought, r.roomOf)
+	p := place(demand{
+		queue: queue, hosts: r.slots(w), promised: r.promised, expected: r.arrivals.note(w.workloads, w.now),
+		terms: func(o offer) terms { return r.terms(o, w.now) },
+	})
+	r.promised = p.coming
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for id, host := range p.assign {
-		w.on[host] = append(w.on[host], *index[id]) // it is not empty any more
+		w.on[host] = append(w.on[host], index[id]) // it is not empty any more
 		g.Go(func() error { return r.assign(gctx, index[id], host) })
 	}
 	if err := g.Wait(); err != nil {
@@ -242,47 +254,81 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	if len(p.assign) > 0 {
 		r.l.wake() // to deliver what has a host now
 	}
-	reasons := map[string]*refusal{}
-	wanted := map[string]time.Time{}
-	for _, n := range p.buy {
-		since, known := r.wanted[n.instanceType]
-		if !known {
-			since = w.now
-		}
-		if !w.ripe(since) {
-			wanted[n.instanceType] = since
-			continue
-		}
-		reasons[n.instanceType] = r.order(ctx, n, w.now)
-	}
-	r.wanted = wanted
+	failed := r.orderAll(ctx, w, p.buy, spotTypes(queue))
 	for _, id := range p.misfits {
 		if err := r.exclude(ctx, id); err != nil {
 			return err
 		}
 	}
-	for id := range p.coming {
-		if err := r.explainWait(ctx, index[id], reasons); err != nil {
+	for _, id := range p.wait {
+		if err := r.explainWait(ctx, index[id], r.fleet.why(index[id].Workload, w.now), w.now); err != nil {
 			return err
+		}
+	}
+	if failed != nil {
+		for id := range p.coming {
+			if err := r.explainWait(ctx, index[id], failed, w.now); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
+// orderAll orders the hosts of a plan once what is equal has had time to come
+// together. It returns why an order could not be made, if one could not.
+func (r *reconciler) orderAll(ctx context.Context, w *world, buy []need, spot []string) (failed *refusal) {
+	if len(buy) == 0 {
+		r.wantedSince = time.Time{}
+		return nil
+	}
+	if r.wantedSince.IsZero() {
+		r.wantedSince = w.now
+	}
+	if !w.ripe(r.wantedSince) {
+		return nil
+	}
+	r.wantedSince = time.Time{}
+	for _, n := range buy {
+		if why := r.order(ctx, n, spot, w.now); why != nil {
+			failed = why
+		}
+	}
+	return failed
+}
+
+// spotTypes are the types that workloads accept as spot instances.
+func spotTypes(queue []*launcher.Workload) (types []string) {
+	seen := map[string]bool{}
+	for _, w := range queue {
+		for _, o := range offersOf(w) {
+			if o.market == launcher.Spot && !seen[o.instanceType] {
+				seen[o.instanceType] = true
+				types = append(types, o.instanceType)
+			}
+		}
+	}
+	return types
+}
+
 // order orders hosts, or says why not now. It is the loop's own step, so that
 // no pass can order what another has.
-func (r *reconciler) order(ctx context.Context, n need, now time.Time) *refusal {
+func (r *reconciler) order(ctx context.Context, n need, spot []string, now time.Time) *refusal {
 	t, err := r.l.cfg.Catalog.Type(n.instanceType)
 	if err != nil {
 		return &refusal{kind: launcher.ErrInvalid, message: err.Error()}
 	}
-	where, why := r.fleet.choose(n.instanceType, now)
+	where, why := r.fleet.choose(n.offer, now)
 	if why != nil {
 		return why
 	}
+	if n.market == launcher.OnDemand {
+		spot = nil
+	}
+	spot = r.l.spot.stale(spot, now)
 	ami, ok := r.l.amis.known(t)
-	if where.id == "" || !ok || r.fleet.lookAgain(now) {
-		r.task(ctx, "prepare "+n.instanceType, func(ctx context.Context) error { return r.prepare(ctx, n.instanceType) })
+	if where.id == "" || !ok || r.fleet.lookAgain(now) || len(spot) > 0 {
+		r.task(ctx, "prepare "+n.String(), func(ctx context.Context) error { return r.prepare(ctx, n.offer, spot) })
 		return nil
 	}
 	err = r.term.Check(ctx) // the journal has no other guard against two that order for one queue
@@ -291,7 +337,7 @@ func (r *reconciler) order(ctx context.Context, n need, now time.Time) *refusal 
 		b, err = r.fleet.order(ctx, n, where, ami)
 	}
 	if err != nil {
-		r.l.cfg.Logger.Warn("a purchase could not be recorded", "type", n.instanceType, "error", err)
+		r.l.cfg.Logger.Warn("a purchase could not be recorded", "type", n.String(), "error", err)
 		return &refusal{kind: launcher.ErrUnavailable, message: "the purchase of a host could not be recorded; it is tried again"}
 	}
 	r.buy(ctx, b)
@@ -306,11 +352,15 @@ func (r *reconciler) buy(ctx context.Context, b buyRecord) {
 	})
 }
 
-// prepare asks AWS what has to be known before a host can be ordered.
-func (r *reconciler) prepare(ctx context.Context, instanceType string) error {
+// prepare asks AWS what has to be known before a host can be ordered: of spot
+// instances also what they cost.
+func (r *reconciler) prepare(ctx context.Context, o offer, spot []string) error {
 	err := r.fleet.learn(ctx)
 	if err == nil {
-		err = r.l.amis.learn(ctx, r.l.cfg.Catalog, instanceType)
+		err = r.l.amis.learn(ctx, r.l.cfg.Catalog, o.instanceType)
+	}
+	if err == nil && len(spot) > 0 {
+		r.l.learnSpotPrices(ctx, spot)
 	}
 	if err == nil || ctx.Err() != nil {
 		return err
@@ -319,9 +369,10 @@ func (r *reconciler) prepare(ctx context.Context, instanceType string) error {
 	if errors.Is(err, launcher.ErrNotFound) { // what Setup makes
 		v = verdict{kind: launcher.ErrInvalid, settled: true}
 	}
-	r.fleet.refused(buyRecord{InstanceType: instanceType}, v, err, time.Now())
+	now := time.Now()
+	r.fleet.capacity.refused(o, "", v, err, now)
 	if v.hopeless() {
-		return r.l.giveUp(ctx, instanceType, v.kind, explain(err))
+		return r.fleet.giveUp(ctx, now)
 	}
 	return err
 }
@@ -333,25 +384,24 @@ func (r *reconciler) exclude(ctx context.Context, id launcher.ID) error {
 		if w.Host != "" || w.Status.Phase == launcher.Exited {
 			return false
 		}
-		w.exit(launcher.ErrInvalid, fmt.Sprintf("no %s has room for it; choose another type", w.Workload.InstanceType))
+		w.exit(launcher.ErrInvalid, fmt.Sprintf("no %s has room for it; choose another type",
+			strings.Join(append([]string{w.Workload.InstanceType}, w.Workload.Alternatives...), " or ")))
 		return true
 	}))
 }
 
-// explainWait records why no host is on its way for a workload that waits for
-// one, if none is.
-func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, reasons map[string]*refusal) error {
-	why := reasons[rec.Workload.InstanceType]
+// explainWait records why a workload waits and what was tried for it. While it is
+// being tried, the last reason stands until it succeeds.
+func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, why *refusal, now time.Time) error {
 	if why == nil {
-		return nil // it is being tried: the last reason stands until it succeeds
+		return nil
 	}
-	reason, message := why.kind, why.message
 	return r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
 		s := &w.Status
-		if w.Host != "" || s.Phase == launcher.Exited || s.Reason == reason && s.Message == message {
+		if w.Host != "" || s.Phase == launcher.Exited || s.Reason == why.kind && s.Message == why.message {
 			return false
 		}
-		s.Reason, s.Message = reason, message
+		s.Reason, s.Message, s.Tried = why.kind, why.message, r.fleet.capacity.tried(&w.Workload, now)
 		return true
 	}))
 }
@@ -360,7 +410,7 @@ func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, reaso
 // in one step with the check that it still takes work.
 func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host string) error {
 	key := sharingKey(rec.Workload)
-	_, err := r.l.hosts.Update(ctx, host, func(h *Host) error {
+	h, err := r.l.hosts.Update(ctx, host, func(h *Host) error {
 		mounts := h.with(rec.Workload.Mounts)
 		if !h.takes(key) || len(mounts) > maxMounts {
 			return errNotTaken
@@ -382,44 +432,78 @@ func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host strin
 			return false
 		}
 		w.Host = host
-		w.Status.Phase, w.Status.Reason, w.Status.Message, w.Status.Host = launcher.Provisioning, "", "", host
+		s := &w.Status
+		s.Phase, s.Reason, s.Message = launcher.Provisioning, "", ""
+		s.Host, s.InstanceType, s.Market = host, h.InstanceType, h.Market
+		if tried := r.fleet.capacity.tried(&w.Workload, s.QueuedAt); len(tried) > 0 {
+			s.Tried = tried
+		}
 		return true
 	}))
 }
 
 var errNotTaken = errors.New("the host takes no more work")
 
-// roomOf is the room of a new host of a type.
-func (r *reconciler) roomOf(instanceType string) launcher.Resources {
-	t, err := r.l.cfg.Catalog.Type(instanceType)
+// terms are what an offer comes with now.
+func (r *reconciler) terms(o offer, now time.Time) (t terms) {
+	kind, err := r.l.cfg.Catalog.Type(o.instanceType)
 	if err != nil { // Launch has checked it; a catalog may have shrunk since
-		return launcher.Resources{}
+		return t
 	}
-	return Room(t)
+	t = r.l.terms(kind)
+	var known bool
+	if t.price, known = r.l.price(o, ""); !known {
+		t.price, _ = r.l.price(offer{o.instanceType, launcher.OnDemand}, "")
+	}
+	_, why := r.fleet.choose(o, now)
+	t.soldOut = why != nil
+	return t
 }
 
 // slots are the fleet's hosts as placement sees them, the oldest first: they
-// fill up, and the younger ones become empty and are released.
+// fill up, and the younger ones become empty and are released. Those that are
+// being bought come last.
 func (r *reconciler) slots(w *world) []slot {
 	var all []slot
 	hosts := slices.Clone(w.hosts)
-	slices.SortStableFunc(hosts, func(a, b Host) int {
+	slices.SortFunc(hosts, func(a, b *Host) int {
 		return cmp.Or(a.BoughtAt.Compare(b.BoughtAt), strings.Compare(a.ID, b.ID))
 	})
 	for _, h := range hosts {
 		if !h.takes(h.Sharing) || h.silent() || r.hosts[h.ID].full(w.now) {
 			continue
 		}
-		s := newSlot(h.InstanceType, h.Room)
-		s.id = h.ID
-		for _, rec := range w.on[h.ID] {
-			s.take(rec.Workload)
+		s := newSlot(h.offer(), terms{machine: h.Room, room: r.l.cfg.Overcommit.of(h.Room)})
+		s.id, s.key = h.ID, h.Sharing
+		on := w.on[h.ID]
+		if len(on) > 0 {
+			s.span = short
 		}
-		s.key = h.Sharing
+		for _, rec := range on {
+			s.take(&rec.Workload)
+			s.span = max(s.span, spanLeft(rec, w.now))
+		}
 		for _, source := range h.Mounts {
-			s.mounts[source] = true
+			s.keeps(source)
 		}
 		all = append(all, *s)
 	}
+	for _, b := range w.buys {
+		for range b.Count {
+			all = append(all, *newSlot(b.offer(), r.terms(b.offer(), w.now)))
+		}
+	}
 	return all
+}
+
+// spanLeft is how long a workload goes on, as far as that is known.
+func spanLeft(rec *workloadRecord, now time.Time) int {
+	begun := rec.Status.StartedAt
+	if begun.IsZero() {
+		begun = now
+	}
+	if rec.Workload.Lifetime == 0 {
+		return long
+	}
+	return spanOf(max(rec.Workload.Lifetime-now.Sub(begun), 1))
 }

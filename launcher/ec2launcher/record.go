@@ -153,6 +153,8 @@ type Host struct {
 	InstanceType, Zone, Subnet string
 	// Address is its private IPv4 address.
 	Address string
+	// Market is how it was bought: OnDemand or Spot.
+	Market launcher.Market `json:",omitempty"`
 	// State is how far it has come.
 	State HostState
 	// Sharing is the owner or pool it is kept for: empty until its first workload.
@@ -164,8 +166,8 @@ type Host struct {
 	// order: it keeps each until it ends, and takes 400. What ran on it before
 	// its record was lost, if that happened, is not among them.
 	Mounts []string `json:",omitempty"`
-	// PricePerHour is the on-demand list price; PriceKnown is false if the
-	// catalog has none for the region.
+	// PricePerHour is the on-demand list price or, of a spot instance, AWS's
+	// spot price when it was bought; PriceKnown is false if that is not known.
 	PricePerHour instancetype.Money
 	PriceKnown   bool
 	// BoughtAt and GoneAt are when the purchase was answered and when EC2
@@ -184,6 +186,8 @@ type Host struct {
 	// Fault says why it is being ended, if not for want of work.
 	Fault string `json:",omitempty"`
 }
+
+func (h Host) offer() offer { return offer{h.InstanceType, h.Market} }
 
 // live reports whether the host may still run something.
 func (h Host) live() bool { return h.State != HostGone }
@@ -215,7 +219,7 @@ func (h Host) exclusive() bool { return strings.HasPrefix(h.Sharing, exclusiveKe
 // silent reports whether the engine of a host that should answer does not.
 func (h Host) silent() bool { return !h.UnreachableSince.IsZero() || h.State == HostTerminating }
 
-// Cost is what the host has cost until now at its on-demand list price: from
+// Cost is what the host has cost until now at PricePerHour: from
 // its purchase, a minute at least, to the second. Zero if the price is not known.
 func (h Host) Cost(now time.Time) instancetype.Money {
 	if !h.GoneAt.IsZero() {
@@ -229,6 +233,7 @@ func (h Host) Cost(now time.Time) instancetype.Money {
 type buyRecord struct {
 	Token        string
 	InstanceType string
+	Market       launcher.Market `json:",omitempty"`
 	Zone, Subnet string
 	Count        int
 	Input        json.RawMessage // of ec2.RunInstancesInput
@@ -238,6 +243,8 @@ type buyRecord struct {
 	Attempts  int
 	NotBefore time.Time
 }
+
+func (b buyRecord) offer() offer { return offer{b.InstanceType, b.Market} }
 
 func (b buyRecord) input() (*ec2.RunInstancesInput, error) {
 	var in ec2.RunInstancesInput

@@ -115,23 +115,36 @@ func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
 	l.published.Lock()
 	l.silent = silent
 	l.published.Unlock()
-	known := map[launcher.ID]bool{}
-	for _, s := range l.hub.All() {
-		known[s.ID] = true
-	}
+	listed := 0
 	for rec, err := range seen.workloads.All(ctx) {
 		if err != nil {
 			return err
 		}
-		delete(known, rec.Workload.ID)
 		l.publish(rec)
+		listed++
 	}
-	for id := range known {
+	for _, id := range l.toldBeside(listed, seen.workloads) {
 		if _, err := l.workloads.Get(ctx, string(id)); errors.Is(err, store.ErrNotFound) {
 			l.unpublish(id)
 		}
 	}
 	return nil
+}
+
+// toldBeside returns the workloads that watchers were told of and that are not
+// among as many that were listed and told just now.
+func (l *Launcher) toldBeside(listed int, seen *store.Mirror[workloadRecord]) (ids []launcher.ID) {
+	l.published.Lock()
+	defer l.published.Unlock()
+	if len(l.told) == listed {
+		return nil
+	}
+	for id := range l.told {
+		if _, ok := seen.Get(string(id)); !ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 var errDone = errors.New("done")

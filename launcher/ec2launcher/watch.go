@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -188,14 +188,21 @@ func (w *hostWatch) said(id launcher.ID) (s launcher.Status, synced, known bool)
 	return s, w.synced, known
 }
 
-// all returns what the host last said of every workload, in the order of IDs.
-func (w *hostWatch) all() (statuses []launcher.Status, synced bool) {
+// strays returns what the host says that it runs and that is not wanted there, in
+// the order of IDs. Before its first complete account there are none.
+func (w *hostWatch) strays(wanted func(launcher.ID) bool) (strays []launcher.Status) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, id := range slices.Sorted(maps.Keys(w.statuses)) {
-		statuses = append(statuses, w.statuses[id])
+	if !w.synced {
+		return nil
 	}
-	return statuses, w.synced
+	for id, s := range w.statuses {
+		if s.Phase != launcher.Exited && !wanted(id) {
+			strays = append(strays, s)
+		}
+	}
+	slices.SortFunc(strays, func(a, b launcher.Status) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return strays
 }
 
 // hear keeps what the host says of a workload, unless it knows of its exit.

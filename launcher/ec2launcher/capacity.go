@@ -1,0 +1,148 @@
+package ec2launcher
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/atelier-go/atelier/launcher"
+)
+
+const (
+	// soldOutFor is how long an offer is not asked for again in a zone that had
+	// none: what Karpenter uses for its cache of unavailable offerings.
+	soldOutFor = 3 * time.Minute
+	// holdFor is how long an offer is not asked for again after a refusal that
+	// waiting alone seldom cures, such as a quota.
+	holdFor = time.Minute
+)
+
+// A pool is where capacity is sold. Its zone is empty for a refusal that holds
+// in all.
+type pool struct {
+	offer
+	zone string
+}
+
+// A refusal is why something cannot be bought now.
+type refusal struct {
+	kind     launcher.Kind
+	message  string
+	at       time.Time
+	until    time.Time
+	hopeless bool // waiting does not help
+}
+
+// capacity remembers what AWS refused to sell, and for how long it is not worth
+// asking again. It is safe for concurrent use.
+type capacity struct {
+	mu   sync.Mutex
+	last map[pool]refusal
+}
+
+// refused remembers what a purchase taught.
+func (c *capacity) refused(o offer, zone string, v verdict, err error, now time.Time) {
+	r := refusal{kind: v.kind, message: explain(err), at: now, hopeless: v.hopeless()}
+	switch {
+	case v.soldOut:
+		r.until = now.Add(soldOutFor)
+	case v.anew:
+		return
+	default:
+		zone, r.until = "", now.Add(holdFor)
+		if v.kind == launcher.ErrQuota {
+			r.message += "; " + quotaOf(o)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == nil {
+		c.last = map[pool]refusal{}
+	}
+	c.last[pool{o, zone}] = r
+}
+
+// soldOut returns why a pool has nothing, or nil.
+func (c *capacity) soldOut(p pool, now time.Time) *refusal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r, ok := c.last[p]; ok && now.Before(r.until) {
+		return &r
+	}
+	return nil
+}
+
+// held returns why an offer is not to be had in any zone, or nil.
+func (c *capacity) held(o offer, now time.Time) *refusal { return c.soldOut(pool{o, ""}, now) }
+
+// hopeless returns why none of the offers will be had until somebody corrects
+// something: the reason of the first. Nil if one may be.
+func (c *capacity) hopeless(offers []offer, now time.Time) (why *refusal) {
+	for _, o := range offers {
+		r := c.held(o, now)
+		if r == nil || !r.hopeless {
+			return nil
+		}
+		if why == nil {
+			why = r
+		}
+	}
+	return why
+}
+
+// tried are the attempts that were in vain for a workload, while it waited, at
+// what it accepts.
+func (c *capacity) tried(w *launcher.Workload, since time.Time) (all []launcher.Attempt) {
+	accepts := offersOf(w)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for p, r := range c.last {
+		if r.until.After(since) && slices.Contains(accepts, p.offer) {
+			all = append(all, launcher.Attempt{
+				InstanceType: p.instanceType, Market: p.market, Zone: p.zone, Reason: r.kind, Message: r.message, At: r.at,
+			})
+		}
+	}
+	slices.SortFunc(all, func(a, b launcher.Attempt) int {
+		return cmp.Or(a.At.Compare(b.At), strings.Compare(string(a.Market), string(b.Market)),
+			strings.Compare(a.InstanceType, b.InstanceType), strings.Compare(a.Zone, b.Zone))
+	})
+	return all
+}
+
+// quotaOf names the account's quota that an offer counts against, for the
+// administrator who has it raised ("Amazon EC2 endpoints and quotas" in the AWS
+// General Reference). Families that are not listed have others.
+func quotaOf(o offer) string {
+	family, _, _ := strings.Cut(o.instanceType, ".")
+	letters := family
+	if i := strings.IndexAny(family, "0123456789"); i >= 0 {
+		letters = family[:i]
+	}
+	var name string
+	var codes [2]string // on demand, spot
+	switch letters {
+	case "a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z":
+		name, codes = "Standard (A, C, D, H, I, M, R, T, Z)", [2]string{"L-1216C47A", "L-34B43A08"}
+	case "g", "gr", "vt":
+		name, codes = "G and VT", [2]string{"L-DB2E81BA", "L-3819A6DF"}
+	case "p":
+		name, codes = "P", [2]string{"L-417A185B", "L-7212CCBC"}
+	case "x":
+		name, codes = "X", [2]string{"L-7295265B", "L-E3A00192"}
+	case "inf":
+		name, codes = "Inf", [2]string{"L-1945791B", "L-B5D1601B"}
+	case "trn":
+		name, codes = "Trn", [2]string{"L-2C3B7624", "L-6B0D517C"}
+	case "f":
+		name, codes = "F", [2]string{"L-74FC7D96", "L-88CF9481"}
+	default:
+		return "the quota is that of " + family + " instances in Service Quotas"
+	}
+	if o.market == launcher.Spot {
+		return `the quota is "All ` + name + ` Spot Instance Requests" (` + codes[1] + `), in vCPUs`
+	}
+	return `the quota is "Running On-Demand ` + name + ` instances" (` + codes[0] + `), in vCPUs`
+}
