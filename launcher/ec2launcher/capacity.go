@@ -64,6 +64,21 @@ func (c *capacity) refused(o offer, zone string, v verdict, err error, now time.
 	c.last[pool{o, zone}] = r
 }
 
+// reclaimed notes that AWS takes instances of a pool back.
+func (c *capacity) reclaimed(p pool, now time.Time) {
+	if c.soldOut(p, now) != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == nil {
+		c.last = map[pool]refusal{}
+	}
+	c.last[p] = refusal{
+		kind: launcher.ErrCapacity, message: "AWS takes " + p.String() + " instances back in " + p.zone, at: now, until: now.Add(soldOutFor),
+	}
+}
+
 // soldOut returns why a pool has nothing, or nil.
 func (c *capacity) soldOut(p pool, now time.Time) *refusal {
 	c.mu.Lock()

@@ -18,15 +18,17 @@ import (
 func (r *reconciler) describe(ctx context.Context, w *world) {
 	every := idleDescribe
 	for _, h := range w.hosts {
-		if h.State == HostBooting && !h.Running || h.State == HostTerminating || h.live() && !h.UnreachableSince.IsZero() {
+		// What was given work waits for the end of its host.
+		ending := h.State == HostTerminating && len(w.on[h.ID]) > 0
+		if h.State == HostBooting && !h.Running || ending || h.live() && !h.UnreachableSince.IsZero() {
 			every = busyDescribe
 		}
 	}
-	if !r.bought.Load() && w.now.Sub(r.describedAt) < every {
+	if !r.l.changed.Load() && w.now.Sub(r.describedAt) < every {
 		return
 	}
 	started := r.task(ctx, "describe", func(ctx context.Context) error {
-		r.bought.Store(false)          // what is bought from here on may not be in the answer
+		r.l.changed.Store(false)       // what is bought from here on may not be in the answer
 		seen, err := r.l.describe(ctx) // before the records: what is bought between is in neither or in the records
 		if err != nil {
 			return err
@@ -111,6 +113,9 @@ func (h *Host) compare(i ec2types.Instance, shown bool, now time.Time) {
 	switch state {
 	case ec2types.InstanceStateNameTerminated:
 		h.State, h.GoneAt = HostGone, now
+		if shown && i.StateReason != nil && aws.ToString(i.StateReason.Code) == spotTermination && h.Interruption.IsZero() {
+			h.Interruption = now // its notice was missed
+		}
 		if h.Fault == "" && shown && i.StateReason != nil {
 			h.Fault = aws.ToString(i.StateReason.Message)
 		}
@@ -122,6 +127,9 @@ func (h *Host) compare(i ec2types.Instance, shown bool, now time.Time) {
 		h.Running, h.Address = true, aws.ToString(i.PrivateIpAddress)
 	}
 }
+
+// spotTermination is the reason of an instance's end that EC2 took back.
+const spotTermination = "Server.SpotInstanceTermination"
 
 func stateOf(i ec2types.Instance) ec2types.InstanceStateName {
 	if i.State == nil {
@@ -184,6 +192,14 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 		return r.unplaceAll(ctx, w, h)
 	}
 	r.takeStrays(ctx, w, h)
+	if h.leaves() {
+		if !h.Interruption.IsZero() { // there is no more there for a while
+			r.fleet.capacity.reclaimed(pool{h.offer(), h.Zone}, w.now)
+		}
+		if err := r.unplaceAll(ctx, w, h); err != nil {
+			return err
+		}
+	}
 	return r.linger(ctx, w, h)
 }
 
@@ -222,7 +238,7 @@ func (r *reconciler) linger(ctx context.Context, w *world, h Host) error {
 		return nil
 	}
 	patience := r.l.cfg.Linger
-	if h.exclusive() {
+	if h.exclusive() || h.leaves() {
 		patience = 0 // nobody else may use it
 	}
 	return r.changeHost(ctx, h, func(h *Host) {
@@ -293,6 +309,10 @@ func (r *reconciler) bury(ctx context.Context, w *world, h Host) error {
 			message := "its host " + h.ID + " is gone"
 			if h.Fault != "" {
 				message += ": " + h.Fault
+			}
+			if !h.Interruption.IsZero() {
+				w.exit(launcher.ErrInterrupted, "AWS has taken its host "+h.ID+" back")
+				return true
 			}
 			w.exit(launcher.ErrHostLost, message)
 			return true

@@ -30,6 +30,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -63,12 +64,13 @@ type Launcher struct {
 
 	gate    running.Gate
 	kick    chan struct{} // one slot: something is to be done
+	changed atomic.Bool   // EC2 has told of a change that it was not asked about yet
 	engines engines
 
 	hub       watch.Hub[launcher.ID, launcher.Status]
 	published sync.Mutex // orders what is published
 	told      map[launcher.ID]telling
-	silent    map[string]bool // hosts whose engines did not answer at the last look
+	outlooks  map[string]outlook // of hosts, at the last look
 }
 
 var _ launcher.Launcher = (*Launcher)(nil)
@@ -218,7 +220,7 @@ func (l *Launcher) Stop(ctx context.Context, id launcher.ID, o launcher.StopOpti
 // List reads the statuses from the store; see [launcher.Launcher]. It needs no Run.
 func (l *Launcher) List(ctx context.Context, f launcher.Filter) iter.Seq2[launcher.Status, error] {
 	return func(yield func(launcher.Status, error) bool) {
-		silent, err := l.silentHosts(ctx)
+		outlooks, err := l.hostOutlooks(ctx)
 		if err != nil {
 			yield(launcher.Status{}, l.storeFailed("list", "", err))
 			return
@@ -228,7 +230,7 @@ func (l *Launcher) List(ctx context.Context, f launcher.Filter) iter.Seq2[launch
 				yield(launcher.Status{}, l.storeFailed("list", "", err))
 				return
 			}
-			if s := rec.status(silent[rec.Host]); f.Match(s) && !yield(s, nil) {
+			if s := rec.status(outlooks[rec.Host]); f.Match(s) && !yield(s, nil) {
 				return
 			}
 		}
@@ -253,16 +255,16 @@ func (l *Launcher) selected(ctx context.Context, ids []launcher.ID) iter.Seq2[wo
 	}
 }
 
-// silentHosts returns the hosts whose engines do not answer.
-func (l *Launcher) silentHosts(ctx context.Context) (map[string]bool, error) {
-	silent := map[string]bool{}
+// hostOutlooks returns those of the hosts.
+func (l *Launcher) hostOutlooks(ctx context.Context) (map[string]outlook, error) {
+	all := map[string]outlook{}
 	for h, err := range l.hosts.All(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		silent[h.ID] = h.silent()
+		all[h.ID] = h.outlook()
 	}
-	return silent, nil
+	return all, nil
 }
 
 // Watch tells of changes as this process learns of them: at once in the
@@ -397,13 +399,13 @@ func (l *Launcher) change(ctx context.Context, id launcher.ID, f func(*workloadR
 func (l *Launcher) publish(rec *workloadRecord) {
 	l.published.Lock()
 	defer l.published.Unlock()
-	id, told := rec.Workload.ID, telling{rec.Revision, l.silent[rec.Host]}
+	id, told := rec.Workload.ID, telling{rec.Revision, l.outlooks[rec.Host]}
 	last, known := l.told[id]
 	if known && (told == last || told.revision < last.revision) {
 		return
 	}
 	l.told[id] = told
-	s := rec.status(told.silent)
+	s := rec.status(told.on)
 	if known, ok := l.hub.Get(id); !ok || !reflect.DeepEqual(known, s) {
 		l.hub.Set(id, s)
 	}
@@ -412,7 +414,7 @@ func (l *Launcher) publish(rec *workloadRecord) {
 // telling is what a workload's status was last told from.
 type telling struct {
 	revision int64
-	silent   bool // its host
+	on       outlook
 }
 
 // unpublish forgets a workload. Watchers that have not seen its exit, as it was

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -30,7 +29,7 @@ const (
 	batchFor = 250 * time.Millisecond
 	// terminateEvery is how often EC2 is asked to end a host that has not ended:
 	// asking twice is harmless, and once is usually enough.
-	terminateEvery = 15 * time.Second
+	terminateEvery = time.Minute
 	// consistent is after how long EC2's answers are taken to be complete: an
 	// instance it does not show although it was bought longer ago is gone.
 	consistent = 5 * time.Minute
@@ -66,7 +65,6 @@ type reconciler struct {
 
 	describedAt time.Time
 	compared    *store.Mirror[Host] // of the step that compares
-	bought      atomic.Bool         // something was bought that EC2 was not asked about yet
 }
 
 // world is what one pass of the loop sees of the store.
@@ -120,6 +118,7 @@ func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) 
 		return tick, err
 	}
 	r.describe(ctx, w)
+	r.notices(ctx, w)
 	for _, b := range w.buys {
 		if !w.now.Before(b.NotBefore) {
 			r.buy(ctx, b)
@@ -347,7 +346,7 @@ func (r *reconciler) order(ctx context.Context, n need, spot []string, now time.
 // buy makes a journalled purchase, and has EC2 asked about it right after.
 func (r *reconciler) buy(ctx context.Context, b buyRecord) {
 	r.task(ctx, "buy "+b.Token, func(ctx context.Context) error {
-		defer r.bought.Store(true)
+		defer r.l.changed.Store(true)
 		return r.fleet.buy(ctx, b.Token)
 	})
 }

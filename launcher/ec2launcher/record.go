@@ -51,11 +51,22 @@ func (w *workloadRecord) unplace(reason launcher.Kind, message string) {
 	w.Status.Host, w.Status.Reason, w.Status.Message = "", reason, message
 }
 
-// status is the workload's status as told to callers; silent says that its
-// host does not answer.
-func (w workloadRecord) status(silent bool) launcher.Status {
+// An outlook is what a host's state says of the workloads that it runs.
+type outlook struct {
+	silent, endangered bool
+	interruption       time.Time
+}
+
+func (h Host) outlook() outlook { return outlook{h.silent(), h.Endangered, h.Interruption} }
+
+// status is the workload's status as told to callers, on a host with an outlook.
+func (w *workloadRecord) status(on outlook) launcher.Status {
 	s := w.Status
-	s.Unknown = silent && w.Delivered && s.Phase != launcher.Exited
+	if s.Phase == launcher.Exited {
+		return s
+	}
+	s.Unknown = on.silent && w.Delivered
+	s.Endangered, s.Interruption = on.endangered, on.interruption
 	return s
 }
 
@@ -181,6 +192,11 @@ type Host struct {
 	Running, Ready bool
 	// EmptySince is when it was last seen to be without a workload.
 	EmptySince time.Time
+	// Endangered is set when AWS has said that it may soon take it back,
+	// Interruption is when AWS takes it back, as announced; zero if it is not.
+	// Either way nothing new is placed on it.
+	Endangered   bool      `json:",omitempty"`
+	Interruption time.Time `json:",omitzero"`
 	// UnreachableSince is when its engine stopped answering; zero while it answers.
 	UnreachableSince time.Time
 	// Fault says why it is being ended, if not for want of work.
@@ -210,8 +226,11 @@ func (h Host) with(mounts []launcher.Mount) []string {
 
 // takes reports whether workloads of a sharing key may be placed on the host.
 func (h Host) takes(key string) bool {
-	return (h.State == HostBooting || h.State == HostReady) && (h.Sharing == "" || h.Sharing == key)
+	return (h.State == HostBooting || h.State == HostReady) && (h.Sharing == "" || h.Sharing == key) && !h.leaves()
 }
+
+// leaves reports whether AWS takes the host back, or may soon.
+func (h Host) leaves() bool { return h.Endangered || !h.Interruption.IsZero() }
 
 // exclusive reports whether the host was bought for one workload alone.
 func (h Host) exclusive() bool { return strings.HasPrefix(h.Sharing, exclusiveKey) }

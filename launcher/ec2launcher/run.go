@@ -104,16 +104,16 @@ func (l *Launcher) mirrors() mirrors {
 // refresh publishes every record of the store, and drops the ways to hosts
 // that are no more.
 func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
-	live, silent := map[string]bool{}, map[string]bool{}
+	live, outlooks := map[string]bool{}, map[string]outlook{}
 	for h, err := range seen.hosts.All(ctx) {
 		if err != nil {
 			return err
 		}
-		live[h.ID], silent[h.ID] = h.live(), h.silent()
+		live[h.ID], outlooks[h.ID] = h.live(), h.outlook()
 	}
 	l.engines.keep(live)
 	l.published.Lock()
-	l.silent = silent
+	l.outlooks = outlooks
 	l.published.Unlock()
 	listed := 0
 	for rec, err := range seen.workloads.All(ctx) {
