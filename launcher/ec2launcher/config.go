@@ -82,6 +82,8 @@ type Config struct {
 	// Overcommit is how many times over hosts' CPUs and memory are given away.
 	// Zero is once.
 	Overcommit Overcommit
+	// Warm is room to keep free for the next workloads. None is kept by itself.
+	Warm []Warm
 	// Linger is how long a host without work is kept. Zero is 5 minutes;
 	// negative releases it at once.
 	Linger time.Duration

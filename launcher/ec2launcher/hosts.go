@@ -166,6 +166,7 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 	case h.State == HostGone:
 		delete(r.met, h.ID)
 		delete(r.asked, h.ID)
+		delete(r.pulled, h.ID)
 		if err := r.bury(ctx, w, h); err != nil {
 			return err
 		}
@@ -234,7 +235,7 @@ func (r *reconciler) endHosts(ctx context.Context, w *world) {
 // never answered is left to its boot deadline: if it was taken on without a
 // record, it is not known yet what runs there.
 func (r *reconciler) linger(ctx context.Context, w *world, h Host) error {
-	if len(w.on[h.ID]) > 0 || r.hosts[h.ID].busy() {
+	if len(w.on[h.ID]) > 0 || r.hosts[h.ID].busy() || r.keep[h.ID] != nil {
 		return nil
 	}
 	patience := r.l.cfg.Linger

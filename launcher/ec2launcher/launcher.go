@@ -110,6 +110,13 @@ func newLauncher(s Services, region string, c Config, b *budget) (*Launcher, err
 	if c.Connect == nil {
 		l.engines.connect = l.docker
 	}
+	var problems []error
+	for i, w := range c.Warm {
+		problems = append(problems, w.problems(i, l.check)...)
+	}
+	if problems != nil {
+		return nil, fail("new", "", launcher.ErrInvalid, errors.Join(problems...))
+	}
 	return l, nil
 }
 

@@ -24,6 +24,8 @@ type plan struct {
 	// wait are the workloads of which nothing that would hold them is to be had
 	// now, misfits those that nothing holds that they accept.
 	wait, misfits []launcher.ID
+	// keep are the hosts that room is kept free on, and the images to have there.
+	keep map[string][]string
 	// buy is what to buy, in the order in which it was needed.
 	buy []need
 }
@@ -40,6 +42,9 @@ type demand struct {
 	promised map[launcher.ID]offer
 	// expected is what is likely to come next: what came lately.
 	expected []*launcher.Workload
+	// reserves are the slots to keep free beside, within the limits of warm.
+	reserves []reserve
+	warm     []Warm
 	// terms are the conditions of what can be bought.
 	terms func(offer) terms
 }
@@ -59,7 +64,7 @@ type demand struct {
 // a workload is not looked at again for its like: the work grows with the queue
 // and with the hosts, not with their product.
 func place(d demand) plan {
-	p := planner{demand: d, plan: plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]offer{}},
+	p := planner{demand: d, plan: plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]offer{}, keep: map[string][]string{}},
 		rows: map[string]*row{}, classes: map[string]*class{}, ahead: map[string][]item{}}
 	all := make([]*slot, len(d.hosts))
 	for i := range d.hosts {
@@ -91,6 +96,7 @@ func place(d demand) plan {
 			p.purchase(w, expected)
 		}
 	}
+	p.reserve(d.reserves, d.warm)
 	return p.plan
 }
 

@@ -480,3 +480,31 @@ func pointers(list []launcher.Workload) (queue []*launcher.Workload) {
 	}
 	return queue
 }
+
+// TestReserveTakesNothing: what is kept free for others never changes where the
+// queue goes, and is found room for within its limit.
+func TestReserveTakesNothing(t *testing.T) {
+	for seed := range uint64(100) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		old := randomQueue(r, 30)
+		placed, hosts := settle(t, old, testTerms)
+		queue := pointers(randomQueue(r, 20))
+		warm := []Warm{{Like: session("x", 1, 4, "m5.xlarge", "m5.2xlarge"), Slots: 9, MaxPerHour: 400000}}
+		var reserves []reserve
+		for i := range 9 {
+			w := warm[0].Like
+			w.ID = launcher.ID(fmt.Sprint("warm ", i))
+			reserves = append(reserves, reserve{w, 0})
+		}
+		without, _ := load(hosts, old, placed)
+		with, _ := load(hosts, old, placed)
+		plain := place(demand{queue: queue, hosts: without, terms: testTerms})
+		kept := place(demand{queue: queue, hosts: with, terms: testTerms, reserves: reserves, warm: warm})
+		if !maps.Equal(plain.assign, kept.assign) || !maps.Equal(plain.coming, kept.coming) {
+			t.Fatalf("seed %d: with warm room the queue goes elsewhere", seed)
+		}
+		if extra := price(kept) - price(plain); extra > 0.4 {
+			t.Fatalf("seed %d: warm room costs $%.3f an hour more", seed, extra)
+		}
+	}
+}

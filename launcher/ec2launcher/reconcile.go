@@ -61,7 +61,11 @@ type reconciler struct {
 	// promised are the kinds of hosts that workloads wait for.
 	promised map[launcher.ID]offer
 	arrivals arrivals
-	known    mirrors
+	// keep are the hosts that room is kept free on, pulled the images that were
+	// pulled ahead there.
+	keep   map[string][]string
+	pulled map[string]map[string]bool
+	known  mirrors
 
 	describedAt time.Time
 	compared    *store.Mirror[Host] // of the step that compares
@@ -82,7 +86,8 @@ type world struct {
 func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 	r := &reconciler{
 		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{},
-		known: l.mirrors(), compared: store.NewMirror(l.hosts),
+		pulled: map[string]map[string]bool{},
+		known:  l.mirrors(), compared: store.NewMirror(l.hosts),
 		fleet: &fleet{l: l, capacity: &capacity{}},
 	}
 	defer r.tasks.wg.Wait()
@@ -224,7 +229,8 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 			waiting = append(waiting, rec)
 		}
 	}
-	if len(waiting) == 0 {
+	r.keep = nil
+	if len(waiting) == 0 && len(r.l.cfg.Warm) == 0 {
 		return nil
 	}
 	slices.SortFunc(waiting, func(a, b *workloadRecord) int {
@@ -235,11 +241,13 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	for i, rec := range waiting {
 		queue[i], index[rec.Workload.ID] = &rec.Workload, rec
 	}
+	r.arrivals.note(w.workloads, w.now)
 	p := place(demand{
-		queue: queue, hosts: r.slots(w), promised: r.promised, expected: r.arrivals.note(w.workloads, w.now),
+		queue: queue, hosts: r.slots(w), promised: r.promised, expected: r.arrivals.pool(),
+		reserves: r.reserves(w.now), warm: r.l.cfg.Warm,
 		terms: func(o offer) terms { return r.terms(o, w.now) },
 	})
-	r.promised = p.coming
+	r.promised, r.keep = p.coming, p.keep
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
@@ -253,6 +261,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	if len(p.assign) > 0 {
 		r.l.wake() // to deliver what has a host now
 	}
+	r.pullAhead(ctx, p.keep)
 	failed := r.orderAll(ctx, w, p.buy, spotTypes(queue))
 	for _, id := range p.misfits {
 		if err := r.exclude(ctx, id); err != nil {

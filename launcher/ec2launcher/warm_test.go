@@ -1,0 +1,161 @@
+package ec2launcher_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/instancetype"
+	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
+)
+
+// pooled is a workload of the pool.
+func (w *world) pooled(id string) launcher.Workload {
+	work := w.workload(id, id)
+	work.Sharing = launcher.Pool
+	return work
+}
+
+// ec2Calls counts the calls of EC2 so far.
+func (w *world) ec2Calls() (n int) {
+	for _, c := range w.cloud.Calls() {
+		if strings.HasPrefix(c.Action, "ec2:") && c.Action != "ec2:DescribeInstances" { // which it does now and then
+			n++
+		}
+	}
+	return n
+}
+
+// TestWarm: what finds warm room runs within seconds and without a call of EC2,
+// and there is room for the next.
+func TestWarm(t *testing.T) {
+	for _, sharing := range []launcher.Sharing{launcher.Pool, launcher.PerOwner, launcher.Exclusive} {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+				like := (*world)(nil).pooled("like")
+				like.Sharing = sharing
+				c.Warm = []ec2launcher.Warm{{Like: like, Slots: 2}}
+			})
+			time.Sleep(2 * time.Minute)
+			warm := len(w.hosts())
+			if want := map[launcher.Sharing]int{launcher.Pool: 1}[sharing]; warm != max(want, 1) && warm != 2 {
+				t.Fatalf("%q: %d hosts are kept", sharing, warm)
+			}
+			for n := range 2 {
+				before, there := w.ec2Calls(), w.hosts()
+				work := w.pooled(fmt.Sprint("claims", n))
+				work.Sharing = sharing
+				begun := time.Now()
+				s := w.run(work)
+				if took := time.Since(begun); took > 3*time.Second {
+					t.Errorf("%q: it took %v with warm room", sharing, took)
+				}
+				// Alone on a host it has another bought at once, for the next.
+				if calls := w.ec2Calls() - before; calls > 0 && sharing == launcher.Pool {
+					t.Errorf("it took %d calls of EC2", calls)
+				}
+				if !slices.ContainsFunc(there, func(h ec2launcher.Host) bool { return h.ID == s.Host }) {
+					t.Errorf("%q: it runs on a host that was not there", sharing)
+				}
+				time.Sleep(2 * time.Minute)
+			}
+			time.Sleep(time.Hour)
+			if kept := len(w.hosts()); sharing != launcher.Pool && kept != 4 || sharing == launcher.Pool && kept != 1 {
+				t.Errorf("%q: two run, and %d hosts are there", sharing, kept)
+			}
+		})
+	}
+}
+
+// TestWarmWithin: what is kept stays within its price, and follows the demand.
+func TestWarmWithin(t *testing.T) {
+	price, _ := instancetype.Embedded().Price("t3.medium", "us-east-1")
+	open := func(t *testing.T, warm ec2launcher.Warm) *world {
+		return newWorld(t, realistic, func(c *ec2launcher.Config) {
+			warm.Like = (*world)(nil).workload("like", "like")
+			c.Warm = []ec2launcher.Warm{warm}
+		})
+	}
+	for name, test := range map[string]struct {
+		warm ec2launcher.Warm
+		want int
+	}{
+		"NoLimit":   {ec2launcher.Warm{Slots: 3}, 3},
+		"Two":       {ec2launcher.Warm{Slots: 3, MaxPerHour: 2 * price.PerHour}, 2},
+		"TooLittle": {ec2launcher.Warm{Slots: 3, MaxPerHour: price.PerHour - 1}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := open(t, test.warm)
+				for range 10 {
+					time.Sleep(5 * time.Minute)
+					if n := len(w.hosts()); n != test.want {
+						t.Fatalf("%d hosts are kept, want %d", n, test.want)
+					}
+				}
+			})
+		})
+	}
+	t.Run("Demand", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w := open(t, ec2launcher.Warm{Slots: 1, Most: 3})
+			time.Sleep(2 * time.Minute)
+			if n := len(w.hosts()); n != 1 {
+				t.Fatalf("%d hosts are kept before anybody came", n)
+			}
+			for n := range 5 {
+				w.launch(w.workload(fmt.Sprint("w", n), fmt.Sprint("user", n)))
+			}
+			time.Sleep(90 * time.Second)
+			if n := len(w.hosts()); n != 5+3 {
+				t.Errorf("after five came there are %d hosts, want three beside theirs", n)
+			}
+			time.Sleep(20 * time.Minute)
+			if n := len(w.hosts()); n != 5+1 {
+				t.Errorf("when nobody has come for long there are %d hosts, want one beside theirs", n)
+			}
+		})
+	})
+}
+
+// TestWarmImageThatIsMissing: the room is kept although the image cannot be had.
+func TestWarmImageThatIsMissing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+			like := (*world)(nil).pooled("like")
+			like.Image = "registry.example.com/missing:1"
+			c.Warm = []ec2launcher.Warm{{Like: like, Slots: 1}}
+		})
+		time.Sleep(10 * time.Minute)
+		if n := len(w.hosts()); n != 1 {
+			t.Errorf("%d hosts are kept", n)
+		}
+	})
+}
+
+func TestWarmRefused(t *testing.T) {
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	like := (*world)(nil).workload("like", "like")
+	like.InstanceType, like.Image = "t3.huge", ""
+	_, err = ec2launcher.NewFromConfig(cloud.Config(), ec2launcher.Config{
+		Fleet: "test", Store: store.NewMemory(), Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"},
+		Warm: []ec2launcher.Warm{{Like: like, Slots: 0, Most: -1, MaxPerHour: -1}},
+	})
+	if !errors.Is(err, launcher.ErrInvalid) {
+		t.Fatalf("it is %v", err)
+	}
+	for _, want := range []string{"warm 0: 0 slots", "at most -1 slots", "-$0.000001 an hour", "like has no image", "t3.huge"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+}
