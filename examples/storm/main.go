@@ -34,6 +34,8 @@ type Options struct {
 	Policy string
 	// Overcommit is how many times over processors are given away.
 	Overcommit float64
+	// Warm keeps room free for what is likely to come.
+	Warm bool
 }
 
 var policies = map[string]launcher.Sharing{
@@ -66,6 +68,7 @@ func main() {
 	flags.Uint64Var(&o.Seed, "seed", 1, "draws arrivals, sizes and delays")
 	flags.StringVar(&o.Policy, "policy", "pool", "who shares a host: exclusive, user or pool")
 	flags.Float64Var(&o.Overcommit, "overcommit", 1, "how many times over processors are given away")
+	flags.BoolVar(&o.Warm, "warm", false, "keep room free for what is likely to come")
 	asJSON := flags.Bool("json", false, "print one JSON object")
 	_ = flags.Parse(os.Args[1:]) // ExitOnError
 	if o.Users == 0 {

@@ -105,7 +105,7 @@ func open(ctx context.Context, cloud *fakeaws.Cloud, o Options) (*ec2launcher.La
 	}
 	return ec2launcher.NewFromConfig(cloud.Config(), ec2launcher.Config{
 		Fleet: "storm", Store: store.NewMemory(), Subnets: subnets, SecurityGroups: []string{aws.ToString(group.GroupId)},
-		Overcommit: ec2launcher.Overcommit{CPU: o.Overcommit},
+		Overcommit: ec2launcher.Overcommit{CPU: o.Overcommit}, Warm: o.warm(),
 		Connect:    func(_ context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) { return cloud.Host(h.ID) },
 	})
 }
@@ -155,14 +155,30 @@ func (s *storm) visit(ctx context.Context, i int, v Visit, begun time.Time) erro
 	s.mu.Lock()
 	s.asked[id] = time.Now()
 	s.mu.Unlock()
-	if _, err := s.fleet.Launch(ctx, launcher.Workload{
-		ID: id, Owner: v.User, Image: imageReference, InstanceType: hostTypes[0], Alternatives: hostTypes[1:], Resources: v.Size,
-		Sharing: policies[s.Policy],
-	}); err != nil {
+	if _, err := s.fleet.Launch(ctx, s.workload(id, v)); err != nil {
 		return err
 	}
 	time.Sleep(time.Until(begun.Add(v.End)))
 	return s.fleet.Stop(ctx, id, launcher.StopOptions{Forget: true})
+}
+
+// workload is the session of a visit.
+func (o Options) workload(id launcher.ID, v Visit) launcher.Workload {
+	return launcher.Workload{
+		ID: id, Owner: v.User, Image: imageReference, InstanceType: hostTypes[0], Alternatives: hostTypes[1:], Resources: v.Size,
+		Sharing: policies[o.Policy],
+	}
+}
+
+// warm is room for one of each size, and for as many as came lately.
+func (o Options) warm() (warm []ec2launcher.Warm) {
+	if !o.Warm {
+		return nil
+	}
+	for _, m := range mix {
+		warm = append(warm, ec2launcher.Warm{Like: o.workload("like", Visit{User: "anybody", Size: m.size}), Slots: 1, Most: 20})
+	}
+	return warm
 }
 
 // watch notes when sessions come to run, and which end otherwise than they should.
