@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/launcher"
 )
@@ -22,6 +24,9 @@ func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) e
 	}
 	watch := r.hosts[rec.Host]
 	if watch == nil {
+		if _, known := r.known.hosts.Get(rec.Host); rec.Host != "" && !known {
+			r.task(ctx, "look for host "+rec.Host, func(ctx context.Context) error { return r.missHost(ctx, rec.Host, id) })
+		}
 		return nil
 	}
 	said, synced, known := watch.said(id)
@@ -67,6 +72,29 @@ func (r *reconciler) miss(ctx context.Context, watch *hostWatch, id launcher.ID)
 			return false
 		}
 		w.exit(launcher.ErrHostLost, "its host no longer knows it")
+		return true
+	}))
+}
+
+// missHost looks for a host that has no record although a workload is recorded
+// there. If EC2 does not know it either, the workload is lost.
+func (r *reconciler) missHost(ctx context.Context, host string, id launcher.ID) error {
+	i, shown, err := r.l.find(ctx, host)
+	if err != nil {
+		return err
+	}
+	if shown && stateOf(i) != ec2types.InstanceStateNameTerminated {
+		return r.l.adopt(ctx, i, time.Now())
+	}
+	return r.changed(r.l.change(ctx, id, func(w *workloadRecord) bool {
+		if w.Host != host || w.Status.Phase == launcher.Exited {
+			return false
+		}
+		if !w.Delivered {
+			w.unplace("", "")
+			return true
+		}
+		w.exit(launcher.ErrHostLost, "its host "+host+" is gone")
 		return true
 	}))
 }

@@ -121,7 +121,7 @@ func (h *Host) compare(i ec2types.Instance, shown bool, now time.Time) {
 		}
 	case ec2types.InstanceStateNameShuttingDown, ec2types.InstanceStateNameStopping, ec2types.InstanceStateNameStopped:
 		if h.State != HostTerminating {
-			h.State, h.Fault = HostTerminating, "EC2 or its operating system is ending it"
+			h.State, h.EndingSince, h.Fault = HostTerminating, now, "EC2 or its operating system is ending it"
 		}
 	case ec2types.InstanceStateNameRunning:
 		h.Running, h.Address = true, aws.ToString(i.PrivateIpAddress)
@@ -285,7 +285,7 @@ func (r *reconciler) give(ctx context.Context, h Host, fault string, still func(
 		if !given {
 			return store.ErrUnchanged
 		}
-		h.State, h.Fault = HostTerminating, fault
+		h.State, h.EndingSince, h.Fault = HostTerminating, time.Now(), fault
 		return nil
 	})
 	if given && fault != "" {

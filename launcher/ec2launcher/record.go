@@ -199,6 +199,8 @@ type Host struct {
 	Interruption time.Time `json:",omitzero"`
 	// UnreachableSince is when its engine stopped answering; zero while it answers.
 	UnreachableSince time.Time
+	// EndingSince is when it was decided, or seen, that it ends.
+	EndingSince time.Time `json:",omitzero"`
 	// Fault says why it is being ended, if not for want of work.
 	Fault string `json:",omitempty"`
 }
