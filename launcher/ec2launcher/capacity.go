@@ -52,7 +52,7 @@ func (c *capacity) refused(o offer, zone string, v verdict, err error, now time.
 		return
 	default:
 		zone, r.until = "", now.Add(holdFor)
-		if v.kind == launcher.ErrQuota {
+		if v.vcpus {
 			r.message += "; " + quotaOf(o)
 		}
 	}

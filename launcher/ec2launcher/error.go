@@ -23,6 +23,8 @@ type verdict struct {
 	// anew: what was wanted may be asked for again at once. Otherwise the type
 	// is left alone for a while.
 	anew bool
+	// vcpus: the quota is one of virtual CPUs, which the type tells.
+	vcpus bool
 	// advice is whose turn it is, for people.
 	advice string
 }
@@ -49,7 +51,11 @@ var verdicts = func() map[string]verdict {
 	add(verdict{kind: launcher.ErrCapacity, settled: true, soldOut: true, advice: "the subnet has no free addresses; it is tried in another subnet"},
 		"InsufficientFreeAddressesInSubnet")
 	add(verdict{kind: launcher.ErrQuota, settled: true, advice: "an administrator has to have the account's EC2 quota raised, or sessions have to end"},
-		"VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "MaxFleetCountExceeded", "PendingVerification")
+		"MaxFleetCountExceeded")
+	add(verdict{kind: launcher.ErrQuota, settled: true, vcpus: true, advice: "an administrator has to have the account's EC2 quota raised, or sessions have to end"},
+		"VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded")
+	add(verdict{kind: launcher.ErrQuota, settled: true, advice: "AWS verifies the account, which can take some hours; it is tried again every minute"},
+		"PendingVerification")
 	// The token of an interrupted purchase whose hosts have ended meanwhile:
 	// what is still wanted is bought with a new one.
 	add(verdict{kind: launcher.ErrUnavailable, settled: true, anew: true, advice: "the hosts of this purchase have ended; others are bought"},
@@ -63,7 +69,7 @@ var verdicts = func() map[string]verdict {
 		"OptInRequired", "Blocked", "InvalidClientTokenId", "SignatureDoesNotMatch")
 	add(verdict{kind: launcher.ErrInvalid, settled: true, advice: "an administrator has to correct the launcher's configuration"},
 		"InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidParameterValue", "InvalidParameterCombination",
-		"InvalidParameter", "MissingParameter", "InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed", "InvalidSubnet",
+		"InvalidParameter", "MissingParameter", "InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed", "InvalidSubnet", "InvalidLaunchTemplateId.NotFound",
 		"InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidSecurityGroupID.NotFound", "InvalidUserData.Malformed",
 		"InvalidBlockDeviceMapping", "InvalidKeyPair.NotFound", "InvalidRequest", "VPCIdNotSpecified", "IdempotentParameterMismatch",
 		"ParameterNotFound", "InvalidInstanceType", "InvalidInput",

@@ -266,10 +266,11 @@ func (f *fleet) notBought(ctx context.Context, b buyRecord, err error, now time.
 		v.settled = false
 	}
 	f.l.cfg.Logger.Warn("hosts not bought", "token", b.Token, "type", b.offer(), "zone", b.Zone, "error", err)
-	if !v.settled {
+	if cause := err; !v.settled {
 		_, err := f.l.buys.Update(ctx, b.Token, func(b *buyRecord) error {
 			b.Attempts++
 			b.NotBefore = now.Add(min(time.Second<<min(b.Attempts, 5), 30*time.Second))
+			b.Reason, b.Message = v.kind, explain(cause)
 			return nil
 		})
 		return err

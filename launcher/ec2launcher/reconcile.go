@@ -273,14 +273,24 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 			return err
 		}
 	}
-	if failed != nil {
-		for id := range p.coming {
-			if err := r.explainWait(ctx, index[id], failed, w.now); err != nil {
-				return err
-			}
+	troubles := w.troubles()
+	for id, o := range p.coming {
+		if err := r.explainWait(ctx, index[id], cmp.Or(failed, troubles[o]), w.now); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// troubles are why purchases take long of which it is not known what came.
+func (w *world) troubles() map[offer]*refusal {
+	all := map[offer]*refusal{}
+	for _, b := range w.buys {
+		if b.Reason != "" {
+			all[b.offer()] = &refusal{kind: b.Reason, message: b.Message}
+		}
+	}
+	return all
 }
 
 // orderAll orders the hosts of a plan once what is equal has had time to come

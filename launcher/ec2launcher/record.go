@@ -263,6 +263,9 @@ type buyRecord struct {
 	// not known.
 	Attempts  int
 	NotBefore time.Time
+	// Reason and Message are why the last call brought nothing, if it did.
+	Reason  launcher.Kind `json:",omitempty"`
+	Message string        `json:",omitempty"`
 }
 
 func (b buyRecord) offer() offer { return offer{b.InstanceType, b.Market} }
