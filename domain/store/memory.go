@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -23,9 +24,55 @@ type Memory struct {
 // written to once they are here.
 type collection struct {
 	records map[string]Record
+	// log has what was written or deleted, the oldest first. What is older than
+	// its first entry may be missing, down to the version forgotten.
+	log       []entry
+	forgotten int64
 	// sorted holds the IDs in order; nil if one was added or removed since. It
 	// is replaced, never written to, so that a List may go on reading it.
 	sorted []string
+}
+
+// An entry of a log is that a record was written or deleted.
+type entry struct {
+	version int64
+	id      string
+}
+
+// note adds an entry. A log that has become longer than two listings is cut.
+func (c *collection) note(version int64, id string) {
+	if len(c.log) > 2*len(c.records)+1024 {
+		half := len(c.log) / 2
+		c.forgotten = c.log[half-1].version
+		c.log = slices.Clone(c.log[half:])
+	}
+	c.log = append(c.log, entry{version, id})
+}
+
+// since returns the IDs of the records of a collection that were written or deleted
+// after a version, each once, and the version to ask from next; ok is false if
+// that is too long ago to be known.
+func (m *Memory) since(name string, version int64) (ids []string, last int64, ok bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	c := m.collections[name]
+	if c == nil {
+		return nil, m.last, true
+	}
+	if version < c.forgotten {
+		return nil, m.last, false
+	}
+	from, _ := slices.BinarySearchFunc(c.log, version, func(e entry, version int64) int {
+		return cmp.Or(cmp.Compare(e.version, version), -1) // the first that is later
+	})
+	seen := make(map[string]bool, len(c.log)-from)
+	for _, e := range c.log[from:] {
+		if !seen[e.id] {
+			seen[e.id] = true
+			ids = append(ids, e.id)
+		}
+	}
+	return ids, m.last, true
 }
 
 var _ Store = (*Memory)(nil)
@@ -69,6 +116,7 @@ func (m *Memory) Put(ctx context.Context, r Record) (int64, error) {
 	}
 	m.last++
 	r.Version = m.last
+	c.note(r.Version, r.ID)
 	c.records[r.ID] = r
 	m.collections[r.Collection] = c
 	return r.Version, nil
@@ -94,27 +142,14 @@ func (m *Memory) Delete(ctx context.Context, collection, id string, version int6
 	}
 	delete(c.records, id)
 	c.sorted = nil
-	if len(c.records) == 0 {
-		delete(m.collections, collection)
-	}
+	m.last++
+	c.note(m.last, id)
 	return nil
 }
 
 // List yields the records of a collection in the order of their IDs; see
 // [Store].
 func (m *Memory) List(ctx context.Context, collection, after string) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		for r, err := range m.show(ctx, collection, after) {
-			r.Value = bytes.Clone(r.Value)
-			if !yield(r, err) {
-				return
-			}
-		}
-	}
-}
-
-// show is List with the values that are stored, which the loop must not write to.
-func (m *Memory) show(ctx context.Context, collection, after string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if err := ValidateList(collection, after); err != nil {
 			yield(Record{}, err)
@@ -135,6 +170,7 @@ func (m *Memory) show(ctx context.Context, collection, after string) iter.Seq2[R
 				return
 			}
 			r, ok := m.get(collection, id)
+			r.Value = bytes.Clone(r.Value)
 			if ok && !yield(r, nil) {
 				return
 			}

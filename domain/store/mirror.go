@@ -4,16 +4,19 @@ import (
 	"context"
 	"iter"
 	"maps"
+	"slices"
 )
 
-// A Mirror lists a [Table] again and again and decodes only the documents that
-// have changed since: for a loop that looks at all of them often. The zero
-// Mirror is not usable; make it with [NewMirror]. It is not safe for
-// concurrent use.
+// A Mirror is a copy of a [Table] that is brought up to date again and again, and
+// decodes only the documents that have changed since: for a loop that looks at
+// them often. What a [Memory] holds is not even listed again. The zero Mirror is
+// not usable; make it with [NewMirror]. It is not safe for concurrent use.
 type Mirror[T any] struct {
 	table Table[T]
 	known map[string]*mirrored[T]
-	round int // of listings, to tell what the present one has not shown
+	order []string // the IDs in order; nil if one came or went since
+	round int      // of listings, to tell what the present one has not shown
+	after int64    // the version of a Memory that it is up to date with
 }
 
 // mirrored is a document as it was decoded.
@@ -23,46 +26,112 @@ type mirrored[T any] struct {
 	round   int // the last that showed it
 }
 
-// NewMirror returns a mirror of a table. It does not touch the store.
+// A Change is a document that is not as it was when a [Mirror] was brought up to
+// date before.
+type Change[T any] struct {
+	ID string
+	// Value is the document, which must not be changed; nil if it is gone.
+	Value *T
+}
+
+// NewMirror returns a mirror of a table, empty until it is brought up to date. It
+// does not touch the store.
 func NewMirror[T any](t Table[T]) *Mirror[T] {
 	return &Mirror[T]{table: t, known: map[string]*mirrored[T]{}}
 }
 
-// All yields the documents as [Table.All] does. Those that have not changed
-// are those that were yielded before, and none must be changed. What is gone is
-// forgotten when a listing was complete.
+// Update brings the mirror up to date and returns what changed, in no order; of
+// the first time that is everything. After an error, which may be that of one
+// document, the mirror is as good as it got, and the next Update tells the rest:
+// also of what was returned beside the error, nothing is told again.
+func (m *Mirror[T]) Update(ctx context.Context) (changes []Change[T], err error) {
+	if memory, ok := m.table.store.(*Memory); ok && m.after > 0 {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if ids, last, ok := memory.since(m.table.collection, m.after); ok {
+			for _, id := range ids {
+				r, there := memory.get(m.table.collection, id)
+				if !there {
+					changes = m.forget(id, changes)
+				} else if changes, err = m.learn(r, changes); err != nil {
+					return changes, err
+				}
+			}
+			m.after = last
+			return changes, nil
+		}
+	}
+	var last int64
+	if memory, ok := m.table.store.(*Memory); ok {
+		_, last, _ = memory.since(m.table.collection, 0) // before what is listed
+	}
+	m.round++
+	for r, err := range m.table.store.List(ctx, m.table.collection, "") {
+		if err != nil {
+			return changes, err
+		}
+		if changes, err = m.learn(r, changes); err != nil {
+			return changes, err
+		}
+	}
+	for id, known := range m.known {
+		if known.round != m.round {
+			changes = m.forget(id, changes)
+		}
+	}
+	m.after = last
+	return changes, nil
+}
+
+// learn takes in a record.
+func (m *Mirror[T]) learn(r Record, changes []Change[T]) ([]Change[T], error) {
+	known := m.known[r.ID]
+	if known != nil && known.version == r.Version {
+		known.round = m.round
+		return changes, nil
+	}
+	value, err := m.table.decode(r)
+	if err != nil {
+		return changes, err
+	}
+	if known == nil {
+		m.order = nil
+	}
+	m.known[r.ID] = &mirrored[T]{version: r.Version, value: &value, round: m.round}
+	return append(changes, Change[T]{r.ID, &value}), nil
+}
+
+// forget takes in that a record is gone.
+func (m *Mirror[T]) forget(id string, changes []Change[T]) []Change[T] {
+	if m.known[id] == nil {
+		return changes
+	}
+	delete(m.known, id)
+	m.order = nil
+	return append(changes, Change[T]{ID: id})
+}
+
+// All brings the mirror up to date and yields every document in the order of the
+// IDs. None must be changed.
 func (m *Mirror[T]) All(ctx context.Context) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		m.round++
-		list := m.table.store.List
-		if memory, ok := m.table.store.(*Memory); ok {
-			list = memory.show // what is decoded need not be copied
+		if _, err := m.Update(ctx); err != nil {
+			yield(nil, err)
+			return
 		}
-		for r, err := range list(ctx, m.table.collection, "") {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			known := m.known[r.ID]
-			if known == nil || known.version != r.Version {
-				value, err := m.table.decode(r)
-				if err != nil {
-					yield(nil, err)
-					return
-				}
-				known = &mirrored[T]{version: r.Version, value: &value}
-				m.known[r.ID] = known
-			}
-			known.round = m.round
-			if !yield(known.value, nil) {
+		if m.order == nil {
+			m.order = slices.Sorted(maps.Keys(m.known))
+		}
+		for _, id := range m.order {
+			if !yield(m.known[id].value, nil) {
 				return
 			}
 		}
-		maps.DeleteFunc(m.known, func(_ string, known *mirrored[T]) bool { return known.round != m.round })
 	}
 }
 
-// Get returns a document as the last listing showed it.
+// Get returns a document as it was when the mirror was brought up to date.
 func (m *Mirror[T]) Get(id string) (*T, bool) {
 	known, ok := m.known[id]
 	if !ok {
@@ -70,3 +139,6 @@ func (m *Mirror[T]) Get(id string) (*T, bool) {
 	}
 	return known.value, true
 }
+
+// Len is how many documents there were then.
+func (m *Mirror[T]) Len() int { return len(m.known) }

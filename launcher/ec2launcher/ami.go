@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/atelier-go/atelier/instancetype"
 )
@@ -15,8 +16,9 @@ type amis struct {
 	ssm   SSM
 	fixed string
 
-	mu    sync.Mutex
-	found map[string]string // by parameter name
+	asking singleflight.Group // by parameter name
+	mu     sync.Mutex
+	found  map[string]string // likewise
 }
 
 // known returns the image for a type, if it is known.
@@ -39,17 +41,20 @@ func (a *amis) learn(ctx context.Context, catalog *instancetype.Catalog, instanc
 	if _, ok := a.known(t); ok {
 		return nil
 	}
-	out, err := a.ssm.GetParameter(ctx, &awsssm.GetParameterInput{Name: aws.String(parameter(t))})
-	if err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.found == nil {
-		a.found = map[string]string{}
-	}
-	a.found[parameter(t)] = aws.ToString(out.Parameter.Value)
-	return nil
+	_, err, _ = a.asking.Do(parameter(t), func() (any, error) {
+		out, err := a.ssm.GetParameter(ctx, &awsssm.GetParameterInput{Name: aws.String(parameter(t))})
+		if err != nil {
+			return nil, err
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.found == nil {
+			a.found = map[string]string{}
+		}
+		a.found[parameter(t)] = aws.ToString(out.Parameter.Value)
+		return nil, nil
+	})
+	return err
 }
 
 // parameter names the public parameter that holds the current ECS-optimised

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -81,8 +82,22 @@ func (l *Launcher) Budget() []ActionBudget { return l.budget.all(time.Now()) }
 // many of its parts call at one time. It learns from being throttled that others
 // in the account call too.
 type budget struct {
-	mu    sync.Mutex
-	lanes map[string]*lane // by action
+	mu        sync.Mutex
+	lanes     map[string]*lane // by action
+	installed bool             // in a client
+}
+
+// purchasable is how many instances may be asked for now without a wait.
+func (b *budget) purchasable(now time.Time) int {
+	b.mu.Lock()
+	installed := b.installed
+	b.mu.Unlock()
+	if !installed {
+		return math.MaxInt
+	}
+	l := b.lane("RunInstances")
+	l.grow(now)
+	return int(l.instances.limiter.TokensAt(now))
 }
 
 // A lane is the budget of one action.
@@ -262,6 +277,9 @@ func (l *lane) shrink(made, now time.Time) {
 
 // install puts the budget into an operation of EC2, inside the SDK's retries.
 func (b *budget) install(stack *middleware.Stack) error {
+	b.mu.Lock()
+	b.installed = true
+	b.mu.Unlock()
 	if err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("AtelierCount", count), middleware.After); err != nil {
 		return err
 	}

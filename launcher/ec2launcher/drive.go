@@ -24,7 +24,7 @@ func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) e
 	}
 	watch := r.hosts[rec.Host]
 	if watch == nil {
-		if _, known := r.known.hosts.Get(rec.Host); rec.Host != "" && !known {
+		if _, known := r.known.Get(rec.Host); rec.Host != "" && !known {
 			r.task(ctx, "look for host "+rec.Host, func(ctx context.Context) error { return r.missHost(ctx, rec.Host, id) })
 		}
 		return nil
@@ -35,7 +35,13 @@ func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) e
 	case known && said.Phase == launcher.Exited:
 		return r.observe(ctx, watch.id, said)
 	case !known && rec.Seen:
-		r.task(ctx, "look for "+string(id), func(ctx context.Context) error { return r.miss(ctx, watch, id) })
+		r.task(ctx, "look for "+string(id), func(ctx context.Context) error {
+			err := r.miss(ctx, watch, id)
+			if err != nil {
+				watch.repeat()
+			}
+			return err
+		})
 	case rec.Stop != nil && known:
 		if o, due := watch.nextStop(id, *rec.Stop, w.now); due {
 			r.task(ctx, "stop "+string(id), func(ctx context.Context) error { return r.stop(ctx, watch, *rec, o) })

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/launcher"
@@ -38,6 +39,7 @@ const (
 type fleet struct {
 	l        *Launcher
 	capacity *capacity
+	learning singleflight.Group
 	mu       sync.Mutex
 	subnets  []subnet  // in the configuration's order
 	group    string    // that opens hosts; empty if Setup has made none
@@ -47,8 +49,13 @@ type fleet struct {
 type subnet struct{ id, vpc, zone string }
 
 // learn finds out the zones of the configured subnets and the security group
-// that Setup has made, once.
+// that Setup has made, once, however many ask.
 func (f *fleet) learn(ctx context.Context) error {
+	_, err, _ := f.learning.Do("", func() (any, error) { return nil, f.look(ctx) })
+	return err
+}
+
+func (f *fleet) look(ctx context.Context) error {
 	f.mu.Lock()
 	subnets, group := f.subnets, f.group
 	f.mu.Unlock()

@@ -19,7 +19,7 @@ func (r *reconciler) describe(ctx context.Context, w *world) {
 	every := idleDescribe
 	for _, h := range w.hosts {
 		// What was given work waits for the end of its host.
-		ending := h.State == HostTerminating && len(w.on[h.ID]) > 0
+		ending := h.State == HostTerminating && len(r.board.on[h.ID]) > 0
 		if h.State == HostBooting && !h.Running || ending || h.live() && !h.UnreachableSince.IsZero() {
 			every = busyDescribe
 		}
@@ -142,12 +142,16 @@ func stateOf(i ec2types.Instance) ec2types.InstanceStateName {
 func (r *reconciler) followHosts(ctx context.Context, w *world) error {
 	for _, h := range w.hosts {
 		watch := r.hosts[h.ID]
+		if said := watch.words(); said != r.heard[h.ID] || r.board.touched[h.ID] {
+			w.spoke[h.ID] = said
+		}
 		if h.answers() && watch == nil {
 			r.hosts[h.ID] = r.follow(ctx, *h)
 		}
 		if !h.answers() && watch != nil {
 			watch.end()
 			delete(r.hosts, h.ID)
+			delete(r.heard, h.ID)
 		}
 		if _, ok := r.met[h.ID]; !ok && h.live() {
 			r.met[h.ID] = w.now
@@ -170,7 +174,7 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 		if err := r.bury(ctx, w, h); err != nil {
 			return err
 		}
-		if w.now.Sub(h.GoneAt) > hostKept && len(w.on[h.ID]) == 0 {
+		if w.now.Sub(h.GoneAt) > hostKept && len(r.board.on[h.ID]) == 0 {
 			r.task(ctx, "forget host "+h.ID, func(ctx context.Context) error { return r.l.hosts.Delete(ctx, h.ID) })
 		}
 		return nil
@@ -192,7 +196,9 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 		r.task(ctx, "release "+h.ID, func(ctx context.Context) error { return r.release(ctx, h) })
 		return r.unplaceAll(ctx, w, h)
 	}
-	r.takeStrays(ctx, w, h)
+	if _, spoke := w.spoke[h.ID]; spoke {
+		r.takeStrays(ctx, h)
+	}
 	if h.leaves() {
 		if !h.Interruption.IsZero() { // there is no more there for a while
 			r.fleet.capacity.reclaimed(pool{h.offer(), h.Zone}, w.now)
@@ -235,7 +241,7 @@ func (r *reconciler) endHosts(ctx context.Context, w *world) {
 // never answered is left to its boot deadline: if it was taken on without a
 // record, it is not known yet what runs there.
 func (r *reconciler) linger(ctx context.Context, w *world, h Host) error {
-	if len(w.on[h.ID]) > 0 || r.hosts[h.ID].busy() || r.keep[h.ID] != nil {
+	if w.given[h.ID] || len(r.board.on[h.ID]) > 0 || r.hosts[h.ID].busy() || r.keep[h.ID] != nil {
 		return nil
 	}
 	patience := r.l.cfg.Linger
@@ -298,7 +304,7 @@ func (r *reconciler) give(ctx context.Context, h Host, fault string, still func(
 // bury ends the workloads of a host that is confirmed gone: those it was given
 // are lost, the others find a new host.
 func (r *reconciler) bury(ctx context.Context, w *world, h Host) error {
-	for _, rec := range w.on[h.ID] {
+	for _, rec := range r.board.on[h.ID] {
 		err := r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
 			if w.Host != h.ID || w.Status.Phase == launcher.Exited {
 				return false
@@ -327,7 +333,7 @@ func (r *reconciler) bury(ctx context.Context, w *world, h Host) error {
 
 // unplaceAll takes what was placed on a host but never given to it elsewhere.
 func (r *reconciler) unplaceAll(ctx context.Context, w *world, h Host) error {
-	for _, rec := range w.on[h.ID] {
+	for _, rec := range r.board.on[h.ID] {
 		err := r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
 			if w.Host != h.ID || w.Delivered || w.Status.Phase == launcher.Exited {
 				return false
@@ -345,13 +351,19 @@ func (r *reconciler) unplaceAll(ctx context.Context, w *world, h Host) error {
 // takeStrays deals with what runs on a host without being wanted there: what
 // has a record that is final, or names another host, is stopped; what has none
 // gets one, so that List shows it and whoever owns it can stop it.
-func (r *reconciler) takeStrays(ctx context.Context, w *world, h Host) {
+func (r *reconciler) takeStrays(ctx context.Context, h Host) {
 	watch := r.hosts[h.ID]
 	if watch == nil {
 		return
 	}
 	for _, s := range watch.strays(func(id launcher.ID) bool { return r.wants(h.ID, id) }) {
-		r.taskEvery(ctx, tick, "stray "+string(s.ID), func(ctx context.Context) error { return r.takeStray(ctx, watch, s) })
+		r.taskEvery(ctx, tick, "stray "+string(s.ID), func(ctx context.Context) error {
+			err := r.takeStray(ctx, watch, s)
+			if err != nil {
+				watch.repeat()
+			}
+			return err
+		})
 	}
 }
 
@@ -386,7 +398,7 @@ func (r *reconciler) takeStray(ctx context.Context, watch *hostWatch, s launcher
 
 // wants reports whether a workload belongs on a host.
 func (r *reconciler) wants(host string, id launcher.ID) bool {
-	rec, ok := r.known.workloads.Get(string(id))
+	rec, ok := r.board.all[string(id)]
 	return ok && rec.Host == host && rec.Status.Phase != launcher.Exited
 }
 

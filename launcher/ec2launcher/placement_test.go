@@ -453,7 +453,7 @@ func TestAssignLooksAgain(t *testing.T) {
 	if err := l.hosts.Create(t.Context(), full.ID, full); err != nil {
 		t.Fatal(err)
 	}
-	r := &reconciler{l: l, fleet: &fleet{l: l, capacity: &capacity{}}}
+	r := &reconciler{l: l, fleet: &fleet{l: l, capacity: &capacity{}}, board: newBoard(l.workloads)}
 	if s := r.slots(&world{hosts: []*Host{&full}, now: time.Now()}); len(s) != 1 || s[0].fits(&launcher.Workload{Mounts: []launcher.Mount{{Source: "/efs/new"}}}) {
 		t.Errorf("a plan finds room for one more on %+v", s)
 	}

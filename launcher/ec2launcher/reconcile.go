@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,6 +29,14 @@ const (
 	// end of a host for others': a storm comes one by one, and EC2 takes few
 	// calls and many instances.
 	batchFor = 250 * time.Millisecond
+	// mostBought is how many hosts one call asks for: "launch in batches" for
+	// faster ones is AWS's advice (troubleshooting of RunInstances), and a call
+	// for more than its bucket holds would never be let through. leastBought is
+	// how many there are tokens for before more are asked for than there were.
+	mostBought, leastBought = 100, 20
+	// planEvery is the least time between two plans, and planAgain between two of
+	// a queue for which everything is on its way.
+	planEvery, planAgain = 250 * time.Millisecond, time.Second
 	// terminateEvery is how often EC2 is asked to end a host that has not ended:
 	// asking twice is harmless, and once is usually enough.
 	terminateEvery = time.Minute
@@ -56,6 +66,11 @@ type reconciler struct {
 	asked map[string]time.Time // when EC2 was last asked to end a host
 	// endingSince is since when there are hosts that EC2 is to be asked to end.
 	endingSince time.Time
+	// plannedAt is when the last plan was made, plannedBuys how many purchases were
+	// under way.
+	plannedAt   time.Time
+	plannedBuys int
+	replan      atomic.Bool // something that a plan waited for has come
 	// wantedSince is since when hosts are wanted that were not ordered.
 	wantedSince time.Time
 	// promised are the kinds of hosts that workloads wait for.
@@ -65,7 +80,10 @@ type reconciler struct {
 	// pulled ahead there.
 	keep   map[string][]string
 	pulled map[string]map[string]bool
-	known  mirrors
+	board  *board
+	known  *store.Mirror[Host]
+	// heard is how much hosts had said when the last pass was done with it.
+	heard map[string]int64
 
 	describedAt time.Time
 	compared    *store.Mirror[Host] // of the step that compares
@@ -73,13 +91,15 @@ type reconciler struct {
 
 // world is what one pass of the loop sees of the store.
 type world struct {
-	now       time.Time
-	workloads []*workloadRecord
-	hosts     []*Host
-	buys      []buyRecord
-	on        map[string][]*workloadRecord // not exited, by host
-	ending    []string                     // hosts that EC2 is to end, as the pass comes by them
-	again     time.Duration                // when to look again at the latest
+	now   time.Time
+	hosts []*Host
+	buys  []buyRecord
+	given map[string]bool // hosts that were given work in this pass
+	// spoke are the hosts that said something since the last pass, or of which a
+	// record changed, with how much they have said.
+	spoke  map[string]int64
+	ending []string      // hosts that EC2 is to end, as the pass comes by them
+	again  time.Duration // when to look again at the latest
 }
 
 // reconcile is the work of the lease's holder.
@@ -87,7 +107,7 @@ func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 	r := &reconciler{
 		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{},
 		pulled: map[string]map[string]bool{},
-		known:  l.mirrors(), compared: store.NewMirror(l.hosts),
+		board:  newBoard(l.workloads), known: store.NewMirror(l.hosts), heard: map[string]int64{}, compared: store.NewMirror(l.hosts),
 		fleet: &fleet{l: l, capacity: &capacity{}},
 	}
 	defer r.tasks.wg.Wait()
@@ -129,18 +149,20 @@ func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) 
 			r.buy(ctx, b)
 		}
 	}
-	if err := r.placeQueue(ctx, w); err != nil {
-		return tick, err
+	if r.planDue(w) {
+		if err := r.placeQueue(ctx, w); err != nil {
+			return tick, err
+		}
 	}
 	if err := r.followHosts(ctx, w); err != nil {
 		return tick, err
 	}
-	for _, rec := range w.workloads {
-		if err := r.drive(ctx, w, rec); err != nil {
-			return tick, err
-		}
+	if err := r.driveAll(ctx, w); err != nil {
+		return tick, err
 	}
-	if w.calm() {
+	maps.Copy(r.heard, w.spoke)
+	clear(r.board.touched)
+	if w.calm() && r.board.quiet() {
 		return calmTick, nil
 	}
 	return w.again, nil
@@ -166,12 +188,37 @@ func (w *world) calm() bool {
 			return false
 		}
 	}
-	for _, rec := range w.workloads {
-		if p := rec.Status.Phase; p != launcher.Running && p != launcher.Exited {
-			return false
+	return true
+}
+
+// driveAll takes the next step for every workload for which there may be one:
+// those that are restless, and those on hosts that have said something or that
+// are not known.
+func (r *reconciler) driveAll(ctx context.Context, w *world) error {
+	for _, rec := range r.board.moving() {
+		if err := r.drive(ctx, w, rec); err != nil {
+			return err
 		}
 	}
-	return true
+	var hosts []string
+	for host := range r.board.on {
+		_, known := r.known.Get(host)
+		if _, spoke := w.spoke[host]; !known || spoke {
+			hosts = append(hosts, host)
+		}
+	}
+	slices.Sort(hosts)
+	for _, host := range hosts {
+		for _, rec := range r.board.on[host] {
+			if !rec.idle() {
+				continue // it was moved already
+			}
+			if err := r.drive(ctx, w, rec); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // task runs a step beside the loop, if none with its key is under way, and
@@ -195,40 +242,53 @@ func (r *reconciler) taskEvery(ctx context.Context, rest time.Duration, key stri
 
 // read takes stock of the store.
 func (r *reconciler) read(ctx context.Context) (*world, error) {
-	w := &world{on: map[string][]*workloadRecord{}, again: tick}
+	w := &world{given: map[string]bool{}, spoke: map[string]int64{}, again: tick}
 	for b, err := range r.l.buys.All(ctx) {
 		if err != nil {
 			return nil, err
 		}
 		w.buys = append(w.buys, b)
 	}
-	for h, err := range r.known.hosts.All(ctx) {
+	for h, err := range r.known.All(ctx) {
 		if err != nil {
 			return nil, err
 		}
 		w.hosts = append(w.hosts, h)
 	}
-	for rec, err := range r.known.workloads.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		w.workloads = append(w.workloads, rec)
-		if rec.Host != "" && rec.Status.Phase != launcher.Exited {
-			w.on[rec.Host] = append(w.on[rec.Host], rec)
-		}
+	changed, err := r.board.update(ctx)
+	r.arrivals.note(changed, time.Now())
+	if err != nil {
+		return nil, err
 	}
 	w.now = time.Now()
 	return w, nil
 }
 
-// placeQueue gives waiting workloads a host, or orders hosts for them.
-func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
-	var waiting []*workloadRecord
-	for _, rec := range w.workloads {
-		if rec.Host == "" && rec.Status.Phase != launcher.Exited {
-			waiting = append(waiting, rec)
+// planDue reports whether the queue is to be placed in this pass. A plan looks at
+// all that waits and all hosts, so that it is made less often than passes, and
+// less often still while there is nothing in it that is new.
+func (r *reconciler) planDue(w *world) bool {
+	since := w.now.Sub(r.plannedAt)
+	if since < planEvery {
+		w.again = min(w.again, planEvery-since)
+		return false
+	}
+	if since >= planAgain || r.replan.Load() || len(w.buys) != r.plannedBuys {
+		return true
+	}
+	for _, rec := range r.board.waiting {
+		if _, coming := r.promised[rec.Workload.ID]; !coming {
+			return true
 		}
 	}
+	return false
+}
+
+// placeQueue gives waiting workloads a host, or orders hosts for them.
+func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
+	r.plannedAt, r.plannedBuys = w.now, len(w.buys)
+	r.replan.Store(false)
+	waiting := slices.Collect(maps.Values(r.board.waiting))
 	r.keep = nil
 	if len(waiting) == 0 && len(r.l.cfg.Warm) == 0 {
 		return nil
@@ -241,7 +301,6 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	for i, rec := range waiting {
 		queue[i], index[rec.Workload.ID] = &rec.Workload, rec
 	}
-	r.arrivals.note(w.workloads, w.now)
 	p := place(demand{
 		queue: queue, hosts: r.slots(w), promised: r.promised, expected: r.arrivals.pool(),
 		reserves: r.reserves(w.now), warm: r.l.cfg.Warm,
@@ -252,7 +311,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for id, host := range p.assign {
-		w.on[host] = append(w.on[host], index[id]) // it is not empty any more
+		w.given[host] = true // it is not empty any more
 		g.Go(func() error { return r.assign(gctx, index[id], host) })
 	}
 	if err := g.Wait(); err != nil {
@@ -306,11 +365,22 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, buy []need, spot []
 	if !w.ripe(r.wantedSince) {
 		return nil
 	}
-	r.wantedSince = time.Time{}
+	left := r.l.budget.purchasable(w.now)
 	for _, n := range buy {
-		if why := r.order(ctx, n, spot, w.now); why != nil {
-			failed = why
+		for n.count > 0 && left >= min(n.count, leastBought) {
+			part := need{n.offer, min(n.count, mostBought, left)}
+			ordered, why := r.order(ctx, part, spot, w.now)
+			if why != nil {
+				failed = why
+			}
+			if !ordered {
+				break
+			}
+			n.count, left = n.count-part.count, left-part.count
 		}
+	}
+	if left > 0 { // what is left over goes on when there is more
+		r.wantedSince = time.Time{}
 	}
 	return failed
 }
@@ -329,16 +399,16 @@ func spotTypes(queue []*launcher.Workload) (types []string) {
 	return types
 }
 
-// order orders hosts, or says why not now. It is the loop's own step, so that
-// no pass can order what another has.
-func (r *reconciler) order(ctx context.Context, n need, spot []string, now time.Time) *refusal {
+// order orders hosts and reports whether it has, or says why not now. It is the
+// loop's own step, so that no pass can order what another has.
+func (r *reconciler) order(ctx context.Context, n need, spot []string, now time.Time) (ordered bool, why *refusal) {
 	t, err := r.l.cfg.Catalog.Type(n.instanceType)
 	if err != nil {
-		return &refusal{kind: launcher.ErrInvalid, message: err.Error()}
+		return false, &refusal{kind: launcher.ErrInvalid, message: err.Error()}
 	}
 	where, why := r.fleet.choose(n.offer, now)
 	if why != nil {
-		return why
+		return false, why
 	}
 	if n.market == launcher.OnDemand {
 		spot = nil
@@ -347,7 +417,7 @@ func (r *reconciler) order(ctx context.Context, n need, spot []string, now time.
 	ami, ok := r.l.amis.known(t)
 	if where.id == "" || !ok || r.fleet.lookAgain(now) || len(spot) > 0 {
 		r.task(ctx, "prepare "+n.String(), func(ctx context.Context) error { return r.prepare(ctx, n.offer, spot) })
-		return nil
+		return false, nil
 	}
 	err = r.term.Check(ctx) // the journal has no other guard against two that order for one queue
 	var b buyRecord
@@ -356,15 +426,16 @@ func (r *reconciler) order(ctx context.Context, n need, spot []string, now time.
 	}
 	if err != nil {
 		r.l.cfg.Logger.Warn("a purchase could not be recorded", "type", n.String(), "error", err)
-		return &refusal{kind: launcher.ErrUnavailable, message: "the purchase of a host could not be recorded; it is tried again"}
+		return false, &refusal{kind: launcher.ErrUnavailable, message: "the purchase of a host could not be recorded; it is tried again"}
 	}
 	r.buy(ctx, b)
-	return nil
+	return true, nil
 }
 
 // buy makes a journalled purchase, and has EC2 asked about it right after.
 func (r *reconciler) buy(ctx context.Context, b buyRecord) {
 	r.task(ctx, "buy "+b.Token, func(ctx context.Context) error {
+		defer r.replan.Store(true)
 		defer r.l.changed.Store(true)
 		return r.fleet.buy(ctx, b.Token)
 	})
@@ -373,6 +444,7 @@ func (r *reconciler) buy(ctx context.Context, b buyRecord) {
 // prepare asks AWS what has to be known before a host can be ordered: of spot
 // instances also what they cost.
 func (r *reconciler) prepare(ctx context.Context, o offer, spot []string) error {
+	defer r.replan.Store(true)
 	err := r.fleet.learn(ctx)
 	if err == nil {
 		err = r.l.amis.learn(ctx, r.l.cfg.Catalog, o.instanceType)
@@ -493,7 +565,7 @@ func (r *reconciler) slots(w *world) []slot {
 		}
 		s := newSlot(h.offer(), terms{machine: h.Room, room: r.l.cfg.Overcommit.of(h.Room)})
 		s.id, s.key = h.ID, h.Sharing
-		on := w.on[h.ID]
+		on := r.board.on[h.ID]
 		if len(on) > 0 {
 			s.span = short
 		}

@@ -113,17 +113,34 @@ func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
 	}
 	l.engines.keep(live)
 	l.published.Lock()
+	moved := map[string]bool{} // hosts of which something else is to be told
+	for id, o := range outlooks {
+		if o != l.outlooks[id] {
+			moved[id] = true
+		}
+	}
 	l.outlooks = outlooks
 	l.published.Unlock()
-	listed := 0
-	for rec, err := range seen.workloads.All(ctx) {
-		if err != nil {
-			return err
+	changes, err := seen.workloads.Update(ctx)
+	for _, c := range changes {
+		if c.Value != nil {
+			l.publish(c.Value)
 		}
-		l.publish(rec)
-		listed++
 	}
-	for _, id := range l.toldBeside(listed, seen.workloads) {
+	if err != nil {
+		return err
+	}
+	if len(moved) > 0 {
+		for rec, err := range seen.workloads.All(ctx) {
+			if err != nil {
+				return err
+			}
+			if moved[rec.Host] {
+				l.publish(rec)
+			}
+		}
+	}
+	for _, id := range l.toldBeside(seen.workloads) {
 		if _, err := l.workloads.Get(ctx, string(id)); errors.Is(err, store.ErrNotFound) {
 			l.unpublish(id)
 		}
@@ -132,11 +149,11 @@ func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
 }
 
 // toldBeside returns the workloads that watchers were told of and that are not
-// among as many that were listed and told just now.
-func (l *Launcher) toldBeside(listed int, seen *store.Mirror[workloadRecord]) (ids []launcher.ID) {
+// among those that were seen, of which all were told.
+func (l *Launcher) toldBeside(seen *store.Mirror[workloadRecord]) (ids []launcher.ID) {
 	l.published.Lock()
 	defer l.published.Unlock()
-	if len(l.told) == listed {
+	if len(l.told) == seen.Len() {
 		return nil
 	}
 	for id := range l.told {

@@ -42,6 +42,18 @@ type hostWatch struct {
 	statuses  map[launcher.ID]launcher.Status
 	stops     map[launcher.ID]sentStop
 	fullUntil time.Time
+	spoken    int64 // counts what has changed of the above
+}
+
+// words counts what the host has said so far; a host that is not watched has said
+// nothing.
+func (w *hostWatch) words() int64 {
+	if w == nil {
+		return 0
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.spoken
 }
 
 // sentStop is the last that a host was told about the end of a workload.
@@ -129,17 +141,26 @@ func askRoom(ctx context.Context, engine HostLauncher) (room launcher.Resources,
 	return room, err
 }
 
+// repeat makes what the host has said be looked at once more.
+func (w *hostWatch) repeat() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spoken++
+}
+
 // sync takes a complete account of what is on the host for what is known.
 func (w *hostWatch) sync(snapshot map[launcher.ID]launcher.Status) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.statuses, w.synced = snapshot, true
+	w.spoken++
 }
 
 // lost notes that the engine does not answer.
 func (w *hostWatch) lost(ctx context.Context, err error) {
 	w.mu.Lock()
 	w.open, w.synced, w.failure = nil, false, err
+	w.spoken++
 	clear(w.stops)
 	w.mu.Unlock()
 	w.r.hostSilent(ctx, w.id, err)
@@ -211,6 +232,7 @@ func (w *hostWatch) hear(s launcher.Status) {
 	defer w.mu.Unlock()
 	if w.statuses[s.ID].Phase != launcher.Exited {
 		w.statuses[s.ID] = s
+		w.spoken++
 	}
 }
 
@@ -220,6 +242,7 @@ func (w *hostWatch) unhear(id launcher.ID) {
 	defer w.mu.Unlock()
 	delete(w.statuses, id)
 	delete(w.stops, id)
+	w.spoken++
 }
 
 // unstart forgets a workload that the host was about to start.
@@ -228,6 +251,7 @@ func (w *hostWatch) unstart(id launcher.ID) {
 	defer w.mu.Unlock()
 	if w.statuses[id].Phase == launcher.Starting {
 		delete(w.statuses, id)
+		w.spoken++
 	}
 }
 

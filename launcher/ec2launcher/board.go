@@ -1,0 +1,107 @@
+package ec2launcher
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// A board is what is recorded of the workloads, sorted by what is to be done about
+// them, so that a pass looks only at those for which there may be something to do.
+type board struct {
+	mirror *store.Mirror[workloadRecord]
+	all    map[string]*workloadRecord
+	// on are those that have not exited, by host, in the order of their IDs.
+	on map[string][]*workloadRecord
+	// restless are those that time or their host may move on, also without a word
+	// from anybody: all but those that run and are not asked to end. Of these,
+	// waiting have no host, and some have exited.
+	restless map[string]*workloadRecord
+	waiting  map[string]*workloadRecord
+	exited   int
+	// touched are the hosts on which a record has changed since a pass was done with it.
+	touched map[string]bool
+}
+
+func newBoard(workloads store.Table[workloadRecord]) *board {
+	return &board{
+		mirror: store.NewMirror(workloads), all: map[string]*workloadRecord{}, on: map[string][]*workloadRecord{},
+		restless: map[string]*workloadRecord{}, waiting: map[string]*workloadRecord{}, touched: map[string]bool{},
+	}
+}
+
+// update brings the board up to date and returns the records that have changed.
+func (b *board) update(ctx context.Context) (changed []*workloadRecord, err error) {
+	changes, err := b.mirror.Update(ctx)
+	for _, c := range changes { // also beside an error: they are not told again
+		if old := b.all[c.ID]; old != nil {
+			b.remove(c.ID, old)
+		}
+		if c.Value != nil {
+			b.add(c.ID, c.Value)
+			changed = append(changed, c.Value)
+		}
+	}
+	return changed, err
+}
+
+// idle reports whether a workload runs and nothing is to be done until somebody
+// says something.
+func (w *workloadRecord) idle() bool {
+	return w.Status.Phase == launcher.Running && w.Seen && w.Stop == nil && w.Host != ""
+}
+
+func (b *board) add(id string, rec *workloadRecord) {
+	b.all[id] = rec
+	over := rec.Status.Phase == launcher.Exited
+	if over {
+		b.exited++
+	}
+	if !rec.idle() {
+		b.restless[id] = rec
+	}
+	b.touched[rec.Host] = true
+	switch {
+	case over:
+	case rec.Host == "":
+		b.waiting[id] = rec
+	default:
+		at, _ := slices.BinarySearchFunc(b.on[rec.Host], id, byRecordID)
+		b.on[rec.Host] = slices.Insert(b.on[rec.Host], at, rec)
+	}
+}
+
+func (b *board) remove(id string, rec *workloadRecord) {
+	delete(b.all, id)
+	delete(b.restless, id)
+	delete(b.waiting, id)
+	b.touched[rec.Host] = true
+	if rec.Status.Phase == launcher.Exited {
+		b.exited--
+		return
+	}
+	if at, found := slices.BinarySearchFunc(b.on[rec.Host], id, byRecordID); found {
+		if b.on[rec.Host] = slices.Delete(b.on[rec.Host], at, at+1); len(b.on[rec.Host]) == 0 {
+			delete(b.on, rec.Host)
+		}
+	}
+}
+
+func byRecordID(rec *workloadRecord, id string) int {
+	return strings.Compare(string(rec.Workload.ID), id)
+}
+
+// moving returns the restless, in the order of their IDs.
+func (b *board) moving() (all []*workloadRecord) {
+	for _, id := range slices.Sorted(maps.Keys(b.restless)) {
+		all = append(all, b.restless[id])
+	}
+	return all
+}
+
+// quiet reports whether nothing is under way.
+func (b *board) quiet() bool { return len(b.restless) == b.exited }
