@@ -21,6 +21,12 @@ type Ask struct {
 	// the cheapest allowed type that has room for Size and runs the image;
 	// bare metal must be named.
 	InstanceType string
+	// Alternatives are EC2 or SageMaker names of types its host may have
+	// instead, at most 20. Each must be allowed, run the image and have room.
+	Alternatives []string
+	// Market says how its host may be bought. Nil is OnDemand or, with Resume,
+	// the market of the earlier grant. Policies do not look at it.
+	Market *Market
 	// Size is the room needed. Zero is all of a named type.
 	Size Size
 	// Role is the ARN of an IAM role whose credentials the session is to have.
@@ -28,7 +34,8 @@ type Ask struct {
 	Role string
 	// Resume is the grant the session ran by before, or nil. It keeps its
 	// image digest, role and home; if neither InstanceType nor Size is given, its
-	// type and size too. What is allowed is decided anew.
+	// type and size too, and then without Alternatives also those. What is
+	// allowed is decided anew.
 	Resume *Grant
 }
 
@@ -43,6 +50,11 @@ type Grant struct {
 	Image Image
 	// Type is the instance type its host has.
 	Type instancetype.Type
+	// Alternatives are the types its host may have instead, with their prices,
+	// in the order of the ask. None of them is Type.
+	Alternatives []instancetype.Offer `json:",omitempty"`
+	// Market says how its host may be bought.
+	Market Market `json:",omitempty"`
 	// Size is the room it gets. Zero is all of a host.
 	Size Size
 	// Role is the ARN of the IAM role whose credentials it gets. Empty is none.
@@ -67,7 +79,8 @@ type Grant struct {
 // unknown user or image is [ErrNotFound], a user who was offboarded
 // [ErrNotAllowed], an unknown instance type, one the image does not run on or
 // too small for the size [ErrInvalid], what a policy forbids [ErrNotAllowed]
-// with the policy's owner and rule.
+// with the policy's owner and rule. That holds for each alternative, too; one
+// that is named twice is [ErrInvalid].
 func (d *Domain) Authorize(ctx context.Context, ask Ask) (Grant, error) {
 	const op = "authorize"
 	name := d.name + "/" + printable(ask.User)
@@ -75,7 +88,7 @@ func (d *Domain) Authorize(ctx context.Context, ask Ask) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	f := facts{domain: rec, market: market{d.client.catalog, rec.Region}}
+	f := facts{domain: rec, prices: prices{d.client.catalog, rec.Region}}
 	if checkName("user", ask.User) == nil {
 		u, err := d.users.Get(ctx, ask.User)
 		switch {
@@ -96,14 +109,17 @@ func (d *Domain) Authorize(ctx context.Context, ask Ask) (Grant, error) {
 type facts struct {
 	domain record
 	user   *User // nil if unknown
-	market market
+	prices prices
 }
 
 // decide is Authorize without its reading: a pure function.
 func decide(f facts, ask Ask) (Grant, problems) {
 	var wrong problems
-	if ask.Resume != nil && ask.InstanceType == "" && ask.Size == (Size{}) {
-		ask.InstanceType, ask.Size = ask.Resume.Type.Name, ask.Resume.Size
+	if r := ask.Resume; r != nil && ask.InstanceType == "" && ask.Size == (Size{}) {
+		ask.InstanceType, ask.Size = r.Type.Name, r.Size
+		if len(ask.Alternatives) == 0 {
+			ask.Alternatives = r.AlternativeNames()
+		}
 	}
 	grant := Grant{Domain: f.domain.Name, Size: ask.Size}
 	wrong.add("domain", ErrState, f.domain.open())
@@ -113,17 +129,18 @@ func decide(f facts, ask Ask) (Grant, problems) {
 	grant.Role = want.role
 	rules := f.rules()
 	grant.Sharing = rules.sharing()
+	grant.Market = checkMarket(ask, &wrong)
 
 	sized := checkSize(ask, &wrong)
-	switch t, err := f.market.catalog.Type(ask.InstanceType); {
+	switch t, err := f.prices.catalog.Type(ask.InstanceType); {
 	case ask.InstanceType == "" && !sized: // nothing to look for
-		rules.check(f.market, want, &wrong)
+		rules.check(f.prices, want, &wrong)
 	case ask.InstanceType == "":
 		t, grant.Group = f.choose(rules, img, want, ask.Size, &wrong)
 		grant.Type = t
 	case err != nil:
 		wrong.add("type", ErrInvalid, err)
-		rules.check(f.market, want, &wrong)
+		rules.check(f.prices, want, &wrong)
 	default:
 		grant.Type = t
 		wrong.add("architecture", ErrInvalid, img.runsOn(t))
@@ -131,13 +148,15 @@ func decide(f facts, ask Ask) (Grant, problems) {
 			wrong.add("size", ErrInvalid, roomOn(t, ask.Size))
 		}
 		want.typ = t.Name
-		grant.Group = rules.check(f.market, want, &wrong)
+		grant.Group = rules.check(f.prices, want, &wrong)
 	}
+	offers := f.checkAlternatives(ask, rules, img, want, sized, &wrong)
 	if len(wrong) > 0 {
 		return Grant{}, wrong
 	}
+	grant.Alternatives = without(offers, grant.Type.Name)
 	grant.Image = *img.found
-	grant.PricePerHour, grant.PriceKnown = f.market.catalog.Price(grant.Type.Name, f.market.region)
+	grant.PricePerHour, grant.PriceKnown = f.prices.catalog.Price(grant.Type.Name, f.prices.region)
 	return grant, nil
 }
 
@@ -243,25 +262,25 @@ func (f facts) choose(rules rules, img wanted, want wish, s Size, wrong *problem
 
 	on := func(typ string) wish { return wish{want.image, typ, want.role} }
 	var refused problems
-	if rules.check(f.market, want, &refused); len(refused) > 0 {
+	if rules.check(f.prices, want, &refused); len(refused) > 0 {
 		*wrong = append(*wrong, refused...)
 		want = wish{} // it is refused on every type; look for what else is
 	}
 	within := need
 	within.Allowed, within.MaxPerHour = rules.domain.Types, rules.domain.MaxPricePerHour
 	var nearest string // the cheapest that only policies are against, best one of the domain's
-	for _, o := range f.market.catalog.Offers(f.market.region, within) {
+	for _, o := range f.prices.catalog.Offers(f.prices.region, within) {
 		if !will(o.Type) {
 			continue
 		}
 		var refused problems
-		group := rules.check(f.market, on(o.Type.Name), &refused)
+		group := rules.check(f.prices, on(o.Type.Name), &refused)
 		if len(refused) == 0 {
 			return o.Type, group
 		}
 		nearest = cmp.Or(nearest, o.Type.Name)
 	}
-	for _, o := range f.market.catalog.Offers(f.market.region, need) {
+	for _, o := range f.prices.catalog.Offers(f.prices.region, need) {
 		if nearest == "" && will(o.Type) {
 			nearest = o.Type.Name
 		}
@@ -269,7 +288,7 @@ func (f facts) choose(rules rules, img wanted, want wish, s Size, wrong *problem
 	if nearest != "" {
 		wrong.add("type", ErrNotAllowed, fmt.Errorf("no allowed instance type that runs the image has room for %v; ask for less, or ask an administrator; the nearest to that, %s, is refused", s, nearest))
 		rules.silent = true // what is allowed has no room
-		rules.check(f.market, on(nearest), wrong)
+		rules.check(f.prices, on(nearest), wrong)
 		return instancetype.Type{}, ""
 	}
 	wrong.add("size", ErrInvalid, fmt.Errorf("size %v: no instance type that runs the image has as much", s))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func testFacts() facts {
 			DefaultImage: "rstudio",
 		},
 		user:   testUser("alice", 200001),
-		market: market{instancetype.Embedded(), "us-east-1"},
+		prices: prices{instancetype.Embedded(), "us-east-1"},
 	}
 }
 
@@ -113,6 +114,11 @@ func TestDecide(t *testing.T) {
 	acting := earlier
 	acting.Role = reader
 
+	flexible, wrong := decide(testFacts(), Ask{User: "alice", InstanceType: "t3.medium", Alternatives: []string{"r5.large"}, Market: new(Spot)})
+	if wrong != nil {
+		t.Fatal(wrong)
+	}
+
 	cases := []struct {
 		name  string
 		facts facts
@@ -131,8 +137,8 @@ func TestDecide(t *testing.T) {
 		{"group without policy", with(func(f *facts) { f.user.Groups = []string{"staff"} }), Ask{User: "alice", InstanceType: "r5.large"}},
 		{"domain forbids type", testFacts(), Ask{User: "alice", InstanceType: "c5.large"}},
 		{"domain forbids price", testFacts(), Ask{User: "alice", InstanceType: "p3.2xlarge", Image: "cuda"}},
-		{"price unknown under a cap", with(func(f *facts) { f.market.region = "mars-north-1" }), Ask{User: "alice", InstanceType: "t3.medium"}},
-		{"price unknown without a cap", with(func(f *facts) { f.market.region, f.domain.Policy = "mars-north-1", Policy{} }), Ask{User: "alice", InstanceType: "t3.medium"}},
+		{"price unknown under a cap", with(func(f *facts) { f.prices.region = "mars-north-1" }), Ask{User: "alice", InstanceType: "t3.medium"}},
+		{"price unknown without a cap", with(func(f *facts) { f.prices.region, f.domain.Policy = "mars-north-1", Policy{} }), Ask{User: "alice", InstanceType: "t3.medium"}},
 		{"unknown type", testFacts(), Ask{User: "alice", InstanceType: "r5.4xlarg"}},
 		{"unknown user", with(func(f *facts) { f.user = nil }), Ask{User: "carol", InstanceType: "t3.medium"}},
 		{"bad user name", with(func(f *facts) { f.user = nil }), Ask{User: "../alice", InstanceType: "t3.medium"}},
@@ -168,8 +174,22 @@ func TestDecide(t *testing.T) {
 		{"resume with the role forbidden since", testFacts(), Ask{User: "alice", Resume: &acting}},
 		{"resume with another role", roles([]string{reader, writer}, nil), Ask{User: "alice", Role: writer, Resume: &acting}},
 		{"resume with a role it had not", roles([]string{reader, writer}, nil), Ask{User: "alice", Role: writer, Resume: &earlier}},
+		{"alternatives", testFacts(), Ask{User: "alice", InstanceType: "t3.medium", Alternatives: []string{"r5.large", "ml.t3.large"}, Market: new(SpotOrOnDemand)}},
+		{"alternatives to the cheapest that fits", testFacts(), Ask{User: "alice", Size: Size{2000, 12 << 10, 0}, Alternatives: []string{"r5.xlarge", "r5.large"}}},
+		{"alternatives the domain forbids", testFacts(), Ask{User: "alice", InstanceType: "t3.medium", Alternatives: []string{"c5.large", "r5.24xlarge", "r5.large"}}},
+		{"an alternative the group forbids", with(func(f *facts) { f.user.Groups = []string{"students"} }), Ask{User: "alice", InstanceType: "t3.medium", Alternatives: []string{"t3.large", "r5.large"}}},
+		{"an image forbidden on every alternative", with(func(f *facts) { f.user.Groups = []string{"students"} }), Ask{User: "alice", Image: "cuda", InstanceType: "t3.medium", Alternatives: []string{"t3.large"}}},
+		{"alternatives of types that make no sense", testFacts(), Ask{User: "alice", InstanceType: "t3.medium", Market: new(Market("free")),
+			Alternatives: []string{"r5.larg", "", "ml.t3.medium", "r5.large", "ml.r5.large"}}},
+		{"alternatives that do not do", testFacts(), Ask{User: "alice", Image: "cuda", InstanceType: "t3.large", Size: Size{2000, 7 << 10, 0}, Alternatives: []string{"t3.medium", "m7g.xlarge"}}},
+		{"alternatives without a type or size", testFacts(), Ask{User: "alice", Alternatives: []string{"t3.medium", "c5.large"}}},
+		{"too many alternatives", testFacts(), Ask{User: "alice", InstanceType: "t3.medium", Alternatives: slices.Repeat([]string{"t3.large"}, maxAlternatives+1)}},
+		{"resume keeps alternatives and market", testFacts(), Ask{User: "alice", Resume: &flexible}},
+		{"resume with other alternatives", testFacts(), Ask{User: "alice", Alternatives: []string{"t3.small"}, Market: new(OnDemand), Resume: &flexible}},
+		{"resume on another type drops alternatives", testFacts(), Ask{User: "alice", InstanceType: "r5.xlarge", Resume: &flexible}},
+		{"resume with an alternative forbidden since", with(func(f *facts) { f.domain.Policy.Types = []string{"t3.*"} }), Ask{User: "alice", Resume: &flexible}},
 		{"everything at once", with(func(f *facts) { f.user.Groups = []string{"students"}; f.user.Offboarded = begun }),
-			Ask{User: "alice", Image: "cuda", InstanceType: "m7g.16xlarge", Size: Size{500_000, 1 << 20, 8}}},
+			Ask{User: "alice", Image: "cuda", InstanceType: "m7g.16xlarge", Size: Size{500_000, 1 << 20, 8}, Alternatives: []string{"c5.large", "x"}}},
 	}
 	var text strings.Builder
 	for _, c := range cases {
@@ -190,8 +210,12 @@ func TestDecide(t *testing.T) {
 		if grant.Role != "" {
 			as = " as " + grant.Role
 		}
+		on := strings.Join(append([]string{grant.Type.Name}, grant.AlternativeNames()...), " or ")
+		if grant.Market != OnDemand {
+			on = string(grant.Market) + " " + on
+		}
 		fmt.Fprintf(&text, "%s%s runs %s on %s, %s, %v an hour (known: %t), sharing %s, by group %q\n\n", grant.User.Name, as, grant.Image.Name,
-			grant.Type.Name, size, grant.PricePerHour.PerHour, grant.PriceKnown, grant.Sharing, grant.Group)
+			on, size, grant.PricePerHour.PerHour, grant.PriceKnown, grant.Sharing, grant.Group)
 	}
 	golden(t, "decide.golden", text.String())
 }
@@ -244,7 +268,7 @@ func TestResumeKeepsDigestAndHome(t *testing.T) {
 }
 
 func TestGrantSurvivesJSON(t *testing.T) {
-	grant, wrong := decide(testFacts(), Ask{User: "alice", InstanceType: "r5.4xlarge", Size: Size{1500, 2048, 0}})
+	grant, wrong := decide(testFacts(), Ask{User: "alice", InstanceType: "r5.4xlarge", Size: Size{1500, 2048, 0}, Alternatives: []string{"t3.large"}, Market: new(Spot)})
 	if wrong != nil {
 		t.Fatal(wrong)
 	}

@@ -98,7 +98,7 @@ func (d *Domain) AuthorizeHomeDeletion(ctx context.Context, q HomeDeletionReques
 	// What runs where is decided as for a session, of nobody and without policies.
 	rec.Policy, rec.Groups, rec.Closing = Policy{}, nil, ""
 	nobody := User{Name: "nobody", Onboarded: rec.Created}
-	grant, more := decide(facts{domain: rec, user: &nobody, market: market{d.client.catalog, rec.Region}},
+	grant, more := decide(facts{domain: rec, user: &nobody, prices: prices{d.client.catalog, rec.Region}},
 		Ask{User: nobody.Name, Image: q.Image, InstanceType: q.InstanceType, Size: homeDeletionSize})
 	if q.Image != "" || rec.DefaultImage != "" {
 		wrong = append(wrong, more...)

@@ -76,7 +76,7 @@ func randomPolicy(r *rand.Rand) Policy {
 }
 
 func randomFacts(r *rand.Rand, c *instancetype.Catalog) facts {
-	f := facts{market: market{c, "us-east-1"}}
+	f := facts{prices: prices{c, "us-east-1"}}
 	f.domain = record{
 		Name: "research", Region: "us-east-1", Policy: randomPolicy(r), Groups: map[string]Policy{},
 		Images: map[string]Image{"both": testImage("both", amd64, arm64), "x86": testImage("x86", amd64), "arm": testImage("arm", arm64)},
@@ -106,6 +106,15 @@ func randomAsk(r *rand.Rand) Ask {
 		a.Size = Size{int64(r.IntN(6000)), int64(r.IntN(36 << 10)), int64(r.IntN(2))}
 		if r.IntN(3) > 0 {
 			a.Size.GPUs = 0
+		}
+	}
+	if r.IntN(3) == 0 {
+		names := []string{"ml.t3.large", "z1.huge"}
+		for _, t := range worldTypes {
+			names = append(names, t.Name)
+		}
+		for range 1 + r.IntN(2) {
+			a.Alternatives = append(a.Alternatives, names[r.IntN(len(names))])
 		}
 	}
 	if r.IntN(4) == 0 {
@@ -172,7 +181,7 @@ func rulesOf(wrong problems) []string {
 func TestDecideAgainstOracle(t *testing.T) {
 	catalog := worldCatalog(t)
 	r := rand.New(rand.NewPCG(1, 2))
-	granted, refused, withRole := 0, 0, 0
+	granted, refused, withRole, withOthers := 0, 0, 0, 0
 	for n := range 20_000 {
 		f, ask := randomFacts(r, catalog), randomAsk(r)
 		grant, wrong := decide(f, ask)
@@ -203,6 +212,17 @@ func TestDecideAgainstOracle(t *testing.T) {
 		for i, typ := range worldTypes {
 			fits[typ.Name] = verdict(f, imageName, role, s, typ, worldPrices[i])
 		}
+		// What the alternatives are refused for, whatever the type.
+		others := map[string]bool{}
+		var names []string
+		for _, name := range ask.Alternatives {
+			name = strings.TrimPrefix(name, "ml.")
+			if fits[name] == nil || slices.Contains(names, name) || name == strings.TrimPrefix(ask.InstanceType, "ml.") {
+				others["alternative"] = true
+			}
+			maps.Copy(others, fits[name])
+			names = append(names, name)
+		}
 		describe := func() string {
 			return fmt.Sprintf("ask %d: %+v\nuser %+v\ndomain policy %+v\ngroup policies %+v\ngrant of %s\nrefusal %v",
 				n, ask, f.user, f.domain.Policy, f.domain.Groups, grant.Type.Name, wrong)
@@ -215,8 +235,15 @@ func TestDecideAgainstOracle(t *testing.T) {
 			if grant.Role != "" {
 				withRole++
 			}
-			if len(general) > 0 || len(fits[grant.Type.Name]) > 0 {
-				t.Fatalf("granted against %v %v\n%s", general, fits[grant.Type.Name], describe())
+			if len(general) > 0 || len(fits[grant.Type.Name]) > 0 || len(others) > 0 {
+				t.Fatalf("granted against %v %v %v\n%s", general, fits[grant.Type.Name], others, describe())
+			}
+			names = slices.DeleteFunc(names, func(name string) bool { return name == grant.Type.Name })
+			if !slices.Equal(names, grant.AlternativeNames()) {
+				t.Fatalf("granted alternatives %v\n%s", grant.AlternativeNames(), describe())
+			}
+			if len(names) > 0 {
+				withOthers++
 			}
 			if ask.InstanceType == "" {
 				for i, typ := range worldTypes {
@@ -236,6 +263,7 @@ func TestDecideAgainstOracle(t *testing.T) {
 		case known && !general["size"]:
 			want := maps.Clone(general)
 			maps.Copy(want, fits[typ])
+			maps.Copy(want, others)
 			if _, ok := f.domain.Images[imageName]; !ok && imageName == "" { // no image to hold against policies
 				for _, rule := range named {
 					if !want[rule] {
@@ -246,6 +274,12 @@ func TestDecideAgainstOracle(t *testing.T) {
 			}
 			if got := slices.Sorted(maps.Keys(want)); !slices.Equal(got, named) {
 				t.Fatalf("refused for %v, violated are %v\n%s", named, got, describe())
+			}
+		case ask.InstanceType == "" && len(general) == 0 && len(others) > 0:
+			for rule := range others {
+				if !slices.Contains(named, rule) {
+					t.Fatalf("%s is violated by an alternative and not named\n%s", rule, describe())
+				}
 			}
 		case ask.InstanceType == "" && len(general) == 0:
 			for i, typ := range worldTypes {
@@ -264,8 +298,8 @@ func TestDecideAgainstOracle(t *testing.T) {
 			}
 		}
 	}
-	if granted < 500 || refused < 500 || withRole < 50 {
-		t.Errorf("%d granted, %d of them with a role, and %d refused: the asks are not varied enough", granted, withRole, refused)
+	if granted < 500 || refused < 500 || withRole < 50 || withOthers < 50 {
+		t.Errorf("%d granted, %d of them with a role, %d with alternatives, and %d refused: the asks are not varied enough", granted, withRole, withOthers, refused)
 	}
 }
 
@@ -281,7 +315,8 @@ func TestGroupPolicyNeverWidens(t *testing.T) {
 		if wrong != nil {
 			continue
 		}
-		ask.InstanceType = grant.Type.Name // without policies of groups a cheaper one may do
+		// Without policies of groups a cheaper one may do.
+		ask.InstanceType, ask.Alternatives = grant.Type.Name, grant.AlternativeNames()
 		plain := f
 		plain.domain.Groups = nil
 		alone, wrong := decide(plain, ask)

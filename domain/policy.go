@@ -18,7 +18,7 @@ import (
 // a policy, as a whole by at least one of those. So a group's policy selects
 // from what the domain allows and never adds to it; a user of several groups
 // may use what any one of them allows; and a group without a policy says
-// nothing.
+// nothing. Of an ask with alternatives that holds for each of its types.
 type Policy struct {
 	// Types are the instance types allowed, by name or by pattern with
 	// asterisks: "r5.4xlarge", "t3.*", "ml.m5.*". Empty allows all.
@@ -145,7 +145,7 @@ const (
 type wish struct{ image, typ, role string }
 
 // refusals says what p has against a wish; none is consent.
-func (p Policy) refusals(market market, w wish) []refusal {
+func (p Policy) refusals(prices prices, w wish) []refusal {
 	var found []refusal
 	if w.image != "" && len(p.Images) > 0 && !slices.Contains(p.Images, w.image) {
 		found = append(found, refusal{fmt.Sprintf("image %s: not among those allowed, %q", printable(w.image), p.Images), adviceList})
@@ -165,8 +165,8 @@ func (p Policy) refusals(market market, w wish) []refusal {
 		{instancetype.Requirements{Allowed: p.Types}, adviceList},
 	} {
 		// What the type is made of is not the policy's concern.
-		rule.only.BareMetal, rule.only.Arch = true, market.arch(typ)
-		err := market.catalog.Check(typ, market.region, rule.only)
+		rule.only.BareMetal, rule.only.Arch = true, prices.arch(typ)
+		err := prices.catalog.Check(typ, prices.region, rule.only)
 		if refused, ok := errors.AsType[*instancetype.RefusedError](err); ok {
 			for _, reason := range refused.Reasons {
 				found = append(found, refusal{fmt.Sprintf("instance type %s: %s", typ, reason), rule.advice})
@@ -217,7 +217,7 @@ func (r rules) sharing() Sharing {
 
 // check applies the policies to a wish and returns the first group whose
 // policy allows it.
-func (r rules) check(m market, w wish, wrong *problems) (group string) {
+func (r rules) check(p prices, w wish, wrong *problems) (group string) {
 	refuse := func(rule, text, advice string) {
 		if !r.silent {
 			text += "; " + advice
@@ -227,13 +227,13 @@ func (r rules) check(m market, w wish, wrong *problems) (group string) {
 	if w.role != "" && len(r.domain.Roles) == 0 {
 		refuse("domain policy", fmt.Sprintf("role %s: no role is allowed (the domain's policy)", w.role), adviceRole)
 	}
-	for _, no := range r.domain.refusals(m, w) {
+	for _, no := range r.domain.refusals(p, w) {
 		refuse("domain policy", no.phrase+" (the domain's policy)", no.advice)
 	}
 	var against []string
 	advice := "choose what one of these policies allows, or ask an administrator"
 	for _, g := range r.groups {
-		refused := g.refusals(m, w)
+		refused := g.refusals(p, w)
 		if len(refused) == 0 {
 			return g.name
 		}
@@ -252,14 +252,14 @@ func (r rules) check(m market, w wish, wrong *problems) (group string) {
 	return ""
 }
 
-// market is where instance types and their prices are looked up.
-type market struct {
+// prices is where instance types and their prices are looked up.
+type prices struct {
 	catalog *instancetype.Catalog
 	region  string
 }
 
-func (m market) arch(typ string) instancetype.Arch {
-	t, _ := m.catalog.Type(typ) // an unknown type has no architecture
+func (p prices) arch(typ string) instancetype.Arch {
+	t, _ := p.catalog.Type(typ) // an unknown type has no architecture
 	return t.Arch
 }
 

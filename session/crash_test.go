@@ -128,10 +128,15 @@ type process struct {
 // process starts a process that dies at its n-th call.
 func (w *world) process(n int, after bool) *process {
 	w.t.Helper()
+	return w.processOn(w.guard, n, after)
+}
+
+func (w *world) processOn(l launcher.Launcher, n int, after bool) *process {
+	w.t.Helper()
 	ctx, die := context.WithCancel(w.t.Context())
 	f := &fuse{kill: die, after: after}
 	d := w.domainOn(mortalStore{w.store, f})
-	m, err := session.New(d, mortalLauncher{w.guard, f}, session.Config{CredentialsURL: credentialsURL})
+	m, err := session.New(d, mortalLauncher{l, f}, session.Config{CredentialsURL: credentialsURL})
 	check(w.t, err)
 	f.at, f.calls = n, 0
 	ended := make(chan struct{})

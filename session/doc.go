@@ -17,25 +17,30 @@
 // # States
 //
 // Of what is seen at the launcher, "accepted" means that it has the workload,
-// "runs" that its process runs, "exited" that it is gone of itself or as asked,
-// "failed" that it is gone for a reason the launcher gives, "refused" that it
-// will never run. A dash means that nothing changes, [ErrState] that the caller
-// is refused. Every transient state has a deadline, a field of [Deadlines], and
-// a way out. "Kill" ends the container by force and lets the state last as long
-// again.
+// "runs" that its process runs, "notice" that AWS has said when it takes the
+// host back, "exited" that it is gone of itself or as asked, "interrupted" that
+// it is gone because AWS took the host back, "failed" that it is gone for
+// another reason the launcher gives, "refused" that it will never run. "Goes
+// on" is what the manager does of itself after an interruption. A dash means
+// that nothing changes, [ErrState] that the caller is refused. Every transient
+// state has a deadline, a field of [Deadlines], and a way out. "Kill" ends the
+// container by force and lets the state last as long again.
 //
-//	event          pending   starting  running     suspending  suspended  stopping  stopped   failed
-//	Suspend        ErrState  ErrState  suspending  -           -          ErrState  ErrState  ErrState
-//	Resume         -         -         -           ErrState    pending    ErrState  ErrState  ErrState
-//	Stop           stopping  stopping  stopping    stopping    stopped    -         -         -
-//	accepted       starting  -         -           -           -          -         -         -
-//	runs           running   running   -           -           -          -         -         -
-//	exited         stopped   stopped   stopped     suspended   -          stopped   -         -
-//	failed         failed    failed    failed      suspended   -          stopped   -         -
-//	refused        failed    failed    -           -           -          -         -         -
-//	deadline       failed    failed    -           kill        -          kill      -         -
-//	after kill     failed    failed    -           failed      -          failed    -         -
-//	lasts at most  Pending   Starting  -           Suspending  -          Stopping  -         -
+//	event          pending    starting   running     suspending  suspended  stopping  stopped   failed
+//	Suspend        ErrState   ErrState   suspending  -           -          ErrState  ErrState  ErrState
+//	Resume         -          -          -           ErrState    pending    ErrState  ErrState  ErrState
+//	Stop           stopping   stopping   stopping    stopping    stopped    -         -         -
+//	accepted       starting   -          -           -           -          -         -         -
+//	runs           running    running    -           -           -          -         -         -
+//	notice         -          -          suspending  -           -          -         -         -
+//	exited         stopped    stopped    stopped     suspended   -          stopped   -         -
+//	interrupted    suspended  suspended  suspended   suspended   -          stopped   -         -
+//	failed         failed     failed     failed      suspended   -          stopped   -         -
+//	refused        failed     failed     -           -           -          -         -         -
+//	deadline       failed     failed     -           kill        -          kill      -         -
+//	after kill     failed     failed     -           failed      -          failed    -         -
+//	goes on        -          -          -           -           pending    -         -         -
+//	lasts at most  Pending    Starting   -           Suspending  -          Stopping  -         -
 //
 // A session that Failed because its container could not be confirmed to have
 // ended keeps being worked for until that is so. A container that no session
@@ -43,6 +48,19 @@
 //
 // A host that does not answer never ends a session: it is [Session.Unreachable]
 // until the launcher knows more.
+//
+// # Interruptions
+//
+// AWS takes a host that was bought on the spot market back when it needs it, and
+// says so two minutes ahead. A session that Runs is then suspended at once, with
+// [launcher.ErrInterrupted] as its Reason, its grace no longer than the host
+// lasts. One whose host was taken without a word is Suspended, too, and not
+// Failed. When its container has ended for certain, such a session is resumed by
+// itself, as a next generation on what it had, if the domain still allows that;
+// if not, it stays Suspended and its Message says why. [StaySuspended] leaves
+// that to the user, and a Suspend, Resume or Stop of theirs always counts for
+// more. One that is interrupted again and again before it has run for ten
+// minutes is resumed after a pause, which grows to 30 seconds.
 //
 // # Credentials
 //

@@ -93,8 +93,15 @@ func (m *Manager) happen(ctx context.Context, r record, st step) error {
 	_, err := m.advance(ctx, r, func(r *record) {
 		now := time.Now()
 		switch st.event {
+		case sawNotice:
+			r.interrupt(st.status.Interruption, now)
 		case sawExit, sawFailure:
 			r.exit(st.status)
+		case sawInterrupted:
+			r.exit(st.status)
+			if r.State != Suspending && machine[r.State].on[st.event].to == Suspended { // not told of before
+				r.interrupt(time.Time{}, now)
+			}
 		case passedDeadline, passedKill:
 			if machine[r.State].on[st.event].to == Failed {
 				r.expire(now)
@@ -109,15 +116,18 @@ func (m *Manager) happen(ctx context.Context, r record, st step) error {
 	return err
 }
 
-// call asks the launcher for something. What it refuses for now is tried again;
-// errors returned are those of the store.
+// call asks the launcher for something, or the domain. What is refused for now
+// is tried again; errors returned are those of the store.
 func (m *Manager) call(ctx context.Context, r record, c call, e *effort) error {
-	if c == callLaunch {
+	switch c {
+	case callLaunch:
 		return m.launch(ctx, r, e)
+	case callGoOn:
+		return m.goOn(ctx, r)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	err := m.launcher.Stop(ctx, r.workloadID(), r.stopOptions(c))
+	err := m.launcher.Stop(ctx, r.workloadID(), r.stopOptions(c, time.Now()))
 	switch {
 	case err == nil:
 		e.done = true

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/launcher"
 )
 
 // Suspend asks for a running session's container to save its state and end,
@@ -15,7 +17,8 @@ import (
 // [Manager.Resume] starts it again, also on another instance type.
 //
 // It is idempotent: a session that is suspending or suspended is returned as
-// it is. In every other state than Running it is [ErrState].
+// it is, and is not resumed by itself any more if it was to be. In every other
+// state than Running it is [ErrState].
 func (m *Manager) Suspend(ctx context.Context, id ID) (Session, error) {
 	return m.ask(ctx, "suspend", id, askSuspend)
 }
@@ -33,9 +36,10 @@ func (m *Manager) ask(ctx context.Context, op string, id ID, e event) (Session, 
 		return Session{}, err
 	}
 	return m.alter(ctx, op, id, func(r *record) error {
-		if machine[r.State].on[e].stays(r.State) {
+		if machine[r.State].on[e].stays(r.State) && !r.GoOn {
 			return store.ErrUnchanged
 		}
+		r.GoOn = false // what a caller asks for counts for more
 		return r.apply(e, time.Now(), m.deadlines)
 	})
 }
@@ -49,6 +53,28 @@ type ResumeRequest struct {
 	// Size is the room it gets on the host. Zero, with an InstanceType, is
 	// all of it, whatever the session had: to keep that, give [Session.Size].
 	Size domain.Size `json:",omitzero"`
+	// Alternatives are the names of types its host may have instead. None,
+	// with an InstanceType or a Size, is none, whatever the session had.
+	Alternatives []string `json:",omitempty"`
+	// Market is how its host may be bought. Nil is as before.
+	Market *launcher.Market `json:",omitempty"`
+}
+
+// equal reports whether q and p ask for the same in the same words.
+func (q ResumeRequest) equal(p ResumeRequest) bool {
+	return q.InstanceType == p.InstanceType && q.Size == p.Size && slices.Equal(q.Alternatives, p.Alternatives) &&
+		(q.Market == nil) == (p.Market == nil) && (q.Market == nil || *q.Market == *p.Market)
+}
+
+// ask is what the domain is asked about q, of a session with this record.
+func (q ResumeRequest) ask(r record) domain.Ask {
+	ask := domain.Ask{
+		User: r.Request.User, InstanceType: q.InstanceType, Alternatives: q.Alternatives, Size: q.Size, Resume: &r.Grant,
+	}
+	if q.Market != nil {
+		ask.Market = new(domain.Market(*q.Market))
+	}
+	return ask
 }
 
 // Resume asks for a suspended session to start again, as its next generation,
@@ -57,8 +83,8 @@ type ResumeRequest struct {
 // the session then stays suspended.
 //
 // It is idempotent: a session that is starting or running on what is asked
-// for is returned as it is. One on another type or size, and one that is
-// suspending, stopping or has ended, is [ErrState].
+// for is returned as it is. One on another type, size or market, and one that
+// is suspending, stopping or has ended, is [ErrState].
 func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, error) {
 	const op = "resume"
 	if err := m.awake(ctx, op, id); err != nil {
@@ -71,9 +97,7 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, 
 		}
 		var grant domain.Grant
 		if r.State == Suspended {
-			grant, err = m.domain.Authorize(ctx, domain.Ask{
-				User: r.Request.User, InstanceType: q.InstanceType, Size: q.Size, Resume: &r.Grant,
-			})
+			grant, err = m.domain.Authorize(ctx, q.ask(r))
 			if err != nil {
 				return Session{}, fail(ctx, op, id, err)
 			}
@@ -86,7 +110,7 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, 
 			case now.State == Suspended && (r.State != Suspended || now.Generation != r.Generation):
 				return &Error{Op: op, ID: id, Kind: ErrConflict, Err: errStale} // decide anew
 			case machine[now.State].on[askResume].stays(now.State) && !m.fits(*now, q):
-				return stateError{now.State, fmt.Sprintf("it is on %s; suspend it first, then resume it on another type or size", now.Grant.Type.Name)}
+				return stateError{now.State, fmt.Sprintf("it is on %s; suspend it first, then resume it on another type, size or market", now.session().InstanceType)}
 			case machine[now.State].on[askResume].stays(now.State):
 				return store.ErrUnchanged
 			}
@@ -94,6 +118,7 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, 
 				return err
 			}
 			now.begin(grant, q, m.access(id, now.Generation+1, grant))
+			now.Interruptions = 0
 			return nil
 		})
 		if !errors.Is(err, errStale) {
@@ -104,15 +129,25 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, 
 
 // fits reports whether a session is on what a Resume asks for.
 func (m *Manager) fits(r record, q ResumeRequest) bool {
-	if q == r.Resumed {
+	if q.equal(r.Resumed) {
 		return true
 	}
-	if q.InstanceType != "" {
-		if t, err := m.domain.Catalog().Type(q.InstanceType); err != nil || t.Name != r.Grant.Type.Name {
-			return false
-		}
+	name := func(given string) string {
+		t, _ := m.domain.Catalog().Type(given) // what is unknown is no session's
+		return t.Name
 	}
-	return q.Size == domain.Size{} || q.Size == r.Grant.Size
+	var others []string
+	for _, given := range q.Alternatives {
+		others = append(others, name(given))
+	}
+	on := r.session().InstanceType
+	if others != nil { // it may be on one of them
+		on = r.Grant.Type.Name
+	}
+	return (q.InstanceType == "" || name(q.InstanceType) == on) &&
+		(q.Size == domain.Size{} || q.Size == r.Grant.Size) &&
+		(others == nil || slices.Equal(others, r.Grant.AlternativeNames())) &&
+		(q.Market == nil || *q.Market == market(r.Grant.Market))
 }
 
 // Delete forgets an ended session, and its logs. Its ID cannot be used again
@@ -128,7 +163,7 @@ func (m *Manager) Delete(ctx context.Context, id ID) error {
 		}
 		r.Deleted = time.Now()
 		r.Request = StartRequest{ID: id}
-		r.Message, r.Host = "", ""
+		r.Message, r.Host, r.Tried = "", "", nil
 		r.Grant, r.Access = domain.Grant{Domain: r.Grant.Domain}, access{}
 		return nil
 	})

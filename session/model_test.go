@@ -50,6 +50,9 @@ type model struct {
 	fixed map[session.ID]session.Session // the first seen of each
 	homes map[session.ID]launcher.Mount
 	up    bool // the host can be reached
+	aws   *reclaimer
+	asked map[session.ID]bool // to be suspended, by its user, since it was resumed
+	begun map[session.ID]int  // generations that its user began
 	kinds map[string]int
 }
 
@@ -59,11 +62,13 @@ func newModel(t *testing.T, seed uint64, faults bool) *model {
 		Delays: fakelauncher.Delays{Start: 700 * time.Millisecond},
 	})
 	x := &model{
-		world: w, rand: rand.New(rand.NewPCG(seed, 0)), l: w.guard, up: true,
+		world: w, rand: rand.New(rand.NewPCG(seed, 0)), aws: w.reclaimer(), up: true,
+		asked: map[session.ID]bool{}, begun: map[session.ID]int{},
 		fixed: map[session.ID]session.Session{}, homes: map[session.ID]launcher.Mount{}, kinds: map[string]int{},
 	}
+	x.l = x.aws
 	if faults {
-		l, err := faultlauncher.Wrap(w.guard, seed, faultlauncher.Fault{Rate: 0.15}, faultlauncher.Fault{Rate: 0.15, After: true})
+		l, err := faultlauncher.Wrap(x.aws, seed, faultlauncher.Fault{Rate: 0.15}, faultlauncher.Fault{Rate: 0.15, After: true})
 		check(t, err)
 		x.l = l
 	}
@@ -115,7 +120,11 @@ func (x *model) one(id session.ID, before session.Session, known bool) {
 	}
 	q := request(id)
 	q.Size.MilliCPU, q.Size.MemoryMiB = 2000, 1024
-	switch x.rand.IntN(12) {
+	if stays(id) {
+		q.OnInterruption = session.StaySuspended
+	}
+	workload := launcher.ID(fmt.Sprintf("research.%s.%d", id, before.Generation))
+	switch x.rand.IntN(14) {
 	case 0, 1:
 		s, err := x.m.Start(ctx, q)
 		switch {
@@ -125,6 +134,7 @@ func (x *model) one(id session.ID, before session.Session, known bool) {
 			expect("start a deleted one", s, err, session.ErrConflict, "")
 		default:
 			expect("start", s, err, nil, session.Pending)
+			x.begun[id] = 1
 		}
 	case 2:
 		q.User = "bob"
@@ -139,8 +149,10 @@ func (x *model) one(id session.ID, before session.Session, known bool) {
 			expect("suspend", s, err, session.ErrNotFound, "")
 		case is(session.Running, session.Suspending):
 			expect("suspend", s, err, nil, session.Suspending)
+			x.asked[id] = true
 		case is(session.Suspended):
 			expect("suspend", s, err, nil, session.Suspended)
+			x.asked[id] = true
 		default:
 			expect("suspend refused", s, err, session.ErrState, "")
 		}
@@ -158,6 +170,8 @@ func (x *model) one(id session.ID, before session.Session, known bool) {
 			if s.Generation != before.Generation+1 {
 				x.t.Errorf("%s: resumed from generation %d to %d", x.step, before.Generation, s.Generation)
 			}
+			x.asked[id] = false
+			x.begun[id]++
 		case is(session.Pending, session.Starting, session.Running) && (r.InstanceType == "" || r.InstanceType == before.InstanceType):
 			expect("resume again", s, err, nil, before.State)
 		default:
@@ -180,7 +194,7 @@ func (x *model) one(id session.ID, before session.Session, known bool) {
 		}
 	case 8: // it ends by itself
 		if known && x.rand.IntN(3) == 0 {
-			_ = x.host.Stop(ctx, launcher.ID(fmt.Sprintf("research.%s.%d", id, before.Generation)), launcher.StopOptions{})
+			_ = x.host.Stop(ctx, workload, launcher.StopOptions{})
 			x.kinds["exit"]++
 		}
 	case 9: // the network
@@ -191,13 +205,25 @@ func (x *model) one(id session.ID, before session.Session, known bool) {
 		x.m, x.end = x.run(x.l, session.Config{})
 		x.kinds["manager"]++
 		time.Sleep(2 * time.Second) // it reads the store before it works
-	case 11:
+	case 11: // AWS takes the host back in a while
+		if known {
+			x.aws.announce(workload, time.Duration(x.rand.Int64N(int64(2*time.Minute))))
+			x.kinds["notice to a "+string(before.State)]++
+		}
+	case 12: // it does so now
+		if known && x.rand.IntN(2) == 0 {
+			x.aws.take(workload)
+			x.kinds["take a "+string(before.State)]++
+		}
+	case 13:
 		if is(session.Stopped, session.Failed) {
 			// Make room for a new life under this ID, a day later.
 			if err := x.m.Delete(ctx, id); err == nil {
 				x.kinds["delete"]++
 				delete(x.fixed, id)
 				delete(x.homes, id)
+				delete(x.asked, id)
+				delete(x.begun, id)
 				x.end()
 				time.Sleep(24 * time.Hour)
 				x.m, x.end = x.run(x.l, session.Config{})
@@ -212,6 +238,9 @@ func (x *model) one(id session.ID, before session.Session, known bool) {
 	}
 }
 
+// stays reports whether a session is not to be resumed by itself.
+func stays(id session.ID) bool { return id > "b" }
+
 // invariants hold at every moment.
 func (x *model) invariants(ids []session.ID) {
 	if x.up {
@@ -224,6 +253,15 @@ func (x *model) invariants(ids []session.ID) {
 		}
 		if late := time.Since(s.Deadline); !s.Deadline.IsZero() && late > 30*time.Second {
 			x.t.Errorf("%s: %s is %s %v past its deadline", x.step, id, s.State, late)
+		}
+		if s.State == session.Failed && s.Reason == launcher.ErrInterrupted {
+			x.t.Errorf("%s: failed for an interruption: %+v", x.step, s)
+		}
+		if n := x.begun[id]; s.Generation < n || stays(id) && s.Generation > n {
+			x.t.Errorf("%s: %s is at generation %d, its user began %d", x.step, id, s.Generation, n)
+		}
+		if s.Generation > x.begun[id] {
+			x.kinds["went on"]++
 		}
 		first, seen := x.fixed[id]
 		if !seen {
@@ -254,6 +292,9 @@ func (x *model) settle(ids []session.ID) {
 		}
 		if !s.Deadline.IsZero() {
 			x.t.Errorf("in the end %s is %s", id, s.State)
+		}
+		if s.State == session.Suspended && !stays(id) && !x.asked[id] {
+			x.t.Errorf("in the end %s is suspended and its user has not asked for that: %+v", id, s)
 		}
 		if s.State == session.Running {
 			running[launcher.ID(fmt.Sprintf("research.%s.%d", id, s.Generation))] = true

@@ -36,6 +36,7 @@ const (
 	callLaunch call = "launch"
 	callStop   call = "stop"
 	callKill   call = "kill"
+	callGoOn   call = "go on" // of the domain, whether it may
 )
 
 // A step is what is to be done next for a session: an event to record, a call
@@ -65,6 +66,12 @@ func next(r record, s sighting, now time.Time) step {
 	if r.settled() {
 		return step{}
 	}
+	if r.goesOn() {
+		if at := r.resumeAt(); now.Before(at) {
+			return step{again: at}
+		}
+		return step{call: callGoOn}
+	}
 	there := s.status.ID != ""
 	switch {
 	case r.Asked.IsZero():
@@ -92,6 +99,8 @@ func next(r record, s sighting, now time.Time) step {
 // seen decides by a status of the workload.
 func seen(r record, s launcher.Status) (step, bool) {
 	switch {
+	case s.Phase == launcher.Exited && !s.Unknown && s.Reason == launcher.ErrInterrupted:
+		return sawInterrupted.with(s), true
 	case s.Phase == launcher.Exited && !s.Unknown && s.Reason != "":
 		return sawFailure.with(s), true
 	case s.Phase == launcher.Exited && !s.Unknown:
@@ -100,6 +109,8 @@ func seen(r record, s launcher.Status) (step, bool) {
 		return sawRunning.with(s), true
 	case r.State == Pending:
 		return sawAccepted.with(s), true
+	case r.State == Running && s.Phase != launcher.Exited && !s.Interruption.IsZero():
+		return sawNotice.with(s), true
 	}
 	if (r.State == Starting || r.State == Running) && s.Phase != launcher.Exited && r.note(s) {
 		return step{note: true, status: s}, true
@@ -159,15 +170,15 @@ func act(r record, s sighting, now time.Time) step {
 	return st
 }
 
-// stopOptions is how the container of r is to be ended by a call.
-func (r record) stopOptions(c call) launcher.StopOptions {
+// stopOptions is how the container of r is to be ended by a call now.
+func (r record) stopOptions(c call, now time.Time) launcher.StopOptions {
 	switch {
 	case c == callKill:
 		return launcher.StopOptions{Signal: "SIGKILL"}
 	case r.State == Suspending:
-		return r.Request.Kind.suspendOptions()
+		return r.hurried(now).suspendOptions()
 	}
-	return r.Request.Kind.stopOptions()
+	return r.hurried(now).stopOptions()
 }
 
 // key names a call, so that its repetitions are known as such.

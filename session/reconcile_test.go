@@ -40,6 +40,8 @@ func TestNext(t *testing.T) {
 	late := func(r *record) { r.Deadline = now }
 	killed := func(r *record) { r.Killed = true }
 	loose := func(r *record) { r.Gone = false }
+	goOn := func(r *record) { r.GoOn = true }
+	often := func(r *record) { r.GoOn, r.Since, r.Interruptions = true, now, 2 }
 	exited := func(reason launcher.Kind) func(record) sighting {
 		return func(r record) sighting {
 			s := sees(r, launcher.Exited)
@@ -55,6 +57,13 @@ func TestNext(t *testing.T) {
 		return func(r record) sighting {
 			s := sees(r, p)
 			s.status.Unknown = true
+			return s
+		}
+	}
+	notice := func(p launcher.Phase) func(record) sighting {
+		return func(r record) sighting {
+			s := sees(r, p)
+			s.status.Interruption = now.Add(2 * time.Minute)
 			return s
 		}
 	}
@@ -90,6 +99,26 @@ func TestNext(t *testing.T) {
 		{Running, is(nothing), []func(*record){justNow}, "wait"},
 		{Running, is(nothing), nil, "failed"},
 		{Running, exited(launcher.ErrHostLost), nil, "failed"},
+
+		{Pending, exited(launcher.ErrInterrupted), nil, "interrupted"},
+		{Starting, exited(launcher.ErrInterrupted), nil, "interrupted"},
+		{Running, exited(launcher.ErrInterrupted), nil, "interrupted"},
+		{Suspending, exited(launcher.ErrInterrupted), []func(*record){goOn}, "interrupted"},
+		{Stopping, exited(launcher.ErrInterrupted), nil, "interrupted"},
+		{Failed, exited(launcher.ErrInterrupted), []func(*record){loose}, "interrupted"},
+		{Pending, notice(launcher.Queued), nil, "accepted"},
+		{Pending, notice(launcher.Running), nil, "runs"},
+		{Starting, notice(launcher.Starting), nil, "note"},
+		{Starting, notice(launcher.Running), nil, "runs"},
+		{Running, notice(launcher.Running), nil, "notice"},
+		{Running, notice(launcher.Stopping), nil, "notice"},
+		{Running, notice(launcher.Exited), nil, "exited"},
+		{Suspending, notice(launcher.Running), []func(*record){goOn}, "stop"},
+		{Suspending, notice(launcher.Stopping), []func(*record){goOn}, "wait"},
+		{Suspended, is(nothing), []func(*record){goOn}, "go on"},
+		{Suspended, is(blind), []func(*record){goOn}, "go on"},
+		{Suspended, is(nothing), []func(*record){often}, "wait"},
+		{Suspended, is(nothing), []func(*record){goOn, loose, justNow}, "wait"},
 
 		{Suspending, in(launcher.Running), nil, "stop"},
 		{Suspending, in(launcher.Stopping), nil, "wait"},
@@ -146,9 +175,10 @@ func (s step) String() string {
 func TestNextIsSafe(t *testing.T) {
 	now := time.Now()
 	phases := []launcher.Phase{"", launcher.Queued, launcher.Provisioning, launcher.Starting, launcher.Running, launcher.Stopping, launcher.Exited}
-	property := func(state, phase uint8, sure, unknown, gone, killed, hastened bool, asked, since, deadline int16) bool {
+	property := func(state, phase uint8, sure, unknown, gone, killed, hastened, goOn, notice, taken bool, times uint8, asked, since, deadline int16) bool {
 		r := draft(states()[int(state)%len(states())], now)
 		r.Gone, r.Killed, r.Hastened = gone || r.Gone && r.State != Failed, killed, hastened
+		r.GoOn, r.Interruptions = goOn && (r.State == Suspending || r.State == Suspended), int(times)
 		ago := func(seconds int16) time.Time { return now.Add(-time.Duration(seconds) * time.Second) }
 		if r.Asked = ago(asked); asked%5 == 0 {
 			r.Asked = time.Time{}
@@ -161,6 +191,12 @@ func TestNextIsSafe(t *testing.T) {
 		if sight.sure = sure; sure {
 			if p := phases[int(phase)%len(phases)]; p != "" {
 				sight.status = launcher.Status{ID: r.workloadID(), Phase: p, Unknown: unknown}
+				if taken && p == launcher.Exited {
+					sight.status.Reason = launcher.ErrInterrupted
+				}
+				if notice {
+					sight.status.Interruption = now.Add(time.Minute)
+				}
 			}
 		}
 		got := next(r, sight, now)
@@ -168,7 +204,9 @@ func TestNextIsSafe(t *testing.T) {
 		switch {
 		case got.call == callLaunch && (there || !sure || r.State != Pending):
 			t.Errorf("%s, %+v: launches", r.State, sight)
-		case got.happened && (got.event == sawExit || got.event == sawFailure) && !r.Asked.IsZero() &&
+		case got.call == callGoOn && (r.State != Suspended || r.loose() || !r.GoOn):
+			t.Errorf("%s, loose %v, go on %v: resumed by itself", r.State, r.loose(), r.GoOn)
+		case got.happened && (got.event == sawExit || got.event == sawInterrupted || got.event == sawFailure) && !r.Asked.IsZero() &&
 			(!sure || unknown && there || there && sight.status.Phase != launcher.Exited || !there && now.Sub(r.Asked) < fence):
 			t.Errorf("%s, %+v, asked %v ago: taken for ended", r.State, sight, now.Sub(r.Asked))
 		case !r.Deadline.IsZero() && !now.Before(r.Deadline) && !r.settled() && !got.happened && !got.note:
@@ -197,7 +235,9 @@ func TestStray(t *testing.T) {
 				r.Gone = false
 			}
 			records := map[ID]record{"s1": r}
-			want := r.settled() // a live one that a record wants is left alone
+			r.GoOn = s == Suspended // what is resumed later wants nothing of now
+			records["s1"] = r
+			want := r.still() // a live one that a record wants is left alone
 			if got := stray(workload("s1", "2", launcher.Running), records); got != want {
 				t.Errorf("live, %s, loose %v: stray %v", s, loose, got)
 			}

@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,6 +45,19 @@ type record struct {
 	Killed bool `json:",omitempty"`
 	// Hastened is set when the session was stopped while it was suspending.
 	Hastened bool `json:",omitempty"`
+	// GoOn is set while the session is Suspending or Suspended only because AWS
+	// takes its host back, if it is then to be resumed by itself.
+	GoOn bool `json:",omitempty"`
+	// Interruptions counts those since a caller resumed it or it last ran
+	// calmly.
+	Interruptions int `json:",omitempty"`
+
+	// Type and Market are the host's, as the launcher tells once there is one.
+	Type         string             `json:",omitempty"`
+	Market       launcher.Market    `json:",omitempty"`
+	Tried        []launcher.Attempt `json:",omitempty"`
+	Endangered   bool               `json:",omitempty"`
+	Interruption time.Time          `json:",omitzero"`
 
 	Host        string            `json:",omitempty"`
 	Endpoints   map[string]string `json:",omitempty"`
@@ -65,14 +79,17 @@ func (r record) loose() bool { return !r.Asked.IsZero() && !r.Gone }
 
 // settled reports whether there is nothing to be done for the session until a
 // caller asks.
-func (r record) settled() bool {
+func (r record) settled() bool { return r.still() && !r.goesOn() }
+
+// still reports whether the present generation has no container and gets none.
+func (r record) still() bool {
 	return !r.Deleted.IsZero() || (r.State == Suspended || r.State.Ended()) && !r.loose()
 }
 
 // wants reports whether a container of a generation is this session's
 // business. What no record wants is swept away.
 func (r record) wants(generation int) bool {
-	return r.Deleted.IsZero() && r.Generation == generation && (r.loose() || !r.settled())
+	return r.Generation == generation && !r.still()
 }
 
 // apply changes r as the machine says for an event. It returns a stateError if
@@ -87,15 +104,16 @@ func (r *record) apply(e event, now time.Time, d Deadlines) error {
 	}
 	r.Hastened = r.State == Suspending && o.to == Stopping
 	r.Killed = o.kill || r.Killed && o.to == Failed
+	r.GoOn = r.GoOn && (o.to == Suspending || o.to == Suspended)
 	r.State, r.Since, r.Deadline = o.to, now, time.Time{}
 	if limit := machine[o.to].deadline; limit != nil {
-		r.Deadline = now.Add(limit(d, r.Request.Kind))
+		r.Deadline = now.Add(limit(d, r.hurried(now)))
 	}
 	if o.to.Ended() && r.Ended.IsZero() {
 		r.Ended = now
 	}
 	if o.to != Running {
-		r.Endpoints, r.Unreachable = nil, false
+		r.Endpoints, r.Unreachable, r.Endangered = nil, false, false
 	}
 	return nil
 }
@@ -107,7 +125,12 @@ func (r *record) begin(g domain.Grant, q ResumeRequest, a access) {
 	r.Asked, r.Gone = time.Time{}, false
 	r.Started, r.Ended = time.Time{}, time.Time{}
 	r.Host, r.Reason, r.Message, r.ExitCode = "", "", "", 0
+	r.Type, r.Market, r.Tried, r.Interruption = "", "", nil, time.Time{}
 }
+
+// maxTried is how many attempts a record keeps, the latest: it must not outgrow
+// the store.
+const maxTried = 50
 
 // note takes over what the launcher says of a workload that has not exited,
 // and reports whether that changed anything.
@@ -115,20 +138,36 @@ func (r *record) note(s launcher.Status) bool {
 	next := *r
 	next.Host = s.Host
 	next.Unreachable = s.Unknown
+	next.Endangered, next.Interruption = s.Endangered, s.Interruption
+	next.Type, next.Market = "", ""
+	if s.Host != "" { // before that it is what was asked for
+		next.Type, next.Market = s.InstanceType, s.Market
+	}
 	if !s.StartedAt.IsZero() {
 		next.Started = s.StartedAt
 	}
 	switch r.State {
 	case Pending, Starting:
 		next.Reason, next.Message = s.Reason, s.Message
+		next.Tried = slices.Clone(s.Tried[max(0, len(s.Tried)-maxTried):])
 	case Running:
+		next.Tried = nil
 		next.Endpoints = s.Endpoints
 		next.Reason, next.Message = "", ""
 	}
 	changed := r.Host != next.Host || r.Unreachable != next.Unreachable || !r.Started.Equal(next.Started) ||
-		r.Reason != next.Reason || r.Message != next.Message || !maps.Equal(r.Endpoints, next.Endpoints)
+		r.Reason != next.Reason || r.Message != next.Message || !maps.Equal(r.Endpoints, next.Endpoints) ||
+		r.Type != next.Type || r.Market != next.Market || !slices.EqualFunc(r.Tried, next.Tried, sameAttempt) ||
+		r.Endangered != next.Endangered || !r.Interruption.Equal(next.Interruption)
 	*r = next
 	return changed
+}
+
+// sameAttempt reports whether one attempt is told of twice.
+func sameAttempt(a, b launcher.Attempt) bool {
+	same := a.At.Equal(b.At)
+	a.At, b.At = time.Time{}, time.Time{}
+	return same && a == b
 }
 
 // exit takes over how a workload ended.
@@ -137,9 +176,12 @@ func (r *record) exit(s launcher.Status) {
 	if r.State == Failed { // why it failed is known, and not by its end
 		return
 	}
-	r.Reason, r.Message, r.ExitCode = s.Reason, s.Message, s.ExitCode
+	r.ExitCode = s.ExitCode
+	if r.State != Suspending || r.Reason != launcher.ErrInterrupted { // else it was told why before
+		r.Reason, r.Message = s.Reason, s.Message
+	}
 	if s.Host != "" {
-		r.Host = s.Host
+		r.Host, r.Type, r.Market = s.Host, s.InstanceType, s.Market
 	}
 	if !s.StartedAt.IsZero() {
 		r.Started = s.StartedAt

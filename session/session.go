@@ -33,14 +33,23 @@ type Session struct {
 	Image string
 	// Reference is the image by digest. It never changes.
 	Reference string
-	// InstanceType is the EC2 type of its host.
+	// InstanceType is the EC2 type of its host: of the one it has or last had,
+	// if the launcher has said, or the one that was asked for.
 	InstanceType string
+	// Alternatives are the EC2 types that its host may have instead of the one
+	// that was asked for.
+	Alternatives []string
+	// Market is how its host was bought, [launcher.OnDemand] or [launcher.Spot],
+	// if the launcher has said, or how it may be bought.
+	Market launcher.Market
+	// OnInterruption says what becomes of it when AWS takes its host back.
+	OnInterruption InterruptionPolicy
 	// Size is its room on the host. Zero is all of it.
 	Size domain.Size
 	// Role is the ARN of the IAM role as which it acts in AWS. Empty is none.
 	Role string
-	// PricePerHour is what a host of the type costs in the domain's region,
-	// if PriceKnown. Sessions on one host share it.
+	// PricePerHour is what a host of the InstanceType costs on demand in the
+	// domain's region, if PriceKnown. Sessions on one host share it.
 	PricePerHour instancetype.Money
 	// PriceKnown is whether the price is known.
 	PriceKnown bool
@@ -54,9 +63,19 @@ type Session struct {
 	Endpoints map[string]string
 	// Unreachable is set while a Running session's host does not answer.
 	Unreachable bool
+	// Tried are the hosts that were asked for in vain while it waits (Pending,
+	// Starting) or waited before it failed, the last 50.
+	Tried []launcher.Attempt
+	// Endangered is set while AWS says that it may soon take the host back, but
+	// not when. Nothing is done about it.
+	Endangered bool
+	// Interruption is when AWS takes its host back, or took the last one, as it
+	// announced. Zero is not announced.
+	Interruption time.Time
 
-	// Reason says why it waits (Pending, Starting) or ended, if there is more
-	// to say than the state. Empty after an ordinary exit, whatever its code.
+	// Reason says why it waits (Pending, Starting), is suspended
+	// ([launcher.ErrInterrupted]) or ended, if there is more to say than the
+	// state. Empty after an ordinary exit, whatever its code.
 	Reason launcher.Kind
 	// Message is a sentence for people about Reason. It holds no secret.
 	Message string
@@ -78,17 +97,39 @@ func (r record) session() Session {
 	if r.ID == "" {
 		return Session{}
 	}
+	on := r.offer()
+	bought := market(r.Grant.Market)
+	if r.Type != "" {
+		bought = r.Market
+	}
 	return Session{
 		ID: r.ID, User: r.Request.User, State: r.State, Since: r.Since, Deadline: r.Deadline,
 		Generation: r.Generation, Kind: r.Request.Kind.clone(),
 		Image: r.Grant.Image.Name, Reference: r.Grant.Image.Reference.String(),
-		InstanceType: r.Grant.Type.Name, Size: r.Grant.Size, Role: r.Grant.Role,
-		PricePerHour: r.Grant.PricePerHour.PerHour, PriceKnown: r.Grant.PriceKnown,
+		InstanceType: on.Type.Name, Alternatives: r.Grant.AlternativeNames(), Market: bought,
+		OnInterruption: r.Request.OnInterruption, Size: r.Grant.Size, Role: r.Grant.Role,
+		PricePerHour: on.Price.PerHour, PriceKnown: on.Priced,
 		Labels: maps.Clone(r.Request.Labels),
 		Host:   r.Host, Endpoints: maps.Clone(r.Endpoints), Unreachable: r.Unreachable,
-		Reason: r.Reason, Message: r.Message, ExitCode: r.ExitCode,
+		Tried: slices.Clone(r.Tried), Endangered: r.Endangered, Interruption: r.Interruption,
+		Reason: r.Reason, Message: r.Message + r.outlook(), ExitCode: r.ExitCode,
 		CreatedAt: r.Created, StartedAt: r.Started, EndedAt: r.Ended,
 	}
+}
+
+// offer is the type that the session has, of those it was granted. A launcher
+// that has none of them to offer has its own, of which no price is known here.
+func (r record) offer() instancetype.Offer {
+	main := instancetype.Offer{Type: r.Grant.Type, Price: r.Grant.PricePerHour, Priced: r.Grant.PriceKnown}
+	if r.Type == "" || r.Type == main.Type.Name {
+		return main
+	}
+	for _, o := range r.Grant.Alternatives {
+		if r.Type == o.Type.Name {
+			return o
+		}
+	}
+	return instancetype.Offer{Type: instancetype.Type{Name: r.Type}}
 }
 
 // A Filter selects sessions. The zero value selects all.

@@ -32,6 +32,14 @@ type StartRequest struct {
 	// InstanceType is the EC2 or SageMaker name of the type of its host. Empty
 	// is the cheapest that has room for Size. One of the two is required.
 	InstanceType string `json:",omitempty"`
+	// Alternatives are the names of types its host may have instead, at most
+	// 20. Each must be one that the user may have, with room for Size.
+	Alternatives []string `json:",omitempty"`
+	// Market is how its host may be bought. Zero is on demand.
+	Market launcher.Market `json:",omitempty"`
+	// OnInterruption says what becomes of it when AWS takes its host back. Zero
+	// is [ResumeElsewhere].
+	OnInterruption InterruptionPolicy `json:",omitempty"`
 	// Size is the room it gets on the host. Zero, with an InstanceType, is all
 	// of it.
 	Size domain.Size `json:",omitzero"`
@@ -59,6 +67,7 @@ func (q StartRequest) problems() []error {
 		found = append(found, err)
 	}
 	found = append(found, q.Kind.problems()...)
+	found = append(found, q.OnInterruption.problems()...)
 	for _, k := range []string{"HOME", "USER"} {
 		if _, ok := q.Env[k]; ok {
 			found = append(found, fmt.Errorf("environment variable %s: is set by the manager; leave it out", k))
@@ -132,7 +141,8 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 		}
 	}
 	grant, err := m.domain.Authorize(ctx, domain.Ask{
-		User: q.User, Image: q.Image, InstanceType: q.InstanceType, Size: q.Size, Role: q.Role,
+		User: q.User, Image: q.Image, InstanceType: q.InstanceType, Alternatives: q.Alternatives,
+		Market: new(domain.Market(q.Market)), Size: q.Size, Role: q.Role,
 	})
 	if problems != nil {
 		if err != nil && ctx.Err() == nil { // what is wrong in the domain's eyes, in the same breath

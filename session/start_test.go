@@ -34,16 +34,19 @@ func TestStartIsIdempotent(t *testing.T) {
 			t.Errorf("the same request, written otherwise: %v", err)
 		}
 		for what, change := range map[string]func(*session.StartRequest){
-			"user":    func(q *session.StartRequest) { q.User = "bob" },
-			"image":   func(q *session.StartRequest) { q.Image = "custom" },
-			"type":    func(q *session.StartRequest) { q.InstanceType = "t3.large" },
-			"size":    func(q *session.StartRequest) { q.Size.MilliCPU = 1 },
-			"role":    func(q *session.StartRequest) { q.Role = reader },
-			"kind":    func(q *session.StartRequest) { q.Kind = session.Kind{Name: "other"} },
-			"command": func(q *session.StartRequest) { q.Command = []string{"wait"} },
-			"env":     func(q *session.StartRequest) { q.Env = map[string]string{"A": "b"} },
-			"stdin":   func(q *session.StartRequest) { q.Stdin = []byte("x") },
-			"labels":  func(q *session.StartRequest) { q.Labels = map[string]string{"a": "b"} },
+			"user":         func(q *session.StartRequest) { q.User = "bob" },
+			"image":        func(q *session.StartRequest) { q.Image = "custom" },
+			"type":         func(q *session.StartRequest) { q.InstanceType = "t3.large" },
+			"alternatives": func(q *session.StartRequest) { q.Alternatives = []string{"t3.large"} },
+			"market":       func(q *session.StartRequest) { q.Market = launcher.Spot },
+			"interruption": func(q *session.StartRequest) { q.OnInterruption = session.StaySuspended },
+			"size":         func(q *session.StartRequest) { q.Size.MilliCPU = 1 },
+			"role":         func(q *session.StartRequest) { q.Role = reader },
+			"kind":         func(q *session.StartRequest) { q.Kind = session.Kind{Name: "other"} },
+			"command":      func(q *session.StartRequest) { q.Command = []string{"wait"} },
+			"env":          func(q *session.StartRequest) { q.Env = map[string]string{"A": "b"} },
+			"stdin":        func(q *session.StartRequest) { q.Stdin = []byte("x") },
+			"labels":       func(q *session.StartRequest) { q.Labels = map[string]string{"a": "b"} },
 		} {
 			other := q
 			change(&other)
@@ -114,12 +117,13 @@ func TestInvalidRequests(t *testing.T) {
 			Size: domain.Size{MilliCPU: -1},
 			Kind: session.Kind{Name: "X", StopGrace: -1, SuspendSignal: "SIGUSR", StopSignal: "term", Home: "relative",
 				Ports: []launcher.Port{{Name: "http", Number: 0}}},
-			Env:     map[string]string{"HOME": "/", "A=B": "secret-value"},
-			Labels:  map[string]string{"atelier.domain": "x"},
+			Env:          map[string]string{"HOME": "/", "A=B": "secret-value"},
+			Labels:       map[string]string{"atelier.domain": "x"},
+			Alternatives: []string{"t3.hugge"}, Market: "cheap", OnInterruption: "panic",
 			Command: []string{"\xff"},
 		})
 		fails(t, err, session.ErrInvalid, "Bad Name", "nobody", "absent", "t3.mediun", "size", `"X"`, "grace", "SIGUSR", "term", "relative",
-			"http", "HOME", "A=B", "atelier.domain", "UTF-8")
+			"http", "HOME", "A=B", "atelier.domain", "UTF-8", "t3.hugge", `market "cheap"`, `interruption policy "panic"`)
 		if strings.Contains(err.Error(), "secret-value") {
 			t.Errorf("the error shows a value: %v", err)
 		}

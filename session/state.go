@@ -66,14 +66,18 @@ const (
 	askResume
 	askStop
 	// Seen at the launcher, of the present generation's workload.
-	sawAccepted // the launcher has it; it does not run yet
-	sawRunning  // it runs
-	sawExit     // it is gone, of itself or as asked
-	sawFailure  // it is gone, and the launcher gave a reason
-	sawRefusal  // the launcher will never run it
+	sawAccepted    // the launcher has it; it does not run yet
+	sawRunning     // it runs
+	sawNotice      // it runs, and AWS has said when it takes the host back
+	sawExit        // it is gone, of itself or as asked
+	sawInterrupted // it is gone, as AWS took the host back
+	sawFailure     // it is gone, and the launcher gave another reason
+	sawRefusal     // the launcher will never run it
 	// Told by the clock.
 	passedDeadline // the state has lasted too long
 	passedKill     // killing did not help within as long again
+	// Done by the manager of itself.
+	goesOn // what was suspended because AWS took its host back is resumed
 
 	eventCount
 )
@@ -81,7 +85,7 @@ const (
 // String is the event in the documentation's table.
 func (e event) String() string {
 	return [eventCount]string{
-		"Suspend", "Resume", "Stop", "accepted", "runs", "exited", "failed", "refused", "deadline", "after kill",
+		"Suspend", "Resume", "Stop", "accepted", "runs", "notice", "exited", "interrupted", "failed", "refused", "deadline", "after kill", "goes on",
 	}[e]
 }
 
@@ -123,11 +127,14 @@ var machine = map[State]rule{
 			askStop:        to(Stopping),
 			sawAccepted:    to(Starting),
 			sawRunning:     to(Running),
+			sawNotice:      to(Pending),
 			sawExit:        to(Stopped),
+			sawInterrupted: to(Suspended),
 			sawFailure:     to(Failed),
 			sawRefusal:     to(Failed),
 			passedDeadline: to(Failed),
 			passedKill:     to(Failed),
+			goesOn:         to(Pending),
 		},
 	},
 	Starting: {
@@ -139,11 +146,14 @@ var machine = map[State]rule{
 			askStop:        to(Stopping),
 			sawAccepted:    to(Starting),
 			sawRunning:     to(Running),
+			sawNotice:      to(Starting),
 			sawExit:        to(Stopped),
+			sawInterrupted: to(Suspended),
 			sawFailure:     to(Failed),
 			sawRefusal:     to(Failed),
 			passedDeadline: to(Failed),
 			passedKill:     to(Failed),
+			goesOn:         to(Starting),
 		},
 	},
 	Running: {
@@ -153,11 +163,14 @@ var machine = map[State]rule{
 			askStop:        to(Stopping),
 			sawAccepted:    to(Running),
 			sawRunning:     to(Running),
+			sawNotice:      to(Suspending),
 			sawExit:        to(Stopped),
+			sawInterrupted: to(Suspended),
 			sawFailure:     to(Failed),
 			sawRefusal:     to(Running),
 			passedDeadline: to(Running),
 			passedKill:     to(Running),
+			goesOn:         to(Running),
 		},
 	},
 	Suspending: {
@@ -169,11 +182,14 @@ var machine = map[State]rule{
 			askStop:        to(Stopping),
 			sawAccepted:    to(Suspending),
 			sawRunning:     to(Suspending),
+			sawNotice:      to(Suspending),
 			sawExit:        to(Suspended),
+			sawInterrupted: to(Suspended),
 			sawFailure:     to(Suspended),
 			sawRefusal:     to(Suspending),
 			passedDeadline: killAndStay(Suspending),
 			passedKill:     to(Failed),
+			goesOn:         to(Suspending),
 		},
 	},
 	Suspended: {
@@ -183,11 +199,14 @@ var machine = map[State]rule{
 			askStop:        to(Stopped),
 			sawAccepted:    to(Suspended),
 			sawRunning:     to(Suspended),
+			sawNotice:      to(Suspended),
 			sawExit:        to(Suspended),
+			sawInterrupted: to(Suspended),
 			sawFailure:     to(Suspended),
 			sawRefusal:     to(Suspended),
 			passedDeadline: to(Suspended),
 			passedKill:     to(Suspended),
+			goesOn:         to(Pending),
 		},
 	},
 	Stopping: {
@@ -199,11 +218,14 @@ var machine = map[State]rule{
 			askStop:        to(Stopping),
 			sawAccepted:    to(Stopping),
 			sawRunning:     to(Stopping),
+			sawNotice:      to(Stopping),
 			sawExit:        to(Stopped),
+			sawInterrupted: to(Stopped),
 			sawFailure:     to(Stopped),
 			sawRefusal:     to(Stopping),
 			passedDeadline: killAndStay(Stopping),
 			passedKill:     to(Failed),
+			goesOn:         to(Stopping),
 		},
 	},
 	Stopped: {
@@ -213,11 +235,14 @@ var machine = map[State]rule{
 			askStop:        to(Stopped),
 			sawAccepted:    to(Stopped),
 			sawRunning:     to(Stopped),
+			sawNotice:      to(Stopped),
 			sawExit:        to(Stopped),
+			sawInterrupted: to(Stopped),
 			sawFailure:     to(Stopped),
 			sawRefusal:     to(Stopped),
 			passedDeadline: to(Stopped),
 			passedKill:     to(Stopped),
+			goesOn:         to(Stopped),
 		},
 	},
 	Failed: {
@@ -227,11 +252,14 @@ var machine = map[State]rule{
 			askStop:        to(Failed),
 			sawAccepted:    to(Failed),
 			sawRunning:     to(Failed),
+			sawNotice:      to(Failed),
 			sawExit:        to(Failed),
+			sawInterrupted: to(Failed),
 			sawFailure:     to(Failed),
 			sawRefusal:     to(Failed),
 			passedDeadline: to(Failed),
 			passedKill:     to(Failed),
+			goesOn:         to(Failed),
 		},
 	},
 }

@@ -109,8 +109,14 @@ func TestMachineIsComplete(t *testing.T) {
 			if o.to == Pending && s != Pending && s != Suspended {
 				t.Errorf("%s: a generation begins before the old one has ended", name)
 			}
-			if o.to == Suspended && s != Suspended && e != sawExit && e != sawFailure {
+			if exits := []event{sawExit, sawInterrupted, sawFailure}; o.to == Suspended && s != Suspended && !slices.Contains(exits, e) {
 				t.Errorf("%s: suspended without an exit seen", name)
+			}
+			if e == goesOn && o.to != s && s != Suspended {
+				t.Errorf("%s: resumed by itself without having been suspended", name)
+			}
+			if e == sawInterrupted && o.to == Failed && s != Failed {
+				t.Errorf("%s: failed for an interruption", name)
 			}
 		}
 		transient := machine[s].deadline != nil
@@ -173,6 +179,20 @@ func TestRefusalsAreStateErrors(t *testing.T) {
 			}
 			if o.stays(s) && !r.Since.IsZero() {
 				t.Errorf("%s on %s: touched what stays", s, e)
+			}
+		}
+	}
+}
+
+// That a session is to be resumed by itself is forgotten with its suspension,
+// or it would hold for the next.
+func TestGoOnEndsWithTheSuspension(t *testing.T) {
+	for _, s := range states() {
+		for e := range eventCount {
+			r := record{State: s, GoOn: s == Suspending || s == Suspended}
+			_ = r.apply(e, time.Now(), Deadlines{}.withDefaults()) // a refusal changes nothing
+			if r.GoOn && r.State != Suspending && r.State != Suspended {
+				t.Errorf("%s on %s: still to go on when %s", s, e, r.State)
 			}
 		}
 	}

@@ -45,6 +45,8 @@ func (r record) workload() launcher.Workload {
 		Ports:        q.Kind.Ports,
 		Resources:    launcher.Resources(g.Size),
 		InstanceType: g.Type.Name,
+		Alternatives: g.AlternativeNames(),
+		Market:       market(g.Market),
 		Sharing:      sharing(g.Sharing),
 		Labels:       labels,
 	}
@@ -66,6 +68,18 @@ func sharing(s domain.Sharing) launcher.Sharing {
 		return launcher.Pool
 	}
 	return launcher.Exclusive
+}
+
+// market is how a domain allows a host to be bought, in the launcher's words.
+// What this version does not know is on demand, which AWS does not take back.
+func market(m domain.Market) launcher.Market {
+	switch m {
+	case domain.Spot:
+		return launcher.Spot
+	case domain.SpotOrOnDemand:
+		return launcher.SpotOrOnDemand
+	}
+	return launcher.OnDemand
 }
 
 // owner reads from a workload's labels whose it is.
