@@ -17,12 +17,14 @@ type board struct {
 	all    map[string]*workloadRecord
 	// on are those that have not exited, by host, in the order of their IDs.
 	on map[string][]*workloadRecord
-	// restless are those that time or their host may move on, also without a word
-	// from anybody: all but those that run and are not asked to end. Of these,
-	// waiting have no host, and some have exited.
-	restless map[string]*workloadRecord
+	// waiting are those that have no host yet, restless those that time may move
+	// on without a word from anybody: that are asked to end, have exited or were
+	// given to a host that does not run them yet. The others move when their host
+	// speaks.
 	waiting  map[string]*workloadRecord
+	restless map[string]*workloadRecord
 	exited   int
+	settled  int // of those that have not exited, how many run undisturbed
 	// touched are the hosts on which a record has changed since a pass was done with it.
 	touched map[string]bool
 }
@@ -49,10 +51,14 @@ func (b *board) update(ctx context.Context) (changed []*workloadRecord, err erro
 	return changed, err
 }
 
-// idle reports whether a workload runs and nothing is to be done until somebody
-// says something.
-func (w *workloadRecord) idle() bool {
+// settled reports whether a workload runs and nobody has asked it to end.
+func (w *workloadRecord) settled() bool {
 	return w.Status.Phase == launcher.Running && w.Seen && w.Stop == nil && w.Host != ""
+}
+
+// restless reports whether time may move a workload on.
+func (w *workloadRecord) restless() bool {
+	return w.Status.Phase == launcher.Exited || w.Stop != nil || w.Delivered && !w.settled()
 }
 
 func (b *board) add(id string, rec *workloadRecord) {
@@ -61,8 +67,11 @@ func (b *board) add(id string, rec *workloadRecord) {
 	if over {
 		b.exited++
 	}
-	if !rec.idle() {
+	if rec.restless() {
 		b.restless[id] = rec
+	}
+	if rec.settled() {
+		b.settled++
 	}
 	b.touched[rec.Host] = true
 	switch {
@@ -84,6 +93,9 @@ func (b *board) remove(id string, rec *workloadRecord) {
 		b.exited--
 		return
 	}
+	if rec.settled() {
+		b.settled--
+	}
 	if at, found := slices.BinarySearchFunc(b.on[rec.Host], id, byRecordID); found {
 		if b.on[rec.Host] = slices.Delete(b.on[rec.Host], at, at+1); len(b.on[rec.Host]) == 0 {
 			delete(b.on, rec.Host)
@@ -104,4 +116,4 @@ func (b *board) moving() (all []*workloadRecord) {
 }
 
 // quiet reports whether nothing is under way.
-func (b *board) quiet() bool { return len(b.restless) == b.exited }
+func (b *board) quiet() bool { return len(b.all) == b.exited+b.settled }

@@ -87,17 +87,20 @@ type budget struct {
 	installed bool             // in a client
 }
 
-// purchasable is how many instances may be asked for now without a wait.
-func (b *budget) purchasable(now time.Time) int {
+// purchasable is how many instances may be asked for now without a wait, and how
+// long it takes until it is some number.
+func (b *budget) purchasable(some int, now time.Time) (n int, wait time.Duration) {
 	b.mu.Lock()
 	installed := b.installed
 	b.mu.Unlock()
 	if !installed {
-		return math.MaxInt
+		return math.MaxInt, 0
 	}
 	l := b.lane("RunInstances")
 	l.grow(now)
-	return int(l.instances.limiter.TokensAt(now))
+	limiter := l.instances.limiter
+	has := limiter.TokensAt(now)
+	return int(has), time.Duration(max(0, float64(some)-has) / float64(limiter.Limit()) * float64(time.Second))
 }
 
 // A lane is the budget of one action.

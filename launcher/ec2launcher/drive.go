@@ -49,7 +49,13 @@ func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) e
 	case !known:
 		// Also when it is to stop: whether an earlier try to deliver it still
 		// arrives cannot be known, and what runs can be stopped.
-		r.task(ctx, "launch "+string(id), func(ctx context.Context) error { return r.deliver(ctx, watch, id) })
+		r.task(ctx, "launch "+string(id), func(ctx context.Context) error {
+			err := r.deliver(ctx, watch, id)
+			if err != nil {
+				watch.repeat()
+			}
+			return err
+		})
 	case !rec.Seen && said.Phase == launcher.Starting && w.now.Sub(rec.DeliveredAt) > askAgain:
 		// What a host is about to start may come to nothing, of which it says
 		// no word. Asked again it goes on with what it has.

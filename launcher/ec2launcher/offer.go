@@ -70,6 +70,8 @@ const (
 	// there. Over simulated weekdays anything from 0.7 to 0.95 chose the same
 	// hosts; at 1, hosts were bought too large, and below too small.
 	likely = 0.8
+	// same is up to what factor costs are taken for the same.
+	same = 1.02
 )
 
 // choose returns what to buy for a workload that no host has room for: of what it
@@ -78,7 +80,7 @@ const (
 // weighed by what its room is worth. A market is exhausted before the next. If
 // nothing is to be had, ever is whether waiting may help.
 func (p *planner) choose(w item, expected []item) (best offer, ok, ever bool) {
-	least := 0.0
+	least, size := 0.0, int64(0)
 	for _, o := range w.class.offers {
 		if ok && o.market != best.market {
 			break
@@ -92,19 +94,24 @@ func (p *planner) choose(w item, expected []item) (best offer, ok, ever bool) {
 		if t.soldOut {
 			continue
 		}
-		if each := t.cost() / p.fill(h, w, expected); !ok || each < least {
-			best, least, ok = o, each, true
+		worth, here := p.fill(h, w, expected)
+		each := t.cost() / worth
+		// Of what costs about the same the larger, if what is here fills it: it
+		// is fewer hosts to wait for. For what is only expected, the smaller.
+		if !ok || each < least || each < same*least && here > worth/same && h.room.MilliCPU > size {
+			best, least, size, ok = o, each, h.room.MilliCPU, true
 		}
 	}
 	return best, ok, ever
 }
 
-// fill fills an empty host and returns what the room of its load is worth.
-func (p *planner) fill(h *slot, w item, expected []item) float64 {
-	worth := w.class.worth
+// fill fills an empty host and returns what the room of its load is worth, and of
+// that what is here.
+func (p *planner) fill(h *slot, w item, expected []item) (worth, here float64) {
+	worth = w.class.worth
 	h.take(w.Workload)
 	if w.Resources.IsZero() || w.Sharing == launcher.Exclusive {
-		return worth
+		return worth, worth
 	}
 	add := func(others []item, share float64) {
 		every := max(1, len(others)/lookAhead)
@@ -117,8 +124,9 @@ func (p *planner) fill(h *slot, w item, expected []item) float64 {
 		}
 	}
 	add(p.ahead[w.key], 1)
+	here = worth
 	add(expected, likely)
-	return worth
+	return worth, here
 }
 
 // worth is the least that the room of a workload costs: its share of a host, in

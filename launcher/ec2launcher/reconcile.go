@@ -34,9 +34,11 @@ const (
 	// for more than its bucket holds would never be let through. leastBought is
 	// how many there are tokens for before more are asked for than there were.
 	mostBought, leastBought = 100, 20
-	// planEvery is the least time between two plans, and planAgain between two of
-	// a queue for which everything is on its way.
-	planEvery, planAgain = 250 * time.Millisecond, time.Second
+	// planPause is the least time between two plans, for each workload and host that
+	// one looks at: ten times what it takes. Between two of a queue for which
+	// everything is on its way it is ten times as long, and at least planAgain.
+	planPause = 50 * time.Microsecond
+	planAgain = time.Second
 	// terminateEvery is how often EC2 is asked to end a host that has not ended:
 	// asking twice is harmless, and once is usually enough.
 	terminateEvery = time.Minute
@@ -71,6 +73,7 @@ type reconciler struct {
 	plannedAt   time.Time
 	plannedBuys int
 	replan      atomic.Bool // something that a plan waited for has come
+	unplanned   bool        // something waits that the last plan did not see
 	// wantedSince is since when hosts are wanted that were not ordered.
 	wantedSince time.Time
 	// promised are the kinds of hosts that workloads wait for.
@@ -210,7 +213,7 @@ func (r *reconciler) driveAll(ctx context.Context, w *world) error {
 	slices.Sort(hosts)
 	for _, host := range hosts {
 		for _, rec := range r.board.on[host] {
-			if !rec.idle() {
+			if rec.restless() {
 				continue // it was moved already
 			}
 			if err := r.drive(ctx, w, rec); err != nil {
@@ -257,6 +260,11 @@ func (r *reconciler) read(ctx context.Context) (*world, error) {
 	}
 	changed, err := r.board.update(ctx)
 	r.arrivals.note(changed, time.Now())
+	for _, rec := range changed {
+		if _, planned := r.promised[rec.Workload.ID]; !planned && rec.Host == "" && rec.Status.Phase != launcher.Exited {
+			r.unplanned = true
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -269,25 +277,20 @@ func (r *reconciler) read(ctx context.Context) (*world, error) {
 // less often still while there is nothing in it that is new.
 func (r *reconciler) planDue(w *world) bool {
 	since := w.now.Sub(r.plannedAt)
-	if since < planEvery {
-		w.again = min(w.again, planEvery-since)
+	pause := time.Duration(len(r.board.waiting)+len(w.hosts)) * planPause
+	if since < pause {
+		w.again = min(w.again, pause-since)
 		return false
 	}
-	if since >= planAgain || r.replan.Load() || len(w.buys) != r.plannedBuys {
-		return true
-	}
-	for _, rec := range r.board.waiting {
-		if _, coming := r.promised[rec.Workload.ID]; !coming {
-			return true
-		}
-	}
-	return false
+	return since >= max(planAgain, 10*pause) || r.unplanned || r.replan.Load() || len(w.buys) != r.plannedBuys ||
+		!r.wantedSince.IsZero() && w.ripe(r.wantedSince)
 }
 
 // placeQueue gives waiting workloads a host, or orders hosts for them.
 func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	r.plannedAt, r.plannedBuys = w.now, len(w.buys)
 	r.replan.Store(false)
+	r.unplanned = false
 	waiting := slices.Collect(maps.Values(r.board.waiting))
 	r.keep = nil
 	if len(waiting) == 0 && len(r.l.cfg.Warm) == 0 {
@@ -365,7 +368,7 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, buy []need, spot []
 	if !w.ripe(r.wantedSince) {
 		return nil
 	}
-	left := r.l.budget.purchasable(w.now)
+	left, soon := r.l.budget.purchasable(leastBought, w.now)
 	for _, n := range buy {
 		for n.count > 0 && left >= min(n.count, leastBought) {
 			part := need{n.offer, min(n.count, mostBought, left)}
@@ -379,8 +382,9 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, buy []need, spot []
 			n.count, left = n.count-part.count, left-part.count
 		}
 	}
-	if left > 0 { // what is left over goes on when there is more
-		r.wantedSince = time.Time{}
+	r.wantedSince = time.Time{}
+	if left < leastBought { // what is left over is ordered when there is more
+		r.wantedSince = w.now.Add(soon - batchFor)
 	}
 	return failed
 }
@@ -483,7 +487,7 @@ func (r *reconciler) exclude(ctx context.Context, id launcher.ID) error {
 // explainWait records why a workload waits and what was tried for it. While it is
 // being tried, the last reason stands until it succeeds.
 func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, why *refusal, now time.Time) error {
-	if why == nil {
+	if why == nil || rec.Status.Reason == why.kind && rec.Status.Message == why.message {
 		return nil
 	}
 	return r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
