@@ -1,0 +1,110 @@
+package domain
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/atelier-go/atelier/efs"
+)
+
+// DriftKind is a way in which the records of homes and what EFS has differ.
+type DriftKind string
+
+const (
+	// HomeMissing: a user has a home by the records, and EFS has no such access
+	// point. Their sessions do not start.
+	HomeMissing DriftKind = "home without an access point"
+	// HomeDiffers: the access point of a home enters another directory, or as
+	// somebody else, than is recorded.
+	HomeDiffers DriftKind = "home and access point differ"
+	// AccessPointUnrecorded: an access point has the domain's tag and is no home
+	// by the records: what an onboarding left that was cut short, or whose user's
+	// record was lost.
+	AccessPointUnrecorded DriftKind = "access point without a home"
+	// RootLeft: an access point opens the whole file system for the deletion of a
+	// home that is not under way.
+	RootLeft DriftKind = "access point of a deletion left"
+)
+
+// Drift is one difference between the records of homes and what EFS has.
+type Drift struct {
+	Kind DriftKind
+	// User and AccessPoint name what it is about. User is empty if it is not known.
+	User, AccessPoint string
+	// Detail says what is known of it, in a sentence.
+	Detail string
+	// Repair says what to call about it, in a sentence, and why that is safe.
+	Repair string
+}
+
+// String is one line of a report.
+func (d Drift) String() string {
+	return fmt.Sprintf("%s (%s): %s; %s", d.Kind, strings.TrimSpace(d.User+" "+d.AccessPoint), d.Detail, d.Repair)
+}
+
+// Drift compares the records of the domain's homes with the access points of its
+// file system, and returns every difference with its safe repair: none deletes a
+// file. It changes nothing. A domain without a file system has none. Access points
+// of others on the file system, and those that are being made or deleted, are not
+// looked at. EFS is asked before the records, so that a user who is onboarded
+// meanwhile is not taken for one; one call of EFS for each thousand access points.
+// The order is that of kinds, users and access points.
+func (d *Domain) Drift(ctx context.Context) ([]Drift, error) {
+	const op = "drift"
+	r, err := d.load(ctx, op)
+	if err != nil || r.FileSystem == "" {
+		return nil, err
+	}
+	points := map[string]efs.AccessPoint{}
+	for p, err := range d.client.efsFor(d.name, "", op).AccessPoints(ctx, r.FileSystem) {
+		if err != nil {
+			return nil, fail(ctx, op, d.name, err)
+		}
+		points[p.ID] = p
+	}
+	var found []Drift
+	homes, roots := map[string]bool{}, map[string]bool{}
+	for u, err := range d.Users(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		homes[u.Home.AccessPoint], roots[u.Deletion.AccessPoint] = true, true
+		p, exists := points[u.Home.AccessPoint]
+		switch {
+		case u.Home.AccessPoint == "" || u.Deletion.UnderWay() || !u.Offboarded.IsZero():
+		case !exists:
+			found = append(found, Drift{
+				Kind: HomeMissing, User: u.Name, AccessPoint: u.Home.AccessPoint, Detail: "EFS does not have it; the directory " + u.Home.Path + " is not touched by that",
+				Repair: "Onboard the user again, with their groups: it makes an access point for the same directory",
+			})
+		case p.Path != u.Home.Path || !p.Forced || p.UID != u.UID || p.GID != u.GID:
+			found = append(found, Drift{
+				Kind: HomeDiffers, User: u.Name, AccessPoint: p.ID,
+				Detail: fmt.Sprintf("it enters %s as %d:%d, and %s as %d:%d is recorded", p.Path, p.UID, p.GID, u.Home.Path, u.UID, u.GID),
+				Repair: "find out who made it; once that access point is deleted, which deletes no file, Onboard makes the right one",
+			})
+		}
+	}
+	for _, p := range points {
+		switch {
+		case p.Tags[tagDomain] != d.name || p.State != "available":
+		case p.Root != "" && !roots[p.ID]:
+			found = append(found, Drift{
+				Kind: RootLeft, AccessPoint: p.ID, Detail: "it was made for the " + strings.ReplaceAll(p.Root, "-", " ") + ", and none is under way",
+				Repair: "delete the access point, with efs.Client.DeleteAccessPoint: that deletes no file",
+			})
+		case p.User != "" && !homes[p.ID]:
+			found = append(found, Drift{
+				Kind: AccessPointUnrecorded, User: p.User, AccessPoint: p.ID, Detail: fmt.Sprintf("it enters %s as %d:%d", p.Path, p.UID, p.GID),
+				Repair: "Onboard the user: it takes on the home that EFS has for their uid; else delete the access point, which deletes no file",
+			})
+		}
+	}
+	slices.SortFunc(found, func(a, b Drift) int {
+		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.User, b.User), strings.Compare(a.AccessPoint, b.AccessPoint))
+	})
+	return found, nil
+}
