@@ -106,3 +106,38 @@ func TestEqualPurchasesTogether(t *testing.T) {
 		}
 	})
 }
+
+// TestPurchaseInParts: no call asks for more than its share of EC2's bucket, which
+// would never let it through.
+func TestPurchaseInParts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		account := realistic
+		account.Limits = fakeaws.PublishedLimits()
+		w := newWorld(t, account, nil)
+		const n = 1100
+		for i := range n {
+			work := w.workload(fmt.Sprintf("w%04d", i), "alice")
+			work.Sharing = launcher.Exclusive
+			w.launch(work)
+		}
+		time.Sleep(3 * time.Minute)
+		sizes := map[string]int{}
+		for _, h := range w.hosts() {
+			sizes[h.Token]++
+		}
+		all := 0
+		for token, size := range sizes {
+			if all += size; size > 100 {
+				t.Errorf("%s bought %d", token, size)
+			}
+		}
+		if all != n {
+			t.Errorf("%d hosts were bought, want %d", all, n)
+		}
+		for _, c := range w.cloud.Calls() {
+			if c.Code == "RequestLimitExceeded" {
+				t.Fatalf("%s was refused for being too many", c.Action)
+			}
+		}
+	})
+}
