@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -128,30 +129,44 @@ func fewest(trace []Visit, overcommit float64) int {
 		mostCPU, mostMemory = max(mostCPU, c), max(mostMemory, m)
 	}
 	most := 0.0
-	sweep(trace, func(cpu, memory int64, _ time.Duration) {
+	sweep(trace, func(cpu, memory int64, _, _ time.Duration) {
 		most = max(most, float64(cpu)/mostCPU, float64(memory)/mostMemory)
 	})
 	return int(math.Ceil(most))
 }
 
-// dollars is what the room costs where a unit of it is cheapest, by the dearer
-// of its dimensions at each instant.
+// dollars is what the room of a whole trace costs where a unit of it is cheapest,
+// by the dearer of its dimensions at each instant.
 func dollars(trace []Visit, overcommit float64) float64 {
+	return dollarsUntil(trace, overcommit, []time.Duration{math.MaxInt64})[0]
+}
+
+// dollarsUntil is dollars up to each of some instants, which are in their order.
+func dollarsUntil(trace []Visit, overcommit float64, instants []time.Duration) []float64 {
 	perCPU, perMiB := math.Inf(1), math.Inf(1)
 	for _, name := range hostTypes {
 		_, price := must(name)
 		c, m := room(name, overcommit)
 		perCPU, perMiB = min(perCPU, usd(price)/c), min(perMiB, usd(price)/m)
 	}
-	sum := 0.0
-	sweep(trace, func(cpu, memory int64, lasts time.Duration) {
-		sum += max(float64(cpu)*perCPU, float64(memory)*perMiB) * lasts.Hours()
+	sums := make([]float64, len(instants))
+	sum, next := 0.0, 0
+	sweep(trace, func(cpu, memory int64, from, until time.Duration) {
+		perHour := max(float64(cpu)*perCPU, float64(memory)*perMiB)
+		for ; next < len(instants) && instants[next] < until; next++ {
+			sums[next] = sum + perHour*max(instants[next]-from, 0).Hours()
+		}
+		sum += perHour * (until - from).Hours()
 	})
-	return sum
+	for ; next < len(instants); next++ {
+		sums[next] = sum
+	}
+	return sums
 }
 
-// sweep goes through the trace in time and tells what is wanted, and for how long.
-func sweep(trace []Visit, f func(cpu, memory int64, lasts time.Duration)) {
+// sweep goes through the trace in time and tells what is wanted, and from when
+// until when.
+func sweep(trace []Visit, f func(cpu, memory int64, from, until time.Duration)) {
 	type change struct {
 		at          time.Duration
 		cpu, memory int64
@@ -161,12 +176,12 @@ func sweep(trace []Visit, f func(cpu, memory int64, lasts time.Duration)) {
 		changes = append(changes,
 			change{v.Start, v.Size.MilliCPU, v.Size.MemoryMiB}, change{v.End, -v.Size.MilliCPU, -v.Size.MemoryMiB})
 	}
-	slices.SortStableFunc(changes, func(a, b change) int { return int(a.at - b.at) })
+	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(a.at, b.at) })
 	var cpu, memory int64
 	for i, c := range changes {
 		cpu, memory = cpu+c.cpu, memory+c.memory
 		if i+1 < len(changes) && changes[i+1].at > c.at {
-			f(cpu, memory, changes[i+1].at-c.at)
+			f(cpu, memory, c.at, changes[i+1].at)
 		}
 	}
 }

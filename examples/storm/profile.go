@@ -21,10 +21,17 @@ const (
 
 // account is the profile of the account: what AWS publishes, and what was
 // measured there.
-func account(seed uint64) fakeaws.Config {
-	return fakeaws.Config{
-		Region: region, Seed: seed, Delays: fakeaws.Realistic(), Spread: 0.3, Limits: fakeaws.PublishedLimits(),
+func (o Options) account() fakeaws.Config {
+	account := fakeaws.Config{
+		Region: region, Seed: o.Seed, Delays: fakeaws.Realistic(), Spread: 0.3, Limits: fakeaws.PublishedLimits(),
 	}
+	if o.Faults {
+		disturb(&account)
+	}
+	if o.change != nil {
+		o.change(&account)
+	}
+	return account
 }
 
 // room is what a type has for sessions, with its processors given away so many

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"math"
 	"reflect"
 	"slices"
@@ -37,7 +38,9 @@ func TestSignin(t *testing.T) {
 		if r.Running != 60 || r.Failed+r.Duplicates+r.Orphans+r.Throttled != 0 {
 			t.Errorf("seed %d: %+v", seed, r)
 		}
-		if r.AllRunning < r.Bound || r.AllRunning > 1.15*r.Bound {
+		// The bound has the quickest instances of all eight types, which are much
+		// quicker than others if few are enough.
+		if r.AllRunning < r.Bound || r.AllRunning > 1.3*r.Bound {
 			t.Errorf("seed %d: all run after %v s, and none could before %v", seed, r.AllRunning, r.Bound)
 		}
 		if r.Dollars < r.DollarsBound {
@@ -80,8 +83,9 @@ func TestBound(t *testing.T) {
 	if b := bound(trace, limited, 1); math.Abs(b.Seconds-19) > 0.01 {
 		t.Errorf("with few tokens it is %+v", b)
 	}
-	// Processors that are given away twice do not help where memory is short.
-	if twice := bound(trace, profile, 2); twice.Hosts != 2 || twice.Dollars != b.Dollars {
+	// With processors given away twice it is memory that is short.
+	_, memory := room("m5.4xlarge", 2)
+	if twice := bound(trace, profile, 2); twice.Hosts != 2 || round(twice.Dollars) != round(usd(price)*(3+1)*29000/memory) {
 		t.Errorf("with processors given away twice it is %+v", twice)
 	}
 	// Hosts that differ: of each type those are counted that are ready in their
@@ -129,12 +133,55 @@ func TestTrace(t *testing.T) {
 	}
 }
 
+// TestTenant: beside another program that makes half of the calls that the account
+// may, all run, and few purchases are refused until the fleet knows.
+func TestTenant(t *testing.T) {
+	o := Options{Scenario: "signin", Sessions: 1000, Users: 1000, Seed: 1, Policy: "pool", Overcommit: 1}
+	if testing.Short() {
+		o.Sessions, o.Users = 200, 200
+	}
+	for others, most := range map[float64]int{0: 0, 0.5: 3} {
+		o.change = func(c *fakeaws.Config) { c.Limits = fakeaws.PublishedLimits().Shared(others) }
+		r := storms(t, o)
+		if r.Running != o.Sessions || r.Failed+r.Duplicates+r.Orphans != 0 || r.Throttled > most {
+			t.Errorf("beside one that takes %v: %+v", others, r)
+		}
+	}
+}
+
+// TestWarmIsNoOrphan: what the fleet keeps for warm room is not left over.
+func TestWarmIsNoOrphan(t *testing.T) {
+	r := storms(t, Options{Scenario: "signin", Sessions: 30, Users: 30, Seed: 2, Policy: "pool", Overcommit: 1, Warm: true})
+	if r.Running != 30 || r.Orphans != 0 || r.Kept < 1 || r.Kept > len(mix) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestOptions: the flags of a scenario have their defaults without a trace alone.
+func TestOptions(t *testing.T) {
+	for args, want := range map[string]Options{
+		"":                         {Scenario: "signin", Sessions: 1000, Users: 1000, Seed: 1, Policy: "pool", Overcommit: 1},
+		"-sessions 5 -users 2":     {Scenario: "signin", Sessions: 5, Users: 2, Seed: 1, Policy: "pool", Overcommit: 1},
+		"-trace a.csv -svg b.svg":  {Trace: "a.csv", SVG: "b.svg", Seed: 1, Policy: "pool", Overcommit: 1},
+		"-trace a.csv -sessions 5": {Trace: "a.csv", Sessions: 5, Seed: 1, Policy: "pool", Overcommit: 1},
+		"-faults -warm":            {Scenario: "signin", Sessions: 1000, Users: 1000, Seed: 1, Policy: "pool", Overcommit: 1, Warm: true, Faults: true},
+	} {
+		if o, _ := options(flag.NewFlagSet("storm", flag.ContinueOnError), strings.Fields(args)); !reflect.DeepEqual(o, want) {
+			t.Errorf("%q is %+v", args, o)
+		}
+	}
+}
+
 func TestOptionsRefused(t *testing.T) {
 	err := run(t.Context(), Options{Scenario: "doomsday", Policy: "first come"}, false, new(bytes.Buffer))
 	for _, want := range []string{"0 sessions of 0 users", `scenario "doomsday": want signin or weekday`, `policy "first come": want exclusive, user or pool`, "overcommit 0: want 1 to 10"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
+	}
+	err = run(t.Context(), Options{Trace: "a.csv", Sessions: 5, Policy: "pool", Overcommit: 1}, false, new(bytes.Buffer))
+	if err == nil || !strings.Contains(err.Error(), "trace a.csv: it says who comes: leave out scenario, sessions and users") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -32,7 +32,30 @@ var mix = []struct {
 	{1, launcher.Resources{MilliCPU: 8000, MemoryMiB: 32 << 10}},
 }
 
-func describeMix() string {
+// sizes are what sessions of a trace commonly ask for: as many as the mix has, those
+// that most ask for first.
+func (o Options) sizes(trace []Visit) (sizes []launcher.Resources) {
+	if o.Trace == "" {
+		for _, m := range mix {
+			sizes = append(sizes, m.size)
+		}
+		return sizes
+	}
+	times := map[launcher.Resources]int{}
+	for _, v := range trace {
+		if times[v.Size]++; times[v.Size] == 1 {
+			sizes = append(sizes, v.Size)
+		}
+	}
+	slices.SortStableFunc(sizes, func(a, b launcher.Resources) int { return cmp.Compare(times[b], times[a]) })
+	return sizes[:min(len(sizes), len(mix))]
+}
+
+// describe says what is asked for.
+func (o Options) describe() string {
+	if o.Trace != "" {
+		return "sessions: those of " + o.Trace + "; image of 1 GB\n"
+	}
 	var shares []string
 	for _, m := range mix {
 		shares = append(shares, fmt.Sprintf("%d%% %d vCPU and %d GiB", m.of*5, m.size.MilliCPU/1000, m.size.MemoryMiB>>10))

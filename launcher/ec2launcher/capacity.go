@@ -93,7 +93,7 @@ func (c *capacity) soldOut(p pool, now time.Time) *refusal {
 func (c *capacity) held(o offer, now time.Time) *refusal { return c.soldOut(pool{o, ""}, now) }
 
 // hopeless returns why none of the offers will be had until somebody corrects
-// something: the reason of the first. Nil if one may be.
+// something: the reason of the first. Nil if one may be, or there is none.
 func (c *capacity) hopeless(offers []offer, now time.Time) (why *refusal) {
 	for _, o := range offers {
 		r := c.held(o, now)

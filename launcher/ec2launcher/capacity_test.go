@@ -7,6 +7,7 @@ import (
 
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
 )
 
 // A type that is sold out in one zone is bought in another; sold out in all, it
@@ -195,6 +196,54 @@ func TestExpiredCredentials(t *testing.T) {
 		w.until("a", launcher.Running)
 		if n := w.calls("ec2:RunInstances"); n != 4 {
 			t.Errorf("EC2 was asked %d times, want 4: the first three were refused", n)
+		}
+	})
+}
+
+// TestReasonsBesideWhatIsTooSmall: an alternative that has no room for a workload
+// hides neither why the others are not to be had nor that they never will be.
+func TestReasonsBesideWhatIsTooSmall(t *testing.T) {
+	for name, test := range map[string]struct {
+		account fakeaws.Config
+		says    string
+		phase   launcher.Phase
+	}{
+		"SoldOut": {fakeaws.Config{Delays: fakeaws.Realistic(), SoldOut: []fakeaws.Shortage{{Type: "*"}}}, "AWS has no r5.large", launcher.Queued},
+		"Denied":  {fakeaws.Config{Delays: fakeaws.Realistic(), Deny: []string{"ec2:RunInstances"}}, "UnauthorizedOperation", launcher.Exited},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, test.account, nil)
+				a := w.workload("a", "alice")
+				a.InstanceType, a.Alternatives = "t3.medium", []string{"r5.large"}
+				a.Resources = launcher.Resources{MilliCPU: 1000, MemoryMiB: 8 << 10}
+				w.launch(a)
+				time.Sleep(time.Minute)
+				s, err := launcher.Get(t.Context(), w.fleet, "a")
+				if err != nil || s.Phase != test.phase || !strings.Contains(s.Message, test.says) {
+					t.Errorf("it is %+v, %v", s, err)
+				}
+			})
+		})
+	}
+}
+
+// TestReasonOfAHostThatCameToNothing: what was to run on a host that never came up
+// tells so until it runs elsewhere.
+func TestReasonOfAHostThatCameToNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		account := realistic
+		account.Stillborn = 1
+		w := newWorld(t, account, func(c *ec2launcher.Config) { c.BootDeadline = 2 * time.Minute })
+		w.launch(w.workload("a", "alice"))
+		w.told("a", func(s launcher.Status) bool {
+			return strings.Contains(s.Message, "came to nothing: its engine did not answer")
+		})
+		for range 60 {
+			time.Sleep(2 * time.Second)
+			if s, err := launcher.Get(t.Context(), w.fleet, "a"); err != nil || s.Reason != launcher.ErrUnavailable || !strings.Contains(s.Message, "came to nothing") {
+				t.Fatalf("it is %+v, %v", s, err)
+			}
 		}
 	})
 }

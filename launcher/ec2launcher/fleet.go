@@ -129,7 +129,7 @@ func (f *fleet) choose(o offer, now time.Time) (subnet, *refusal) {
 func (f *fleet) why(w launcher.Workload, now time.Time) *refusal {
 	var whole *refusal
 	var sentences []string
-	for _, o := range offersOf(&w) {
+	for _, o := range f.l.fitting(&w) {
 		_, r := f.choose(o, now)
 		if r == nil {
 			return nil // it has become available
@@ -144,7 +144,9 @@ func (f *fleet) why(w launcher.Workload, now time.Time) *refusal {
 			sentences = append(sentences, r.message)
 		}
 	}
-	whole.message = strings.Join(sentences, "; ")
+	if whole != nil {
+		whole.message = strings.Join(sentences, "; ")
+	}
 	return whole
 }
 
@@ -308,7 +310,7 @@ func (f *fleet) giveUp(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		why := f.capacity.hopeless(offersOf(&rec.Workload), now)
+		why := f.capacity.hopeless(f.l.fitting(&rec.Workload), now)
 		if why == nil || rec.Host != "" || rec.Status.Phase == launcher.Exited {
 			continue
 		}

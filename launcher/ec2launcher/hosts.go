@@ -14,6 +14,9 @@ import (
 	"github.com/atelier-go/atelier/launcher"
 )
 
+// describing is what keeps hosts unseen if it fails.
+const describing = "describe"
+
 // describe asks EC2 about the fleet when that is due, beside the loop.
 func (r *reconciler) describe(ctx context.Context, w *world) {
 	every := idleDescribe
@@ -31,8 +34,10 @@ func (r *reconciler) describe(ctx context.Context, w *world) {
 		r.l.changed.Store(false)       // what is bought from here on may not be in the answer
 		seen, err := r.l.describe(ctx) // before the records: what is bought between is in neither or in the records
 		if err != nil {
+			r.trouble.set(describing, &refusal{kind: judge(err).kind, message: explain(err)})
 			return err
 		}
+		r.trouble.set(describing, nil)
 		return r.compare(ctx, seen)
 	})
 	if started {
@@ -192,6 +197,13 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 	case !h.UnreachableSince.IsZero() && r.overdue(w, h, h.UnreachableSince, r.l.cfg.FenceAfter):
 		return r.give(ctx, h, fmt.Sprintf("its engine was silent for %v%s", r.l.cfg.FenceAfter, r.hosts[h.ID].why()),
 			func(h *Host) bool { return !h.UnreachableSince.IsZero() })
+	case h.State == HostBooting && !h.Running:
+		// What was placed on it waits until EC2 shows it.
+		for _, rec := range r.board.on[h.ID] {
+			if err := r.explainWait(ctx, rec, r.trouble.of(describing), w.now); err != nil {
+				return err
+			}
+		}
 	case h.State == HostDraining:
 		r.task(ctx, "release "+h.ID, func(ctx context.Context) error { return r.release(ctx, h) })
 		return r.unplaceAll(ctx, w, h)
@@ -310,7 +322,7 @@ func (r *reconciler) bury(ctx context.Context, w *world, h Host) error {
 				return false
 			}
 			if !w.Delivered {
-				w.unplace("", "")
+				w.unplace(h.lost())
 				return true
 			}
 			message := "its host " + h.ID + " is gone"
@@ -338,7 +350,7 @@ func (r *reconciler) unplaceAll(ctx context.Context, w *world, h Host) error {
 			if w.Host != h.ID || w.Delivered || w.Status.Phase == launcher.Exited {
 				return false
 			}
-			w.unplace("", "")
+			w.unplace(h.lost())
 			return true
 		}))
 		if err != nil {

@@ -195,6 +195,16 @@ func (l *Launcher) check(w launcher.Workload) error {
 	return errors.Join(problems...)
 }
 
+// fitting are the offers that a workload accepts and that have room for it.
+func (l *Launcher) fitting(w *launcher.Workload) (offers []offer) {
+	for _, o := range offersOf(w) {
+		if t, err := l.cfg.Catalog.Type(o.instanceType); err == nil && newSlot(o, l.terms(t)).fits(w) {
+			offers = append(offers, o)
+		}
+	}
+	return offers
+}
+
 // Room is what a host of a type leaves to workloads, as an estimate from the
 // type alone: all vCPUs and GPUs, and the usable memory.
 func Room(t instancetype.Type) launcher.Resources {

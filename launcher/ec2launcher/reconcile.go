@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -76,6 +77,8 @@ type reconciler struct {
 	unplanned   bool        // something waits that the last plan did not see
 	// wantedSince is since when hosts are wanted that were not ordered.
 	wantedSince time.Time
+	// trouble is why steps come to nothing that workloads wait for.
+	trouble troubles
 	// promised are the kinds of hosts that workloads wait for.
 	promised map[launcher.ID]offer
 	arrivals arrivals
@@ -337,11 +340,35 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	}
 	troubles := w.troubles()
 	for id, o := range p.coming {
-		if err := r.explainWait(ctx, index[id], cmp.Or(failed, troubles[o]), w.now); err != nil {
+		if err := r.explainWait(ctx, index[id], cmp.Or(failed, troubles[o], r.trouble.of(o.String())), w.now); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// troubles keep why a step that is taken again and again has failed last.
+type troubles struct {
+	mu    sync.Mutex
+	known map[string]*refusal // by what it is about
+}
+
+// set notes why a step has failed, or with nil that it has not.
+func (t *troubles) set(about string, why *refusal) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.known == nil {
+		t.known = map[string]*refusal{}
+	}
+	if t.known[about] = why; why == nil {
+		delete(t.known, about)
+	}
+}
+
+func (t *troubles) of(about string) *refusal {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.known[about]
 }
 
 // troubles are why purchases take long of which it is not known what came.
@@ -457,6 +484,7 @@ func (r *reconciler) prepare(ctx context.Context, o offer, spot []string) error 
 		r.l.learnSpotPrices(ctx, spot)
 	}
 	if err == nil || ctx.Err() != nil {
+		r.trouble.set(o.String(), nil)
 		return err
 	}
 	v := judge(err)
@@ -465,6 +493,7 @@ func (r *reconciler) prepare(ctx context.Context, o offer, spot []string) error 
 	}
 	now := time.Now()
 	r.fleet.capacity.refused(o, "", v, err, now)
+	r.trouble.set(o.String(), &refusal{kind: v.kind, message: explain(err)})
 	if v.hopeless() {
 		return r.fleet.giveUp(ctx, now)
 	}
@@ -492,7 +521,7 @@ func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, why *
 	}
 	return r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
 		s := &w.Status
-		if w.Host != "" || s.Phase == launcher.Exited || s.Reason == why.kind && s.Message == why.message {
+		if w.Host != rec.Host || w.Delivered || s.Phase == launcher.Exited || s.Reason == why.kind && s.Message == why.message {
 			return false
 		}
 		s.Reason, s.Message, s.Tried = why.kind, why.message, r.fleet.capacity.tried(&w.Workload, now)
@@ -527,7 +556,10 @@ func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host strin
 		}
 		w.Host = host
 		s := &w.Status
-		s.Phase, s.Reason, s.Message = launcher.Provisioning, "", ""
+		s.Phase = launcher.Provisioning
+		if !w.Setback {
+			s.Reason, s.Message = "", ""
+		}
 		s.Host, s.InstanceType, s.Market = host, h.InstanceType, h.Market
 		if tried := r.fleet.capacity.tried(&w.Workload, s.QueuedAt); len(tried) > 0 {
 			s.Tried = tried

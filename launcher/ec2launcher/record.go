@@ -28,6 +28,9 @@ type workloadRecord struct {
 	// Delivered is set before the host is asked to run it for the first time.
 	Delivered   bool `json:",omitempty"`
 	DeliveredAt time.Time
+	// Setback is set when a host came to nothing or refused it: why is told until
+	// it runs elsewhere.
+	Setback bool `json:",omitempty"`
 	// Refusals counts the hosts that had no room for it after all.
 	Refusals int `json:",omitempty"`
 	// Seen is set when the host has reported it: from then on, a host that
@@ -48,7 +51,10 @@ type workloadRecord struct {
 // another in the phase it has come to: phases do not go back.
 func (w *workloadRecord) unplace(reason launcher.Kind, message string) {
 	w.Host, w.Delivered, w.DeliveredAt = "", false, time.Time{}
-	w.Status.Host, w.Status.Reason, w.Status.Message = "", reason, message
+	w.Status.Host = ""
+	if w.Setback = w.Setback || reason != ""; reason != "" || !w.Setback {
+		w.Status.Reason, w.Status.Message = reason, message
+	}
 }
 
 // An outlook is what a host's state says of the workloads that it runs.
@@ -233,6 +239,15 @@ func (h Host) takes(key string) bool {
 
 // leaves reports whether AWS takes the host back, or may soon.
 func (h Host) leaves() bool { return h.Endangered || !h.Interruption.IsZero() }
+
+// lost is what is told to a workload that was placed on the host and finds another:
+// nothing, unless something was wrong with the host.
+func (h Host) lost() (launcher.Kind, string) {
+	if h.Fault == "" {
+		return "", ""
+	}
+	return launcher.ErrUnavailable, "host " + h.ID + " came to nothing: " + h.Fault + "; another is looked for"
+}
 
 // exclusive reports whether the host was bought for one workload alone.
 func (h Host) exclusive() bool { return strings.HasPrefix(h.Sharing, exclusiveKey) }
