@@ -1,6 +1,7 @@
 package ec2launcher_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -244,6 +245,71 @@ func TestReasonOfAHostThatCameToNothing(t *testing.T) {
 			if s, err := launcher.Get(t.Context(), w.fleet, "a"); err != nil || s.Reason != launcher.ErrUnavailable || !strings.Contains(s.Message, "came to nothing") {
 				t.Fatalf("it is %+v, %v", s, err)
 			}
+		}
+	})
+}
+
+// TestLingerAnew: a host that gets work while it lingers is kept for as long again
+// when that has ended, however long it ran.
+func TestLingerAnew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) { c.Linger = 4 * time.Minute })
+		first := w.run(w.workload("a", "alice"))
+		w.must(w.fleet.Stop(t.Context(), "a", launcher.StopOptions{}))
+		time.Sleep(2 * time.Minute)
+		if again := w.run(w.workload("b", "alice")); again.Host != first.Host {
+			t.Fatal("it runs elsewhere")
+		}
+		time.Sleep(20 * time.Minute)
+		w.must(w.fleet.Stop(t.Context(), "b", launcher.StopOptions{}))
+		time.Sleep(3 * time.Minute)
+		if h := w.host(first.Host); h.State != ec2launcher.HostReady {
+			t.Errorf("three minutes later it is %s", h.State)
+		}
+		time.Sleep(3 * time.Minute)
+		if h := w.host(first.Host); h.State == ec2launcher.HostReady {
+			t.Error("it is kept for longer than it should")
+		}
+	})
+}
+
+// TestNothingIsBoughtTwice: two that wait for hosts of different types, of which one
+// would also take the other's, get one each.
+func TestNothingIsBoughtTwice(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		either, only := w.workload("either", "alice"), w.workload("only", "bob")
+		either.InstanceType, either.Alternatives = "t3.large", []string{"c5d.large"} // which is smaller, and dearer
+		either.Resources.MemoryMiB, either.Sharing = 2<<10, launcher.Exclusive
+		only.InstanceType, only.Sharing = "c5d.large", launcher.Exclusive
+		w.launch(either)
+		w.launch(only)
+		w.until("either", launcher.Running)
+		w.until("only", launcher.Running)
+		if n := len(w.hosts()); n != 2 {
+			t.Errorf("%d hosts were bought: %+v", n, w.hosts())
+		}
+	})
+}
+
+// TestOvercommit: processors that are given away twice hold twice as many, and none
+// gets more than the machine has.
+func TestOvercommit(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) { c.Overcommit.CPU = 2 })
+		hosts := map[string]bool{}
+		for _, id := range []string{"a", "b", "c", "d"} {
+			work := w.pooled(id)
+			work.Resources.MilliCPU = 1000
+			hosts[w.run(work).Host] = true
+		}
+		if len(hosts) != 1 {
+			t.Errorf("four halves of a machine are on %d", len(hosts))
+		}
+		large := w.pooled("large")
+		large.Resources.MilliCPU = 3000
+		if _, err := w.fleet.Launch(t.Context(), large); !errors.Is(err, launcher.ErrInvalid) {
+			t.Errorf("more than the machine has: %v", err)
 		}
 	})
 }

@@ -65,7 +65,11 @@ func TestWarm(t *testing.T) {
 				}
 				time.Sleep(2 * time.Minute)
 			}
+			settled := w.hosts()
 			time.Sleep(time.Hour)
+			if !slices.EqualFunc(settled, w.hosts(), func(a, b ec2launcher.Host) bool { return a.ID == b.ID }) {
+				t.Errorf("%q: an hour later other hosts are there", sharing)
+			}
 			if kept := len(w.hosts()); sharing != launcher.Pool && kept != 4 || sharing == launcher.Pool && kept != 1 {
 				t.Errorf("%q: two run, and %d hosts are there", sharing, kept)
 			}
