@@ -316,11 +316,11 @@ func TestInterruptedAndUnkillable(t *testing.T) {
 		m, _ := w.run(&immortal{Launcher: l}, session.Config{})
 		started(t, m, request("s1"))
 		l.set(func() { l.notices["research.s1.1"] = time.Now().Add(2 * time.Minute) })
-		s, err := m.Wait(t.Context(), "s1", session.Suspended)
+		_, err := m.Wait(t.Context(), "s1", session.Suspended)
 		fails(t, err, session.ErrState, "failed", "could not be confirmed")
 		l.take("research.s1.1")
 		time.Sleep(time.Hour)
-		if s = get(t, m, "s1"); s.State != session.Failed || s.Reason != session.ErrDeadline || len(w.guard.workloads()) != 1 {
+		if s := get(t, m, "s1"); s.State != session.Failed || s.Reason != session.ErrDeadline || len(w.guard.workloads()) != 1 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -409,7 +409,7 @@ func TestInterruptedAgainAndAgain(t *testing.T) {
 			n := 0
 			for time.Since(begun) < time.Hour && n < 1000 {
 				n++
-				s, err = reaches(t.Context(), m, "s1", n)
+				_, err = reaches(t.Context(), m, "s1", n)
 				check(t, err)
 				if notice {
 					l.announce(launcher.ID("research.s1."+strconv.Itoa(n)), 2*time.Minute)

@@ -127,7 +127,8 @@ func (l *reclaimer) Watch(ctx context.Context, f launcher.Filter) iter.Seq2[laun
 		in := make(chan element)
 		defer func() {
 			cancel()
-			for range in { //nolint:revive // until it has ended
+			for range in {
+				continue // until it has ended
 			}
 		}()
 		go func() {

@@ -220,7 +220,7 @@ func TestSpotRefused(t *testing.T) {
 		"a price":                 {with(func(o *options) { o.MaxPrice = aws.String("0.02") }), notModelled},
 		"too low a price":         {with(func(o *options) { o.MaxPrice = aws.String("0.0009") }), "InvalidParameterValue"},
 		"an end":                  {with(func(o *options) { o.ValidUntil = aws.Time(time.Now().Add(time.Hour)) }), notModelled},
-		"a block":                 {with(func(o *options) { o.BlockDurationMinutes = aws.Int32(60) }), notModelled}, //nolint:staticcheck // it is deprecated, and refused
+		"a block":                 {with(func(o *options) { o.BlockDurationMinutes = aws.Int32(60) }), notModelled},
 		"stop":                    {with(func(o *options) { o.InstanceInterruptionBehavior = "stop" }), "InvalidParameterCombination"},
 		"hibernate":               {with(func(o *options) { o.InstanceInterruptionBehavior = "hibernate" }), "InvalidParameterCombination"},
 		"persistent":              {with(func(o *options) { o.SpotInstanceType = "persistent" }), "InvalidParameterCombination"},
@@ -270,7 +270,8 @@ func TestSpotHowMany(t *testing.T) {
 			in.MinCount, in.MaxCount = aws.Int32(int32(least)), aws.Int32(int32(most))
 			out, err := a.once().RunInstances(t.Context(), in)
 			if err != nil {
-				return err.Error()[strings.Index(err.Error(), "StatusCode: "):]
+				_, said, _ := strings.Cut(err.Error(), "StatusCode: ")
+				return said
 			}
 			return fmt.Sprint(len(out.Instances))
 		}

@@ -162,7 +162,7 @@ func TestSpotBill(t *testing.T) {
 		check()
 		time.Sleep(26*time.Minute - 1)
 		interrupted(all[3]) // a moment too early
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		interrupted(all[4])
 		time.Sleep(2 * time.Minute)
 		want[all[3]], want[all[4]] = 0, time.Hour

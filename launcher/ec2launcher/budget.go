@@ -87,20 +87,34 @@ type budget struct {
 	installed bool             // in a client
 }
 
-// purchasable is how many instances may be asked for now without a wait, and how
-// long it takes until it is some number.
-func (b *budget) purchasable(some int, now time.Time) (n int, wait time.Duration) {
+// purchasable is how many instances may be asked for now without a wait.
+func (b *budget) purchasable(now time.Time) int {
+	if l := b.purchases(now); l != nil {
+		return int(l.TokensAt(now))
+	}
+	return math.MaxInt
+}
+
+// until is how long it takes until so many instances may be asked for.
+func (b *budget) until(n int, now time.Time) time.Duration {
+	l := b.purchases(now)
+	if l == nil {
+		return 0
+	}
+	return time.Duration(max(0, float64(n)-l.TokensAt(now)) / float64(l.Limit()) * float64(time.Second))
+}
+
+// purchases limits the instances that are asked for; nil is not at all.
+func (b *budget) purchases(now time.Time) *rate.Limiter {
 	b.mu.Lock()
 	installed := b.installed
 	b.mu.Unlock()
 	if !installed {
-		return math.MaxInt, 0
+		return nil
 	}
 	l := b.lane("RunInstances")
 	l.grow(now)
-	limiter := l.instances.limiter
-	has := limiter.TokensAt(now)
-	return int(has), time.Duration(max(0, float64(some)-has) / float64(limiter.Limit()) * float64(time.Second))
+	return l.instances.limiter
 }
 
 // A lane is the budget of one action.

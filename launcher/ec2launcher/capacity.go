@@ -107,8 +107,19 @@ func (c *capacity) hopeless(offers []offer, now time.Time) (why *refusal) {
 	return why
 }
 
-// tried are the attempts that were in vain for a workload, while it waited, at
-// what it accepts.
+// note notes in the status of a workload what was tried in vain for it while it
+// waited: beside what is there already, the latest of each pool.
+func (c *capacity) note(w *workloadRecord) {
+	for _, a := range c.tried(&w.Workload, w.Status.QueuedAt) {
+		same := func(b launcher.Attempt) bool {
+			return a.InstanceType == b.InstanceType && a.Market == b.Market && a.Zone == b.Zone
+		}
+		w.Status.Tried = append(slices.DeleteFunc(slices.Clone(w.Status.Tried), same), a)
+	}
+}
+
+// tried are the attempts that were in vain since a time at what a workload accepts,
+// in their order.
 func (c *capacity) tried(w *launcher.Workload, since time.Time) (all []launcher.Attempt) {
 	accepts := offersOf(w)
 	c.mu.Lock()

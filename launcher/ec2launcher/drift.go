@@ -268,7 +268,7 @@ func (d *drifting) compareContainers() {
 			})
 			continue
 		}
-		if has, answers := d.running[rec.Host]; answers && rec.Seen {
+		if has, answers := d.running[rec.Host]; answers && rec.Seen && rec.Status.StartedAt.Before(d.now) {
 			if _, runs := has[id]; !runs {
 				d.report(Drift{
 					Kind: ContainerMissing, Instance: rec.Host, Workload: id, Detail: "its host had it and does not know it any more",

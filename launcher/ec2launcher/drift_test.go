@@ -115,7 +115,7 @@ func TestDrift(t *testing.T) {
 				for _, d := range found {
 					kinds = append(kinds, d.Kind)
 				}
-				want := append(test.also, test.kind)
+				want := append([]ec2launcher.DriftKind{test.kind}, test.also...)
 				slices.Sort(want)
 				if !slices.Equal(kinds, want) {
 					t.Fatalf("the report says %v, want %v", found, want)

@@ -35,13 +35,7 @@ func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) e
 	case known && said.Phase == launcher.Exited:
 		return r.observe(ctx, watch.id, said)
 	case !known && rec.Seen:
-		r.task(ctx, "look for "+string(id), func(ctx context.Context) error {
-			err := r.miss(ctx, watch, id)
-			if err != nil {
-				watch.repeat()
-			}
-			return err
-		})
+		r.insist(ctx, watch, "look for "+string(id), func(ctx context.Context) error { return r.miss(ctx, watch, id) })
 	case rec.Stop != nil && known:
 		if o, due := watch.nextStop(id, *rec.Stop, w.now); due {
 			r.task(ctx, "stop "+string(id), func(ctx context.Context) error { return r.stop(ctx, watch, *rec, o) })
@@ -49,19 +43,29 @@ func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) e
 	case !known:
 		// Also when it is to stop: whether an earlier try to deliver it still
 		// arrives cannot be known, and what runs can be stopped.
-		r.task(ctx, "launch "+string(id), func(ctx context.Context) error {
-			err := r.deliver(ctx, watch, id)
-			if err != nil {
-				watch.repeat()
-			}
-			return err
-		})
+		r.insist(ctx, watch, "launch "+string(id), func(ctx context.Context) error { return r.deliver(ctx, watch, id) })
 	case !rec.Seen && said.Phase == launcher.Starting && w.now.Sub(rec.DeliveredAt) > askAgain:
 		// What a host is about to start may come to nothing, of which it says
 		// no word. Asked again it goes on with what it has.
-		r.taskEvery(ctx, askAgain, "launch "+string(id), func(ctx context.Context) error { return r.deliver(ctx, watch, id) })
+		r.taskEvery(ctx, askAgain, "launch again "+string(id), func(ctx context.Context) error { return r.deliver(ctx, watch, id) })
 	}
 	return nil
+}
+
+// insist takes a step for what a host has said. If it fails, or cannot be taken now,
+// what the host has said is looked at again by a later pass: nobody else may come
+// back to it.
+func (r *reconciler) insist(ctx context.Context, watch *hostWatch, key string, step func(context.Context) error) {
+	taken := r.task(ctx, key, func(ctx context.Context) error {
+		err := step(ctx)
+		if err != nil {
+			watch.repeat()
+		}
+		return err
+	})
+	if !taken {
+		watch.repeat()
+	}
 }
 
 // miss looks for a workload that its host has reported and does not report any

@@ -318,7 +318,7 @@ func (f *fleet) giveUp(ctx context.Context, now time.Time) error {
 			if w.Host != "" || w.Status.Phase == launcher.Exited {
 				return false
 			}
-			w.Status.Tried = f.capacity.tried(&w.Workload, now)
+			f.capacity.note(w)
 			w.exit(why.kind, why.message)
 			return true
 		}); err != nil && !errors.Is(err, store.ErrNotFound) {

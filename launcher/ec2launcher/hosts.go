@@ -73,7 +73,12 @@ func (r *reconciler) compare(ctx context.Context, seen map[string]ec2types.Insta
 				return err
 			}
 		}
-		if err := r.changeHost(ctx, *h, func(h *Host) { h.compare(i, shown, now) }); err != nil {
+		if err := r.changeHost(ctx, *h, func(h *Host) {
+			h.compare(i, shown, now)
+			if !h.PriceKnown { // a spot price may have become known
+				h.PricePerHour, h.PriceKnown = r.l.price(h.offer(), h.Zone)
+			}
+		}); err != nil {
 			return err
 		}
 	}
@@ -175,8 +180,8 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 	case h.State == HostGone:
 		delete(r.met, h.ID)
 		delete(r.asked, h.ID)
-		delete(r.pulled, h.ID)
-		if err := r.bury(ctx, w, h); err != nil {
+		r.pulled.forget(h.ID)
+		if err := r.bury(ctx, h); err != nil {
 			return err
 		}
 		if w.now.Sub(h.GoneAt) > hostKept && len(r.board.on[h.ID]) == 0 {
@@ -187,7 +192,7 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 		if !w.now.Before(r.asked[h.ID].Add(terminateEvery)) {
 			w.ending = append(w.ending, h.ID)
 		}
-		return r.unplaceAll(ctx, w, h)
+		return r.unplaceAll(ctx, h)
 	case h.State == HostBooting && r.overdue(w, h, h.BoughtAt, r.l.cfg.BootDeadline):
 		return r.give(ctx, h, fmt.Sprintf("its engine did not answer within %v of its purchase%s", r.l.cfg.BootDeadline, r.hosts[h.ID].why()),
 			func(h *Host) bool { return h.State == HostBooting })
@@ -200,13 +205,13 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 	case h.State == HostBooting && !h.Running:
 		// What was placed on it waits until EC2 shows it.
 		for _, rec := range r.board.on[h.ID] {
-			if err := r.explainWait(ctx, rec, r.trouble.of(describing), w.now); err != nil {
+			if err := r.explainWait(ctx, rec, r.trouble.of(describing)); err != nil {
 				return err
 			}
 		}
 	case h.State == HostDraining:
 		r.task(ctx, "release "+h.ID, func(ctx context.Context) error { return r.release(ctx, h) })
-		return r.unplaceAll(ctx, w, h)
+		return r.unplaceAll(ctx, h)
 	}
 	if _, spoke := w.spoke[h.ID]; spoke {
 		r.takeStrays(ctx, h)
@@ -215,7 +220,7 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 		if !h.Interruption.IsZero() { // there is no more there for a while
 			r.fleet.capacity.reclaimed(pool{h.offer(), h.Zone}, w.now)
 		}
-		if err := r.unplaceAll(ctx, w, h); err != nil {
+		if err := r.unplaceAll(ctx, h); err != nil {
 			return err
 		}
 	}
@@ -242,11 +247,12 @@ func (r *reconciler) endHosts(ctx context.Context, w *world) {
 	if !w.ripe(r.endingSince) {
 		return
 	}
-	for _, id := range w.ending {
-		r.asked[id] = w.now
+	if r.task(ctx, "terminate "+w.ending[0], func(ctx context.Context) error { return r.l.terminate(ctx, w.ending) }) {
+		for _, id := range w.ending {
+			r.asked[id] = w.now
+		}
+		r.endingSince = time.Time{}
 	}
-	r.endingSince = time.Time{}
-	r.task(ctx, "terminate "+w.ending[0], func(ctx context.Context) error { return r.l.terminate(ctx, w.ending) })
 }
 
 // linger releases a host that has had no work for long enough. One that has
@@ -315,7 +321,7 @@ func (r *reconciler) give(ctx context.Context, h Host, fault string, still func(
 
 // bury ends the workloads of a host that is confirmed gone: those it was given
 // are lost, the others find a new host.
-func (r *reconciler) bury(ctx context.Context, w *world, h Host) error {
+func (r *reconciler) bury(ctx context.Context, h Host) error {
 	for _, rec := range r.board.on[h.ID] {
 		err := r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
 			if w.Host != h.ID || w.Status.Phase == launcher.Exited {
@@ -344,7 +350,7 @@ func (r *reconciler) bury(ctx context.Context, w *world, h Host) error {
 }
 
 // unplaceAll takes what was placed on a host but never given to it elsewhere.
-func (r *reconciler) unplaceAll(ctx context.Context, w *world, h Host) error {
+func (r *reconciler) unplaceAll(ctx context.Context, h Host) error {
 	for _, rec := range r.board.on[h.ID] {
 		err := r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
 			if w.Host != h.ID || w.Delivered || w.Status.Phase == launcher.Exited {
@@ -369,13 +375,7 @@ func (r *reconciler) takeStrays(ctx context.Context, h Host) {
 		return
 	}
 	for _, s := range watch.strays(func(id launcher.ID) bool { return r.wants(h.ID, id) }) {
-		r.taskEvery(ctx, tick, "stray "+string(s.ID), func(ctx context.Context) error {
-			err := r.takeStray(ctx, watch, s)
-			if err != nil {
-				watch.repeat()
-			}
-			return err
-		})
+		r.insist(ctx, watch, "stray "+string(s.ID), func(ctx context.Context) error { return r.takeStray(ctx, watch, s) })
 	}
 }
 

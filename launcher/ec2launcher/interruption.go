@@ -56,7 +56,11 @@ func (r *reconciler) notices(ctx context.Context, w *world) {
 				if q.Status == nil || q.InstanceId == nil {
 					continue
 				}
-				if err := r.l.interrupted(ctx, aws.ToString(q.InstanceId), aws.ToTime(q.Status.UpdateTime).Add(noticeFor)); err != nil {
+				noticed := time.Now()
+				if q.Status.UpdateTime != nil {
+					noticed = *q.Status.UpdateTime
+				}
+				if err := r.l.interrupted(ctx, aws.ToString(q.InstanceId), noticed.Add(noticeFor)); err != nil {
 					return err
 				}
 			}
@@ -104,9 +108,10 @@ func (l *Launcher) warn(ctx context.Context, id string, change func(*Host) bool)
 // runs on such a host is then [launcher.Status.Endangered], and no more is placed
 // there.
 //
-// Events of other kinds and instances are ignored; a document that is none is
-// [launcher.ErrInvalid]. It needs no Run, in any process of the fleet, and may be
-// called again with the same event.
+// Events of other kinds and instances are ignored; a document that is none, and a
+// warning without its time, is [launcher.ErrInvalid]. It needs no Run, in any process
+// of the fleet, and may be called again with the same event; but a change of state
+// only makes the process look at once that works for the fleet.
 func (l *Launcher) HandleEvent(ctx context.Context, event []byte) error {
 	var e struct {
 		DetailType string    `json:"detail-type"`
@@ -128,6 +133,9 @@ func (l *Launcher) HandleEvent(ctx context.Context, event []byte) error {
 	var err error
 	switch e.DetailType {
 	case "EC2 Spot Instance Interruption Warning":
+		if e.Time.IsZero() {
+			return fail("handle event", "", launcher.ErrInvalid, errors.New("the warning has no time"))
+		}
 		err = l.interrupted(ctx, e.Detail.InstanceID, e.Time.Add(noticeFor))
 	case "EC2 Instance Rebalance Recommendation":
 		err = l.warn(ctx, e.Detail.InstanceID, func(h *Host) bool {
@@ -136,8 +144,12 @@ func (l *Launcher) HandleEvent(ctx context.Context, event []byte) error {
 			return news
 		})
 	case "EC2 Instance State-change Notification":
-		l.changed.Store(true)
-		l.wake()
+		if _, err = l.hosts.Get(ctx, e.Detail.InstanceID); err == nil {
+			l.changed.Store(true)
+			l.wake()
+		} else if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrInvalid) {
+			err = nil // another's
+		}
 	}
 	if err != nil {
 		return l.storeFailed("handle event", "", err)

@@ -220,6 +220,7 @@ func TestHandleEvent(t *testing.T) {
 			t.Errorf("%v are left of two minutes", d)
 		}
 		for event, want := range map[string]error{
+			`{"source": "aws.ec2", "detail-type": "EC2 Spot Instance Interruption Warning", "detail": {"instance-id": "` + s.Host + `"}}`: launcher.ErrInvalid,
 			`{`: launcher.ErrInvalid, `{"a": 1}`: launcher.ErrInvalid, `[]`: launcher.ErrInvalid,
 			`{"source": "aws.ec2", "detail-type": "EBS Volume Notification", "detail": {}}`:                                            nil,
 			`{"source": "mine", "detail-type": "EC2 Spot Instance Interruption Warning", "detail": {"instance-id": "` + s.Host + `"}}`: nil,

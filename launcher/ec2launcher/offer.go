@@ -78,8 +78,9 @@ const (
 // accepts and is to be had the offer that costs the least for what would fill it:
 // for the workload, for others that wait and for some of what is expected, each
 // weighed by what its room is worth. A market is exhausted before the next. If
-// nothing is to be had, ever is whether waiting may help.
-func (p *planner) choose(w item, expected []item) (best offer, ok, ever bool) {
+// nothing is to be had, ever is whether waiting may help. What costs more than most
+// an hour is not to be had.
+func (p *planner) choose(w item, expected []item, most float64) (best offer, ok, ever bool) {
 	least, size := 0.0, int64(0)
 	for _, o := range w.class.offers {
 		if ok && o.market != best.market {
@@ -91,7 +92,7 @@ func (p *planner) choose(w item, expected []item) (best offer, ok, ever bool) {
 			continue
 		}
 		ever = true
-		if t.soldOut {
+		if t.soldOut || t.cost() > most {
 			continue
 		}
 		worth, here := p.fill(h, w, expected)

@@ -2,6 +2,7 @@ package ec2launcher
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -61,8 +62,9 @@ type demand struct {
 // (Li, Tang, Cai, 2014). Small hosts go first because they become empty sooner.
 //
 // Since room only shrinks while a queue is placed, a host that had too little for
-// a workload is not looked at again for its like: the work grows with the queue
-// and with the hosts, not with their product.
+// a workload is not looked at again for its like: in a pool the work grows with the
+// queue and with the hosts, not with their product. Those that share with nobody, or
+// of many owners, each look for a host that nobody has used.
 func place(d demand) plan {
 	p := planner{demand: d, plan: plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]offer{}, keep: map[string][]string{}},
 		rows: map[string]*row{}, classes: map[string]*class{}, ahead: map[string][]item{}}
@@ -194,7 +196,7 @@ func (p *planner) reuse(w item) bool {
 
 // purchase buys a host for a workload, if one is to be had.
 func (p *planner) purchase(w item, expected []item) {
-	switch o, ok, ever := p.choose(w, expected); {
+	switch o, ok, ever := p.choose(w, expected, math.Inf(1)); {
 	case ok:
 		p.wants(o)
 		p.begin(w, newSlot(o, p.terms(o)))

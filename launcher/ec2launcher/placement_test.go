@@ -508,3 +508,23 @@ func TestReserveTakesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestReserveFindsWhatIsFree: a slot that an empty host would cost too much for is
+// kept on one that is there anyway, or on a cheaper one.
+func TestReserveFindsWhatIsFree(t *testing.T) {
+	limit := []Warm{{Like: session("x", 1, 4, "m5.2xlarge", "m5.xlarge"), Slots: 1, MaxPerHour: 200000}}
+	slots := []reserve{{session("warm 0", 1, 4, "m5.2xlarge", "m5.xlarge"), 0}}
+	idle := empty("i-idle", offer{"m5.2xlarge", ""}, testTerms)
+	idle.key = poolKey
+	busy := empty("i-busy", offer{"r5.4xlarge", ""}, testTerms)
+	on := session("on", 1, 4, "r5.4xlarge")
+	busy.key = poolKey
+	busy.take(&on)
+	slots[0].workload.Alternatives = append(slots[0].workload.Alternatives, "r5.4xlarge")
+	if p := place(demand{hosts: []slot{idle, busy}, reserves: slots, warm: limit, terms: testTerms}); p.keep["i-busy"] == nil || len(p.buy) != 0 {
+		t.Errorf("kept %v, bought %v", p.keep, p.buy)
+	}
+	if p := place(demand{hosts: []slot{idle}, reserves: slots, warm: limit, terms: testTerms}); !slices.Equal(p.buy, []need{{offer{"m5.xlarge", ""}, 1}}) {
+		t.Errorf("kept %v, bought %v", p.keep, p.buy)
+	}
+}

@@ -63,10 +63,12 @@ type reconciler struct {
 	l     *Launcher
 	term  store.Term
 	tasks *tasks
-	fleet *fleet
-	hosts map[string]*hostWatch
-	met   map[string]time.Time // since when this process knows a host
-	asked map[string]time.Time // when EC2 was last asked to end a host
+	// pulling are pulls of images ahead, which take long.
+	pulling *tasks
+	fleet   *fleet
+	hosts   map[string]*hostWatch
+	met     map[string]time.Time // since when this process knows a host
+	asked   map[string]time.Time // when EC2 was last asked to end a host
 	// endingSince is since when there are hosts that EC2 is to be asked to end.
 	endingSince time.Time
 	// plannedAt is when the last plan was made, plannedBuys how many purchases were
@@ -85,7 +87,7 @@ type reconciler struct {
 	// keep are the hosts that room is kept free on, pulled the images that were
 	// pulled ahead there.
 	keep   map[string][]string
-	pulled map[string]map[string]bool
+	pulled pulls
 	board  *board
 	known  *store.Mirror[Host]
 	// heard is how much hosts had said when the last pass was done with it.
@@ -111,12 +113,12 @@ type world struct {
 // reconcile is the work of the lease's holder.
 func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 	r := &reconciler{
-		l: l, term: term, tasks: newTasks(l.wake), hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{},
-		pulled: map[string]map[string]bool{},
-		board:  newBoard(l.workloads), known: store.NewMirror(l.hosts), heard: map[string]int64{}, compared: store.NewMirror(l.hosts),
+		l: l, term: term, tasks: newTasks(l.wake, parallel), pulling: newTasks(l.wake, pullsAtOnce), hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{},
+		board: newBoard(l.workloads), known: store.NewMirror(l.hosts), heard: map[string]int64{}, compared: store.NewMirror(l.hosts),
 		fleet: &fleet{l: l, capacity: &capacity{}},
 	}
 	defer r.tasks.wg.Wait()
+	defer r.pulling.wg.Wait()
 	for {
 		again, err := r.pass(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -168,7 +170,7 @@ func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) 
 	}
 	maps.Copy(r.heard, w.spoke)
 	clear(r.board.touched)
-	if w.calm() && r.board.quiet() {
+	if w.calm() && r.board.quiet() && r.wantedSince.IsZero() {
 		return calmTick, nil
 	}
 	return w.again, nil
@@ -307,6 +309,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	for i, rec := range waiting {
 		queue[i], index[rec.Workload.ID] = &rec.Workload, rec
 	}
+	r.askSpotPrices(ctx, w, queue)
 	p := place(demand{
 		queue: queue, hosts: r.slots(w), promised: r.promised, expected: r.arrivals.pool(),
 		reserves: r.reserves(w.now), warm: r.l.cfg.Warm,
@@ -327,20 +330,20 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 		r.l.wake() // to deliver what has a host now
 	}
 	r.pullAhead(ctx, p.keep)
-	failed := r.orderAll(ctx, w, p.buy, spotTypes(queue))
+	failed := r.orderAll(ctx, w, p.buy)
 	for _, id := range p.misfits {
 		if err := r.exclude(ctx, id); err != nil {
 			return err
 		}
 	}
 	for _, id := range p.wait {
-		if err := r.explainWait(ctx, index[id], r.fleet.why(index[id].Workload, w.now), w.now); err != nil {
+		if err := r.explainWait(ctx, index[id], r.fleet.why(index[id].Workload, w.now)); err != nil {
 			return err
 		}
 	}
 	troubles := w.troubles()
 	for id, o := range p.coming {
-		if err := r.explainWait(ctx, index[id], cmp.Or(failed, troubles[o], r.trouble.of(o.String())), w.now); err != nil {
+		if err := r.explainWait(ctx, index[id], cmp.Or(failed, troubles[o], r.trouble.of(o.String()))); err != nil {
 			return err
 		}
 	}
@@ -384,7 +387,7 @@ func (w *world) troubles() map[offer]*refusal {
 
 // orderAll orders the hosts of a plan once what is equal has had time to come
 // together. It returns why an order could not be made, if one could not.
-func (r *reconciler) orderAll(ctx context.Context, w *world, buy []need, spot []string) (failed *refusal) {
+func (r *reconciler) orderAll(ctx context.Context, w *world, buy []need) (failed *refusal) {
 	if len(buy) == 0 {
 		r.wantedSince = time.Time{}
 		return nil
@@ -395,11 +398,18 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, buy []need, spot []
 	if !w.ripe(r.wantedSince) {
 		return nil
 	}
-	left, soon := r.l.budget.purchasable(leastBought, w.now)
+	left := r.l.budget.purchasable(w.now)
+	short := 0 // how many at one time are wanted that there are no tokens for
 	for _, n := range buy {
-		for n.count > 0 && left >= min(n.count, leastBought) {
+		for n.count > 0 {
+			if least := min(n.count, leastBought); left < least {
+				if short == 0 || least < short {
+					short = least
+				}
+				break
+			}
 			part := need{n.offer, min(n.count, mostBought, left)}
-			ordered, why := r.order(ctx, part, spot, w.now)
+			ordered, why := r.order(ctx, part, w.now)
 			if why != nil {
 				failed = why
 			}
@@ -410,16 +420,36 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, buy []need, spot []
 		}
 	}
 	r.wantedSince = time.Time{}
-	if left < leastBought { // what is left over is ordered when there is more
-		r.wantedSince = w.now.Add(soon - batchFor)
+	if short > 0 { // it is ordered when there are
+		r.wantedSince = w.now.Add(r.l.budget.until(short, w.now) - batchFor)
 	}
 	return failed
+}
+
+// askSpotPrices asks for the spot prices that a plan needs and that are not known,
+// beside the loop.
+func (r *reconciler) askSpotPrices(ctx context.Context, w *world, queue []*launcher.Workload) {
+	for i := range r.l.cfg.Warm {
+		queue = append(queue, &r.l.cfg.Warm[i].Like)
+	}
+	stale := r.l.spot.stale(spotTypes(queue), w.now)
+	if len(stale) == 0 {
+		return
+	}
+	r.task(ctx, "spot prices", func(ctx context.Context) error {
+		defer r.replan.Store(true)
+		r.l.learnSpotPrices(ctx, stale)
+		return nil
+	})
 }
 
 // spotTypes are the types that workloads accept as spot instances.
 func spotTypes(queue []*launcher.Workload) (types []string) {
 	seen := map[string]bool{}
 	for _, w := range queue {
+		if w.Market == launcher.OnDemand {
+			continue
+		}
 		for _, o := range offersOf(w) {
 			if o.market == launcher.Spot && !seen[o.instanceType] {
 				seen[o.instanceType] = true
@@ -432,7 +462,7 @@ func spotTypes(queue []*launcher.Workload) (types []string) {
 
 // order orders hosts and reports whether it has, or says why not now. It is the
 // loop's own step, so that no pass can order what another has.
-func (r *reconciler) order(ctx context.Context, n need, spot []string, now time.Time) (ordered bool, why *refusal) {
+func (r *reconciler) order(ctx context.Context, n need, now time.Time) (ordered bool, why *refusal) {
 	t, err := r.l.cfg.Catalog.Type(n.instanceType)
 	if err != nil {
 		return false, &refusal{kind: launcher.ErrInvalid, message: err.Error()}
@@ -441,14 +471,13 @@ func (r *reconciler) order(ctx context.Context, n need, spot []string, now time.
 	if why != nil {
 		return false, why
 	}
-	if n.market == launcher.OnDemand {
-		spot = nil
-	}
-	spot = r.l.spot.stale(spot, now)
 	ami, ok := r.l.amis.known(t)
-	if where.id == "" || !ok || r.fleet.lookAgain(now) || len(spot) > 0 {
-		r.task(ctx, "prepare "+n.String(), func(ctx context.Context) error { return r.prepare(ctx, n.offer, spot) })
+	if where.id == "" || !ok || r.fleet.lookAgain(now) {
+		r.task(ctx, "prepare "+n.String(), func(ctx context.Context) error { return r.prepare(ctx, n.offer) })
 		return false, nil
+	}
+	if n.market == launcher.Spot && len(r.l.spot.stale([]string{n.instanceType}, now)) > 0 {
+		return false, nil // they are being asked for
 	}
 	err = r.term.Check(ctx) // the journal has no other guard against two that order for one queue
 	var b buyRecord
@@ -472,16 +501,12 @@ func (r *reconciler) buy(ctx context.Context, b buyRecord) {
 	})
 }
 
-// prepare asks AWS what has to be known before a host can be ordered: of spot
-// instances also what they cost.
-func (r *reconciler) prepare(ctx context.Context, o offer, spot []string) error {
+// prepare asks AWS what has to be known before a host can be ordered.
+func (r *reconciler) prepare(ctx context.Context, o offer) error {
 	defer r.replan.Store(true)
 	err := r.fleet.learn(ctx)
 	if err == nil {
 		err = r.l.amis.learn(ctx, r.l.cfg.Catalog, o.instanceType)
-	}
-	if err == nil && len(spot) > 0 {
-		r.l.learnSpotPrices(ctx, spot)
 	}
 	if err == nil || ctx.Err() != nil {
 		r.trouble.set(o.String(), nil)
@@ -515,7 +540,7 @@ func (r *reconciler) exclude(ctx context.Context, id launcher.ID) error {
 
 // explainWait records why a workload waits and what was tried for it. While it is
 // being tried, the last reason stands until it succeeds.
-func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, why *refusal, now time.Time) error {
+func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, why *refusal) error {
 	if why == nil || rec.Status.Reason == why.kind && rec.Status.Message == why.message {
 		return nil
 	}
@@ -524,7 +549,8 @@ func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, why *
 		if w.Host != rec.Host || w.Delivered || s.Phase == launcher.Exited || s.Reason == why.kind && s.Message == why.message {
 			return false
 		}
-		s.Reason, s.Message, s.Tried = why.kind, why.message, r.fleet.capacity.tried(&w.Workload, now)
+		s.Reason, s.Message = why.kind, why.message
+		r.fleet.capacity.note(w)
 		return true
 	}))
 }
@@ -561,9 +587,7 @@ func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host strin
 			s.Reason, s.Message = "", ""
 		}
 		s.Host, s.InstanceType, s.Market = host, h.InstanceType, h.Market
-		if tried := r.fleet.capacity.tried(&w.Workload, s.QueuedAt); len(tried) > 0 {
-			s.Tried = tried
-		}
+		r.fleet.capacity.note(w)
 		return true
 	}))
 }

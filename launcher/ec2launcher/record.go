@@ -51,7 +51,7 @@ type workloadRecord struct {
 // another in the phase it has come to: phases do not go back.
 func (w *workloadRecord) unplace(reason launcher.Kind, message string) {
 	w.Host, w.Delivered, w.DeliveredAt = "", false, time.Time{}
-	w.Status.Host = ""
+	w.Status.Host, w.Status.InstanceType, w.Status.Market = "", w.Workload.InstanceType, offersOf(&w.Workload)[0].market
 	if w.Setback = w.Setback || reason != ""; reason != "" || !w.Setback {
 		w.Status.Reason, w.Status.Message = reason, message
 	}

@@ -95,10 +95,11 @@ func (l *Launcher) mirror(ctx context.Context, seen mirrors) error {
 type mirrors struct {
 	workloads *store.Mirror[workloadRecord]
 	hosts     *store.Mirror[Host]
+	moved     map[string]bool // hosts of which something else is to be told
 }
 
 func (l *Launcher) mirrors() mirrors {
-	return mirrors{store.NewMirror(l.workloads), store.NewMirror(l.hosts)}
+	return mirrors{store.NewMirror(l.workloads), store.NewMirror(l.hosts), map[string]bool{}}
 }
 
 // refresh publishes every record of the store, and drops the ways to hosts
@@ -113,10 +114,9 @@ func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
 	}
 	l.engines.keep(live)
 	l.published.Lock()
-	moved := map[string]bool{} // hosts of which something else is to be told
 	for id, o := range outlooks {
 		if o != l.outlooks[id] {
-			moved[id] = true
+			seen.moved[id] = true
 		}
 	}
 	l.outlooks = outlooks
@@ -130,15 +130,16 @@ func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
 	if err != nil {
 		return err
 	}
-	if len(moved) > 0 {
+	if len(seen.moved) > 0 {
 		for rec, err := range seen.workloads.All(ctx) {
 			if err != nil {
 				return err
 			}
-			if moved[rec.Host] {
+			if seen.moved[rec.Host] {
 				l.publish(rec)
 			}
 		}
+		clear(seen.moved)
 	}
 	for _, id := range l.toldBeside(seen.workloads) {
 		if _, err := l.workloads.Get(ctx, string(id)); errors.Is(err, store.ErrNotFound) {
@@ -202,8 +203,8 @@ type tasks struct {
 	after func() // called when a step has ended
 }
 
-func newTasks(after func()) *tasks {
-	return &tasks{slots: make(chan struct{}, parallel), busy: map[string]bool{}, after: after}
+func newTasks(after func(), atOnce int) *tasks {
+	return &tasks{slots: make(chan struct{}, atOnce), busy: map[string]bool{}, after: after}
 }
 
 // do starts a step, unless one with its key is under way, and reports whether

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/atelier-go/atelier/instancetype"
@@ -49,13 +52,22 @@ func (w Warm) problems(n int, check func(launcher.Workload) error) (problems []e
 	if w.MaxPerHour < 0 {
 		bad("%v an hour at most: want a price, or 0 for no limit", w.MaxPerHour)
 	}
-	if w.Like.Image == "" {
-		bad("like has no image: want the one to have ready")
+	like := w.slot("like")
+	if e, ok := errors.AsType[*launcher.Error](like.Validate()); ok {
+		bad("like: %w", e.Err)
 	}
-	if err := check(w.Like); err != nil {
+	if err := check(like); err != nil {
 		bad("like: %w", err)
 	}
 	return problems
+}
+
+// slot is the workload that a slot is for.
+func (w Warm) slot(id launcher.ID) launcher.Workload {
+	return launcher.Workload{
+		ID: id, Owner: "warm", Image: w.Like.Image, InstanceType: w.Like.InstanceType, Alternatives: w.Like.Alternatives,
+		Market: w.Like.Market, Resources: w.Like.Resources, Sharing: w.Like.Sharing,
+	}
 }
 
 // A reserve is one slot of warm room, to be placed like a workload.
@@ -69,8 +81,7 @@ func (r *reconciler) reserves(now time.Time) (all []reserve) {
 	for i, w := range r.l.cfg.Warm {
 		n := min(max(w.Slots, r.arrivals.like(w.Like, now.Add(-warmFor))), max(w.Most, w.Slots))
 		for slot := range n {
-			like := w.Like
-			like.ID = launcher.ID(fmt.Sprintf("warm %d.%d", i, slot)) // no workload has a space in it
+			like := w.slot(launcher.ID(fmt.Sprintf("warm %d.%d", i, slot))) // no workload has a space in it
 			if like.Sharing != launcher.Pool {
 				like.Sharing = launcher.Exclusive
 			}
@@ -89,42 +100,89 @@ func (p *planner) reserve(slots []reserve, limits []Warm) {
 	for i := range slots {
 		s := &slots[i]
 		w := p.item(&s.workload, offer{})
-		most := float64(limits[s.warm].MaxPerHour)
-		afford := func(h *slot) bool {
-			cost := p.terms(h.offer).cost()
-			if h.workloads > 0 || paid[h] {
-				return true // it is there anyway
-			}
-			if most > 0 && spent[s.warm]+cost > most {
-				return false
-			}
-			paid[h], spent[s.warm] = true, spent[s.warm]+cost
-			return true
+		left := math.Inf(1) // of what may be spent
+		if most := limits[s.warm].MaxPerHour; most > 0 {
+			left = float64(most) - spent[s.warm]
 		}
-		h := p.find(p.row(w.key), &w.class.own, w.class.offers, w, long)
+		free := func(h *slot) bool { return h.workloads > 0 || paid[h] } // it is there anyway
+		within := func(h *slot) bool { return free(h) || p.terms(h.offer).cost() <= left }
+		h := p.room(w, free)
 		if h == nil {
-			if h = p.find(p.row(""), &w.class.unused, w.class.begins, w, long); h == nil {
-				o, ok, _ := p.choose(w, nil)
-				if !ok {
-					continue
-				}
-				if h = newSlot(o, p.terms(o)); !afford(h) {
-					continue
-				}
-				p.wants(o)
-			} else if !afford(h) {
+			h = p.room(w, within)
+		}
+		if h == nil {
+			o, ok, _ := p.choose(w, nil, left)
+			if !ok {
 				continue
 			}
+			h = newSlot(o, p.terms(o))
+			p.wants(o)
+		}
+		if !free(h) {
+			paid[h], spent[s.warm] = true, spent[s.warm]+p.terms(h.offer).cost()
+		}
+		if h.key == "" {
 			h.key = w.key
 			p.row(w.key).add(h)
-		} else if !afford(h) {
-			continue
 		}
 		h.take(w.Workload)
 		if h.id != "" {
 			p.keep[h.id] = append(p.keep[h.id], s.workload.Image)
 		}
 	}
+}
+
+// room returns the first host with room for a slot of which something holds.
+func (p *planner) room(w item, holds func(*slot) bool) *slot {
+	for _, key := range []string{w.key, ""} {
+		for _, list := range p.row(key).hosts {
+			for _, h := range list {
+				if h.key == key && slices.Contains(w.class.offers, h.offer) && h.fits(w.Workload) && holds(h) {
+					return h
+				}
+			}
+		}
+	}
+	return nil
+}
+
+const (
+	// pullsAtOnce is how many hosts pull images ahead at one time, and pullWithin
+	// how long one may take: large images take some minutes.
+	pullsAtOnce = 16
+	pullWithin  = 15 * time.Minute
+	// pullAgain is when one that failed is tried again.
+	pullAgain = time.Minute
+)
+
+// pulls are the images that were pulled ahead, by host.
+type pulls struct {
+	mu   sync.Mutex
+	done map[string]map[string]bool
+}
+
+func (p *pulls) have(host, image string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done[host][image]
+}
+
+func (p *pulls) add(host, image string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done == nil {
+		p.done = map[string]map[string]bool{}
+	}
+	if p.done[host] == nil {
+		p.done[host] = map[string]bool{}
+	}
+	p.done[host][image] = true
+}
+
+func (p *pulls) forget(host string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.done, host)
 }
 
 // pullAhead makes the images present on the hosts that are kept for them.
@@ -135,23 +193,22 @@ func (r *reconciler) pullAhead(ctx context.Context, keep map[string][]string) {
 			continue
 		}
 		for _, image := range images {
-			if r.pulled[host][image] {
+			if r.pulled.have(host, image) {
 				continue
 			}
-			if r.pulled[host] == nil {
-				r.pulled[host] = map[string]bool{}
-			}
-			r.pulled[host][image] = true
-			r.task(ctx, "pull "+host+" "+image, func(ctx context.Context) error {
+			r.pulling.do(ctx, "pull "+host+" "+image, func(ctx context.Context) time.Duration {
+				bound, cancel := context.WithTimeout(ctx, pullWithin)
+				defer cancel()
 				engine, err := watch.engine()
 				if err == nil {
-					err = engine.Pull(ctx, image)
+					err = engine.Pull(bound, image)
 				}
-				if err != nil && !errors.Is(err, launcher.ErrUnavailable) {
-					r.l.cfg.Logger.Warn("an image could not be pulled ahead; the first that needs it pulls it", "instance", host, "image", image, "error", err)
-					return nil
+				if err != nil {
+					r.l.cfg.Logger.Warn("an image could not be pulled ahead; it is tried again, and the first that needs it pulls it", "instance", host, "image", image, "error", err)
+					return pullAgain
 				}
-				return err
+				r.pulled.add(host, image)
+				return 0
 			})
 		}
 	}

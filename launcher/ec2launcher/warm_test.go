@@ -1,10 +1,13 @@
 package ec2launcher_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,7 +152,8 @@ func TestWarmRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	like := (*world)(nil).workload("like", "like")
-	like.InstanceType, like.Image = "t3.huge", ""
+	like.InstanceType, like.Image, like.Market, like.Sharing = "t3.huge", "", "bogus", "nobody"
+	like.Resources = launcher.Resources{MilliCPU: -1}
 	_, err = ec2launcher.NewFromConfig(cloud.Config(), ec2launcher.Config{
 		Fleet: "test", Store: store.NewMemory(), Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"},
 		Warm: []ec2launcher.Warm{{Like: like, Slots: 0, Most: -1, MaxPerHour: -1}},
@@ -157,9 +161,124 @@ func TestWarmRefused(t *testing.T) {
 	if !errors.Is(err, launcher.ErrInvalid) {
 		t.Fatalf("it is %v", err)
 	}
-	for _, want := range []string{"warm 0: 0 slots", "at most -1 slots", "-$0.000001 an hour", "like has no image", "t3.huge"} {
+	for _, want := range []string{"warm 0: 0 slots", "at most -1 slots", "-$0.000001 an hour", "like: image is empty", "t3.huge", `market "bogus"`, `sharing "nobody"`, "must not be negative"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
 	}
+}
+
+// An engine is a host's with something between.
+type engine struct {
+	ec2launcher.HostLauncher
+	pull func(ctx context.Context, image string) error
+	list func()
+}
+
+func (e engine) Pull(ctx context.Context, image string) error {
+	if e.pull != nil {
+		if err := e.pull(ctx, image); err != nil {
+			return err
+		}
+	}
+	return e.HostLauncher.Pull(ctx, image)
+}
+
+func (e engine) List(ctx context.Context, f launcher.Filter) iter.Seq2[launcher.Status, error] {
+	return func(yield func(launcher.Status, error) bool) {
+		for s, err := range e.HostLauncher.List(ctx, f) {
+			if !yield(s, err) {
+				return
+			}
+		}
+		if e.list != nil {
+			e.list()
+		}
+	}
+}
+
+// between puts something between the fleet and its hosts.
+func between(c *ec2launcher.Config, e engine) {
+	inner := c.Connect
+	c.Connect = func(ctx context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) {
+		host, err := inner(ctx, h)
+		if err != nil {
+			return nil, err
+		}
+		e := e
+		e.HostLauncher = host
+		return e, nil
+	}
+}
+
+// TestWarmPulls: an image that could not be pulled ahead is pulled a little later,
+// once, and pulls hold up nothing else however many there are.
+func TestWarmPulls(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var n atomic.Int32
+		newWorld(t, realistic, func(c *ec2launcher.Config) {
+			between(c, engine{pull: func(context.Context, string) error {
+				if n.Add(1) == 1 {
+					return &launcher.Error{Op: "pull", Kind: launcher.ErrUnavailable, Err: errBoom}
+				}
+				return nil
+			}})
+			c.Warm = []ec2launcher.Warm{{Like: (*world)(nil).pooled("like"), Slots: 1}}
+		})
+		time.Sleep(time.Hour)
+		if n.Load() != 2 {
+			t.Errorf("it was pulled %d times", n.Load())
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+			between(c, engine{pull: func(ctx context.Context, _ string) error {
+				select {
+				case <-time.After(5 * time.Minute):
+				case <-ctx.Done():
+				}
+				return nil
+			}})
+			c.Warm = []ec2launcher.Warm{{Like: (*world)(nil).workload("like", "like"), Slots: 80}}
+		})
+		for ready := 0; ready < 78; {
+			time.Sleep(time.Second)
+			ready = 0
+			for _, h := range w.hosts() {
+				if h.State == ec2launcher.HostReady {
+					ready++
+				}
+			}
+		}
+		begun := time.Now()
+		w.run(w.workload("a", "a"))
+		if took := time.Since(begun); took > time.Minute { // it pulls the image itself
+			t.Errorf("while 80 hosts pull it ran after %v", took)
+		}
+	})
+}
+
+// TestWarmSpot: what spot costs is asked for before it is judged whether it is within
+// the limit, and in a calm fleet it is bought without delay.
+func TestWarmSpot(t *testing.T) {
+	price, _ := instancetype.Embedded().Price("t3.medium", "us-east-1")
+	bubble(t, func(t *testing.T) {
+		begun := time.Now()
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+			like := (*world)(nil).onSpot("like")
+			like.Market = launcher.Spot
+			c.Warm = []ec2launcher.Warm{{Like: like, Slots: 1, MaxPerHour: price.PerHour - 1}}
+		})
+		for w.calls("ec2:RunInstances") == 0 && time.Since(begun) < time.Hour {
+			time.Sleep(50 * time.Millisecond)
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("it was bought after %v", took)
+		}
+		time.Sleep(time.Minute)
+		hosts := w.hosts()
+		if len(hosts) != 1 || !hosts[0].PriceKnown || hosts[0].Market != launcher.Spot {
+			t.Errorf("kept are %+v", hosts)
+		}
+	})
 }
