@@ -282,3 +282,25 @@ func TestWarmSpot(t *testing.T) {
 		}
 	})
 }
+
+// TestWarmBurst: also what comes right after another is placed at once.
+func TestWarmBurst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+			c.Warm = []ec2launcher.Warm{{Like: (*world)(nil).pooled("like"), Slots: 3}}
+		})
+		time.Sleep(2 * time.Minute)
+		for n := range 3 {
+			time.Sleep(200 * time.Millisecond)
+			begun := time.Now()
+			id := fmt.Sprint("w", n)
+			w.launch(w.pooled(id))
+			go func() {
+				if s, err := launcher.Wait(t.Context(), w.fleet, launcher.ID(id), func(s launcher.Status) bool { return s.Host != "" }); err != nil || time.Since(begun) > 300*time.Millisecond {
+					t.Errorf("%s has a host after %v: %v", s.ID, time.Since(begun), err)
+				}
+			}()
+		}
+		time.Sleep(time.Minute)
+	})
+}
