@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // A Mirror is a copy of a [Table] that is brought up to date again and again, and
@@ -14,13 +15,14 @@ import (
 type Mirror[T any] struct {
 	table Table[T]
 	known map[string]*mirrored[T]
-	order []string // the IDs in order; nil if one came or went since
-	round int      // of listings, to tell what the present one has not shown
-	after int64    // the version of a Memory that it is up to date with
+	order []*mirrored[T] // in the order of their IDs; nil if one came or went since
+	round int            // of listings, to tell what the present one has not shown
+	after int64          // the version of a Memory that it is up to date with
 }
 
 // mirrored is a document as it was decoded.
 type mirrored[T any] struct {
+	id      string
 	version int64
 	value   *T
 	round   int // the last that showed it
@@ -97,8 +99,10 @@ func (m *Mirror[T]) learn(r Record, changes []Change[T]) ([]Change[T], error) {
 	}
 	if known == nil {
 		m.order = nil
+		known = &mirrored[T]{id: r.ID}
+		m.known[r.ID] = known
 	}
-	m.known[r.ID] = &mirrored[T]{version: r.Version, value: &value, round: m.round}
+	known.version, known.value, known.round = r.Version, &value, m.round
 	return append(changes, Change[T]{r.ID, &value}), nil
 }
 
@@ -121,10 +125,10 @@ func (m *Mirror[T]) All(ctx context.Context) iter.Seq2[*T, error] {
 			return
 		}
 		if m.order == nil {
-			m.order = slices.Sorted(maps.Keys(m.known))
+			m.order = slices.SortedFunc(maps.Values(m.known), func(a, b *mirrored[T]) int { return strings.Compare(a.id, b.id) })
 		}
-		for _, id := range m.order {
-			if !yield(m.known[id].value, nil) {
+		for _, known := range m.order {
+			if !yield(known.value, nil) {
 				return
 			}
 		}

@@ -255,6 +255,7 @@ func TestLingerAnew(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, realistic, func(c *ec2launcher.Config) { c.Linger = 4 * time.Minute })
 		first := w.run(w.workload("a", "alice"))
+		time.Sleep(20 * time.Minute)
 		w.must(w.fleet.Stop(t.Context(), "a", launcher.StopOptions{}))
 		time.Sleep(2 * time.Minute)
 		if again := w.run(w.workload("b", "alice")); again.Host != first.Host {

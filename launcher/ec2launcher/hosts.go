@@ -152,8 +152,16 @@ func stateOf(i ec2types.Instance) ec2types.InstanceStateName {
 func (r *reconciler) followHosts(ctx context.Context, w *world) error {
 	for _, h := range w.hosts {
 		watch := r.hosts[h.ID]
-		if said := watch.words(); said != r.heard[h.ID] || r.board.touched[h.ID] {
+		if _, ok := r.met[h.ID]; !ok && h.live() {
+			r.met[h.ID] = w.now
+		}
+		said := watch.words()
+		spoke := said != r.heard[h.ID] || r.board.touched[h.ID]
+		if spoke {
 			w.spoke[h.ID] = said
+		}
+		if !spoke && watch != nil && h.works() && len(r.board.on[h.ID]) > 0 {
+			continue // it does what it should
 		}
 		if h.answers() && watch == nil {
 			r.hosts[h.ID] = r.follow(ctx, *h)
@@ -162,9 +170,6 @@ func (r *reconciler) followHosts(ctx context.Context, w *world) error {
 			watch.end()
 			delete(r.hosts, h.ID)
 			delete(r.heard, h.ID)
-		}
-		if _, ok := r.met[h.ID]; !ok && h.live() {
-			r.met[h.ID] = w.now
 		}
 		if err := r.driveHost(ctx, w, *h); err != nil {
 			return err

@@ -303,6 +303,14 @@ func TestChoose(t *testing.T) {
 		}
 		return list
 	}
+	quarters := func(n int) (list []launcher.Workload) { // of the small
+		for i := range n {
+			w := session(launcher.ID(fmt.Sprint("q", i)), 1, 4, small, big)
+			w.Resources.MemoryMiB = 3800
+			list = append(list, w)
+		}
+		return list
+	}
 	soldOut := func(gone ...offer) func(offer) terms {
 		return func(o offer) terms {
 			t := testTerms(o)
@@ -328,9 +336,12 @@ func TestChoose(t *testing.T) {
 		"Same":     {demand: demand{queue: pointers(many(16))}, buy: []need{{offer{"r5.4xlarge", ""}, 2}}},
 		// A fourth and a fifth would fill a host that has them for less each.
 		"Exclusive": {demand: demand{queue: pointers([]launcher.Workload{exclusive}), expected: pointers(many(9))}, buy: []need{{offer{small, ""}, 1}}},
-		"NextType":  {demand: demand{queue: pointers(many(1)), terms: soldOut(offer{small, ""})}, buy: []need{{offer{big, ""}, 1}}},
-		"Nothing":   {demand: demand{queue: pointers(many(2)), terms: soldOut(offer{small, ""}, offer{big, ""}, offer{"r5.4xlarge", ""})}, wait: 2},
-		"Spot":      {demand: demand{queue: pointers([]launcher.Workload{spot(session("s", 2, 8, small), launcher.SpotOrOnDemand)})}, buy: []need{{offer{small, launcher.Spot}, 1}}},
+		// Of what costs the same, the larger if it is filled at once, and else the smaller.
+		"Larger":   {demand: demand{queue: pointers(quarters(8))}, buy: []need{{offer{big, ""}, 1}}},
+		"Smaller":  {demand: demand{queue: pointers(quarters(1)), expected: pointers(quarters(20)[1:])}, buy: []need{{offer{small, ""}, 1}}},
+		"NextType": {demand: demand{queue: pointers(many(1)), terms: soldOut(offer{small, ""})}, buy: []need{{offer{big, ""}, 1}}},
+		"Nothing":  {demand: demand{queue: pointers(many(2)), terms: soldOut(offer{small, ""}, offer{big, ""}, offer{"r5.4xlarge", ""})}, wait: 2},
+		"Spot":     {demand: demand{queue: pointers([]launcher.Workload{spot(session("s", 2, 8, small), launcher.SpotOrOnDemand)})}, buy: []need{{offer{small, launcher.Spot}, 1}}},
 		"SpotFirst": { // a dearer type on spot comes before on demand
 			demand: demand{
 				queue: pointers([]launcher.Workload{spot(session("s", 2, 8, small, "r5.4xlarge"), launcher.SpotOrOnDemand)}),
@@ -523,6 +534,11 @@ func TestReserveFindsWhatIsFree(t *testing.T) {
 	slots[0].workload.Alternatives = append(slots[0].workload.Alternatives, "r5.4xlarge")
 	if p := place(demand{hosts: []slot{idle, busy}, reserves: slots, warm: limit, terms: testTerms}); p.keep["i-busy"] == nil || len(p.buy) != 0 {
 		t.Errorf("kept %v, bought %v", p.keep, p.buy)
+	}
+	plenty := []Warm{limit[0]}
+	plenty[0].MaxPerHour = 0
+	if p := place(demand{hosts: []slot{idle, busy}, reserves: slots, warm: plenty, terms: testTerms}); p.keep["i-busy"] == nil || p.keep["i-idle"] != nil {
+		t.Errorf("without a limit kept are %v", p.keep)
 	}
 	if p := place(demand{hosts: []slot{idle}, reserves: slots, warm: limit, terms: testTerms}); !slices.Equal(p.buy, []need{{offer{"m5.xlarge", ""}, 1}}) {
 		t.Errorf("kept %v, bought %v", p.keep, p.buy)

@@ -237,6 +237,11 @@ func (h Host) takes(key string) bool {
 	return (h.State == HostBooting || h.State == HostReady) && (h.Sharing == "" || h.Sharing == key) && !h.leaves()
 }
 
+// works reports whether the host is ready, answers and stays.
+func (h Host) works() bool {
+	return h.State == HostReady && h.UnreachableSince.IsZero() && !h.leaves()
+}
+
 // leaves reports whether AWS takes the host back, or may soon.
 func (h Host) leaves() bool { return h.Endangered || !h.Interruption.IsZero() }
 
