@@ -34,6 +34,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/atelier-go/atelier/examples/internal/bubble"
 	"github.com/atelier-go/atelier/fake/fakeaws"
@@ -65,6 +66,8 @@ type Options struct {
 
 	// change is made to the account, for tests. Nil is none.
 	change func(*fakeaws.Config)
+	// slow is how much later than it could the fleet finds a host up, for tests.
+	slow time.Duration
 }
 
 var policies = map[string]launcher.Sharing{

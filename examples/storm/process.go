@@ -37,7 +37,10 @@ func (s *storm) start() (*process, error) {
 	if s.Faults {
 		cfg.Store = mortal{cfg.Store, p}
 	}
-	cfg.Connect = func(_ context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) {
+	cfg.Connect = func(ctx context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) {
+		if err := pace.Sleep(ctx, s.slow); err != nil {
+			return nil, err
+		}
 		host, err := s.cloud.Host(h.ID)
 		if err != nil {
 			return nil, err

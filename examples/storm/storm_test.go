@@ -58,8 +58,15 @@ func TestBoundStandsAlone(t *testing.T) {
 	if each.Hosts != 30 || each.Hosts < 2*pool.Hosts {
 		t.Fatalf("%d hosts where %d are enough", each.Hosts, pool.Hosts)
 	}
-	if pool.Bound != each.Bound || pool.DollarsBound != each.DollarsBound || pool.BoundParts != each.BoundParts {
-		t.Errorf("the bounds are %v and $%v, and %v and $%v", pool.Bound, pool.DollarsBound, each.Bound, each.DollarsBound)
+	o.Policy, o.slow = "pool", 20*time.Second // which looks at hosts later
+	late := storms(t, o)
+	if late.AllRunning < pool.AllRunning+15 {
+		t.Fatalf("all run after %v s, and without delay after %v", late.AllRunning, pool.AllRunning)
+	}
+	for what, other := range map[string]Report{"buys more": each, "looks later": late} {
+		if pool.Bound != other.Bound || pool.DollarsBound != other.DollarsBound || pool.BoundParts != other.BoundParts {
+			t.Errorf("the bounds are %v and $%v; of one that %s %v and $%v", pool.Bound, pool.DollarsBound, what, other.Bound, other.DollarsBound)
+		}
 	}
 }
 
