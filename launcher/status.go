@@ -54,11 +54,11 @@ type Status struct {
 	// for first.
 	InstanceType string
 	Market       Market `json:",omitempty"`
-	// Tried is what was asked for in vain while it waited for a host, the latest
-	// of each type, market and zone, in the order of trial.
+	// Tried is what was not to be had while it waited for a host, for it or for
+	// others: the latest of each type, market and zone, in the order of trial.
 	Tried []Attempt `json:",omitempty"`
 	// Endangered is set when AWS has said that it may soon take the host back but
-	// not when: what can go elsewhere should.
+	// not when. Nothing new is placed there.
 	Endangered bool `json:",omitempty"`
 	// Interruption is when AWS takes the host back, as it has announced. Zero:
 	// it has announced nothing.
@@ -72,7 +72,7 @@ type Status struct {
 	QueuedAt, StartedAt, ExitedAt time.Time
 }
 
-// An Attempt is a host that was asked for in vain.
+// An Attempt is a host that was not to be had.
 type Attempt struct {
 	InstanceType string
 	// Market is OnDemand or Spot.

@@ -56,10 +56,11 @@ type Workload struct {
 	// InstanceType is the EC2 type its host must have ("r5.4xlarge"), unless
 	// there are Alternatives. A launcher on one fixed host ignores it.
 	InstanceType string
-	// Alternatives are types its host may have instead. A launcher that buys
-	// hosts takes what costs the least in all, and of what costs the same
-	// InstanceType, then these in their order; while one is sold out, it takes
-	// another. A launcher on one fixed host ignores them.
+	// Alternatives are types its host may have instead, in no order of
+	// preference. A launcher that buys hosts takes what costs the least for what
+	// will fill it, and while that is sold out another; without Resources the
+	// workload has the whole of whichever it is. A launcher on one fixed host
+	// ignores them.
 	Alternatives []string `json:",omitempty"`
 	// Market is how its host may be bought. A launcher that buys nothing
 	// ignores it.

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/atelier-go/atelier/launcher"
 )
@@ -71,6 +72,9 @@ func TestValidate(t *testing.T) {
 		"Port/HostPortTwice":   {func(w *launcher.Workload) { w.Ports = []launcher.Port{{"a", 1, 80}, {"b", 2, 80}} }, []string{"host port 80 is asked for twice"}},
 		"Resources":            {func(w *launcher.Workload) { w.Resources.MemoryMiB = -1 }, []string{"negative"}},
 		"Sharing":              {func(w *launcher.Workload) { w.Sharing = "some" }, []string{`sharing "some"`}},
+		"Market":               {func(w *launcher.Workload) { w.Market = "flea" }, []string{`market "flea"`}},
+		"Lifetime":             {func(w *launcher.Workload) { w.Lifetime = -1 }, []string{"lifetime -1ns"}},
+		"Alternatives":         {func(w *launcher.Workload) { w.Alternatives = []string{"", w.InstanceType, "a", "a"} }, []string{"alternative 0 is empty", "is named twice", `"a" is named twice`}},
 		"EveryProblemIsListed": {func(w *launcher.Workload) { *w = launcher.Workload{StopSignal: "x", Sharing: "y"} }, []string{"id", "owner", "image", "stop signal", "sharing"}},
 	}
 	for name, c := range cases {
@@ -113,6 +117,9 @@ func TestDigest(t *testing.T) {
 		"Ports":        func(w *launcher.Workload) { w.Ports[0].HostPort = 80 },
 		"Resources":    func(w *launcher.Workload) { w.Resources.GPUs = 0 },
 		"InstanceType": func(w *launcher.Workload) { w.InstanceType = "" },
+		"Alternatives": func(w *launcher.Workload) { w.Alternatives = []string{"r5.large"} },
+		"Market":       func(w *launcher.Workload) { w.Market = launcher.Spot },
+		"Lifetime":     func(w *launcher.Workload) { w.Lifetime = time.Hour },
 		"Sharing":      func(w *launcher.Workload) { w.Sharing = launcher.Exclusive },
 		"Labels":       func(w *launcher.Workload) { w.Labels = nil },
 	}

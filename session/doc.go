@@ -57,7 +57,9 @@
 // lasts. One whose host was taken without a word is Suspended, too, and not
 // Failed. When its container has ended for certain, such a session is resumed by
 // itself, as a next generation on what it had, if the domain still allows that;
-// if not, it stays Suspended and its Message says why. [StaySuspended] leaves
+// if not, it stays Suspended and its Message says why. From there on it is a start
+// like any other, with its deadline: one that takes spot alone may find none and
+// fail, with its home kept; [launcher.SpotOrOnDemand] does not. [StaySuspended] leaves
 // that to the user, and a Suspend, Resume or Stop of theirs always counts for
 // more. One that is interrupted again and again before it has run for ten
 // minutes is resumed after a pause, which grows to 30 seconds.

@@ -19,11 +19,13 @@ import (
 // are the defaults.
 type Deadlines struct {
 	// Pending is how long the launcher may refuse a workload for the time
-	// being. Zero is 10 minutes.
+	// being. Zero is 10 minutes. A fleet of EC2 hosts takes one at once: what
+	// waits there for capacity or a quota is Starting.
 	Pending time.Duration
 	// Starting is how long it may take from there until the container runs:
-	// buying and booting a host, pulling the image. Zero is 30 minutes, which
-	// leaves room for a second host if the first does not boot.
+	// waiting for capacity or a quota, buying and booting a host, pulling the
+	// image. Zero is 30 minutes, which leaves room for a second host if the
+	// first does not boot.
 	Starting time.Duration
 	// Suspending is how long the end of a container may take to be confirmed
 	// beyond the Kind's grace before it is killed, and how long again before

@@ -67,10 +67,11 @@ type Session struct {
 	// Starting) or waited before it failed, the last 50.
 	Tried []launcher.Attempt
 	// Endangered is set while AWS says that it may soon take the host back, but
-	// not when. Nothing is done about it.
+	// not when. Nothing is done about it: who wants to move it suspends and
+	// resumes it, which never lands on that host again.
 	Endangered bool
-	// Interruption is when AWS takes its host back, or took the last one, as it
-	// announced. Zero is not announced.
+	// Interruption is when AWS takes its host back, or took that of this
+	// generation, as it announced. Zero is not announced.
 	Interruption time.Time
 
 	// Reason says why it waits (Pending, Starting), is suspended

@@ -33,9 +33,13 @@ type StartRequest struct {
 	// is the cheapest that has room for Size. One of the two is required.
 	InstanceType string `json:",omitempty"`
 	// Alternatives are the names of types its host may have instead, at most
-	// 20. Each must be one that the user may have, with room for Size.
+	// 20, in no order of preference: the host is of whichever costs the least
+	// for what will fill it, and of another while that is sold out. Without a
+	// Size the session has all of whichever it is. Each must be one that the
+	// user may have, with room for Size.
 	Alternatives []string `json:",omitempty"`
-	// Market is how its host may be bought. Zero is on demand.
+	// Market is how its host may be bought. Zero is on demand. Policies do not
+	// look at it.
 	Market launcher.Market `json:",omitempty"`
 	// OnInterruption says what becomes of it when AWS takes its host back. Zero
 	// is [ResumeElsewhere].

@@ -90,7 +90,8 @@ func marketOf(at call, in *types.InstanceMarketOptionsRequest) (Market, error) {
 // Interrupt has EC2 take a spot instance back: it gives notice now, see
 // [Cloud.Events], and two minutes later it ends the instance with the state
 // reason Server.SpotInstanceTermination and what runs on it is gone at once. An
-// instance that ends before, as by TerminateInstances, has ended then. To
+// instance that ends before, as by TerminateInstances, has ended then. That there
+// is less capacity from then on is for [Cloud.SetSpotCapacity] to say. To
 // interrupt again what has been given notice does nothing. What is not a running
 // spot instance is an error. What EC2 says beside the reason's code is an
 // assumption.

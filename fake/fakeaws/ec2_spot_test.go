@@ -271,7 +271,7 @@ func TestSpotHowMany(t *testing.T) {
 			out, err := a.once().RunInstances(t.Context(), in)
 			if err != nil {
 				_, said, _ := strings.Cut(err.Error(), "StatusCode: ")
-				return said
+				return "StatusCode: " + said
 			}
 			return fmt.Sprint(len(out.Instances))
 		}

@@ -18,7 +18,8 @@ type Shortage struct {
 	Type string
 	// Zone is where ("us-east-1a"). Empty is every zone.
 	Zone string
-	// Market is what is sold out. Empty is all.
+	// Market is what is sold out. Empty is all; it is not package launcher's, of
+	// which the empty one is on demand.
 	Market Market
 	// From and Until are when, counted from [New]: From is the first instant and
 	// Until that after the last. A zero Until is for good.

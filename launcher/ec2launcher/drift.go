@@ -75,10 +75,11 @@ func (d Drift) String() string {
 const driftAfter = 5 * time.Minute
 
 // Drift compares the records with what EC2 shows and what the hosts' engines say,
-// and returns every difference with what [Launcher.Run] does about it: a sweep as
-// a dry run. It changes nothing and needs no Run. Run repairs by itself, within a
-// minute or the deadlines of [Config], so that what is reported again some minutes
-// later needs a look; an empty report is the normal one.
+// and returns every difference with what [Launcher.Run] does about it: the sweep
+// that Run is, as a dry run. It changes nothing and needs no Run. Run repairs by
+// itself, within a minute or the deadlines of [Config], so that what is reported
+// again some minutes later, with the same kind and names, needs a look; an empty
+// report is the normal one.
 //
 // EC2 is asked before the hosts and these before the records, so that what is
 // bought or started meanwhile is not taken for a stray. A host that does not
@@ -242,7 +243,7 @@ func (d *drifting) compareContainers() {
 			case !known:
 				d.report(Drift{
 					Kind: ContainerUnrecorded, Instance: id, Workload: name, Detail: "it is " + string(s.Phase) + " for " + cmp.Or(s.Owner, "nobody"),
-					Repair: "it gets a record, so that it is listed and whoever owns it can stop it; it is never ended unasked",
+					Repair: "it gets a record, so that it is listed and whoever owns it can stop it; a fleet never ends it unasked",
 				})
 			case rec.Host != id:
 				d.report(Drift{

@@ -11,9 +11,10 @@
 // the hosts report and takes the next step. Any number of processes may call
 // Run on one fleet; the others stand by and answer reads.
 //
-// What no host has room for is bought: of the types and markets that workloads
-// accept what costs the least for what will fill it, in the first zone that has it,
-// with equal purchases in one call and no faster than EC2 takes calls. Spot hosts
+// What no host has room for is bought: of the types that workloads accept what
+// costs the least for what will fill it, on spot if they accept that and else on
+// demand, in the first of [Config.Subnets] whose zone has it, with equal purchases
+// in one call and no faster than EC2 takes calls. Spot hosts
 // that AWS takes back, and those that fail, are told to who runs there.
 // [Config.Warm] keeps room for the next, and [Launcher.Drift] tells what is not as
 // it is recorded.

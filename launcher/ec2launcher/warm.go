@@ -18,15 +18,18 @@ import (
 // room is on hosts that have other work or on hosts that are kept for it, which
 // cost money while nobody uses them.
 type Warm struct {
-	// Like is the workload that there is to be room for: of it the image, the
-	// instance types, the market, the resources and the sharing count. In a pool
-	// the room is what shared hosts have left; otherwise each slot is a host that
-	// nobody has used.
+	// Like is the workload that there is to be room for: of it the image, as
+	// workloads name it, the instance types, the market, the resources and the
+	// sharing count; the others may be empty. Sessions are like it that have the
+	// same InstanceType, Size and Market, with the image by its digest and the
+	// sharing that the domain's policy says. In a pool the room is what shared
+	// hosts have left; otherwise each slot is a host that nobody has used.
 	Like launcher.Workload
 	// Slots is how many there is room for at all times. At least 1.
 	Slots int
 	// Most lets the room follow the demand: there is room for as many as came in
-	// the last two minutes, at most for this many. Zero is Slots.
+	// the last two minutes of the same image, first type, market and resources,
+	// at most for this many. Zero is Slots.
 	Most int
 	// MaxPerHour is the most that the hosts may cost an hour that are kept or
 	// bought for this room alone. Zero is no limit. What does not fit in is not
