@@ -56,12 +56,16 @@ func (c *capacity) refused(o offer, zone string, v verdict, err error, now time.
 			r.message += "; " + quotaOf(o)
 		}
 	}
+	c.remember(pool{o, zone}, r)
+}
+
+func (c *capacity) remember(p pool, r refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.last == nil {
 		c.last = map[pool]refusal{}
 	}
-	c.last[pool{o, zone}] = r
+	c.last[p] = r
 }
 
 // reclaimed notes that AWS takes instances of a pool back.
@@ -69,14 +73,9 @@ func (c *capacity) reclaimed(p pool, now time.Time) {
 	if c.soldOut(p, now) != nil {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.last == nil {
-		c.last = map[pool]refusal{}
-	}
-	c.last[p] = refusal{
+	c.remember(p, refusal{
 		kind: launcher.ErrCapacity, message: "AWS takes " + p.String() + " instances back in " + p.zone, at: now, until: now.Add(soldOutFor),
-	}
+	})
 }
 
 // soldOut returns why a pool has nothing, or nil.

@@ -68,6 +68,15 @@ type demand struct {
 func place(d demand) plan {
 	p := planner{demand: d, plan: plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]offer{}, keep: map[string][]string{}},
 		rows: map[string]*row{}, classes: map[string]*class{}, ahead: map[string][]item{}}
+	asked := map[offer]terms{} // the terms are asked for often, and are those of one moment
+	p.terms = func(o offer) terms {
+		t, known := asked[o]
+		if !known {
+			t = d.terms(o)
+			asked[o] = t
+		}
+		return t
+	}
 	all := make([]*slot, len(d.hosts))
 	for i := range d.hosts {
 		all[i] = &d.hosts[i]

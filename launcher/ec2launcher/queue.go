@@ -1,0 +1,375 @@
+package ec2launcher
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/launcher"
+)
+
+// planDue reports whether the queue is to be placed in this pass. A plan looks at
+// all that waits and all hosts, so that it is made less often than passes, and
+// less often still while there is nothing in it that is new.
+func (r *reconciler) planDue(w *world) bool {
+	since := w.now.Sub(r.plannedAt)
+	pause := time.Duration(len(r.board.waiting)+len(w.hosts)) * planPause
+	if since < pause {
+		w.again = min(w.again, pause-since)
+		return false
+	}
+	return since >= max(planAgain, 10*pause) || r.unplanned || r.replan.Load() || len(w.buys) != r.plannedBuys ||
+		!r.wantedSince.IsZero() && w.ripe(r.wantedSince)
+}
+
+// placeQueue gives waiting workloads a host, or orders hosts for them.
+func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
+	r.plannedAt, r.plannedBuys = w.now, len(w.buys)
+	r.replan.Store(false)
+	r.unplanned = false
+	waiting := slices.Collect(maps.Values(r.board.waiting))
+	r.keep = nil
+	if len(waiting) == 0 && len(r.l.cfg.Warm) == 0 {
+		return nil
+	}
+	slices.SortFunc(waiting, func(a, b *workloadRecord) int {
+		return cmp.Or(a.Status.QueuedAt.Truncate(time.Second).Compare(b.Status.QueuedAt.Truncate(time.Second)), bySize(&a.Workload, &b.Workload))
+	})
+	queue := make([]*launcher.Workload, len(waiting))
+	index := map[launcher.ID]*workloadRecord{}
+	for i, rec := range waiting {
+		queue[i], index[rec.Workload.ID] = &rec.Workload, rec
+	}
+	r.askSpotPrices(ctx, w, queue)
+	p := place(demand{
+		queue: queue, hosts: r.slots(w), promised: r.promised, expected: r.arrivals.pool(),
+		reserves: r.reserves(w.now), warm: r.l.cfg.Warm,
+		terms: func(o offer) terms { return r.terms(o, w.now) },
+	})
+	r.promised, r.keep = p.coming, p.keep
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for id, host := range p.assign {
+		w.given[host] = true // it is not empty any more
+		g.Go(func() error { return r.assign(gctx, index[id], host) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if len(p.assign) > 0 {
+		r.l.wake() // to deliver what has a host now
+	}
+	r.pullAhead(ctx, p.keep)
+	failed := r.orderAll(ctx, w, p.buy)
+	for _, id := range p.misfits {
+		if err := r.exclude(ctx, id); err != nil {
+			return err
+		}
+	}
+	for _, id := range p.wait {
+		if err := r.explainWait(ctx, index[id], r.fleet.why(index[id].Workload, w.now)); err != nil {
+			return err
+		}
+	}
+	troubles := w.troubles()
+	for id, o := range p.coming {
+		if err := r.explainWait(ctx, index[id], cmp.Or(failed, troubles[o], r.trouble.of(o.String()))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// troubles are why purchases take long of which it is not known what came.
+func (w *world) troubles() map[offer]*refusal {
+	all := map[offer]*refusal{}
+	for _, b := range w.buys {
+		if b.Reason != "" {
+			all[b.offer()] = &refusal{kind: b.Reason, message: b.Message}
+		}
+	}
+	return all
+}
+
+// orderAll orders the hosts of a plan once what is equal has had time to come
+// together. It returns why an order could not be made, if one could not.
+func (r *reconciler) orderAll(ctx context.Context, w *world, buy []need) (failed *refusal) {
+	if len(buy) == 0 {
+		r.wantedSince = time.Time{}
+		return nil
+	}
+	if r.wantedSince.IsZero() {
+		r.wantedSince = w.now
+	}
+	if !w.ripe(r.wantedSince) {
+		return nil
+	}
+	left := r.l.budget.purchasable(w.now)
+	short := 0 // how many at one time are wanted that there are no tokens for
+	for _, n := range buy {
+		for n.count > 0 {
+			if least := min(n.count, leastBought); left < least {
+				if short == 0 || least < short {
+					short = least
+				}
+				break
+			}
+			part := need{n.offer, min(n.count, mostBought, left)}
+			ordered, why := r.order(ctx, part, w.now)
+			if why != nil {
+				failed = why
+			}
+			if !ordered {
+				break
+			}
+			n.count, left = n.count-part.count, left-part.count
+		}
+	}
+	r.wantedSince = time.Time{}
+	if short > 0 { // it is ordered when there are
+		r.wantedSince = w.now.Add(r.l.budget.until(short, w.now) - batchFor)
+	}
+	return failed
+}
+
+// askSpotPrices asks for the spot prices that a plan needs and that are not known,
+// beside the loop.
+func (r *reconciler) askSpotPrices(ctx context.Context, w *world, queue []*launcher.Workload) {
+	for i := range r.l.cfg.Warm {
+		queue = append(queue, &r.l.cfg.Warm[i].Like)
+	}
+	stale := r.l.spot.stale(spotTypes(queue), w.now)
+	if len(stale) == 0 {
+		return
+	}
+	r.task(ctx, "spot prices", func(ctx context.Context) error {
+		defer r.replan.Store(true)
+		r.l.learnSpotPrices(ctx, stale)
+		return nil
+	})
+}
+
+// spotTypes are the types that workloads accept as spot instances.
+func spotTypes(queue []*launcher.Workload) (types []string) {
+	seen := map[string]bool{}
+	for _, w := range queue {
+		if w.Market == launcher.OnDemand {
+			continue
+		}
+		for _, o := range offersOf(w) {
+			if o.market == launcher.Spot && !seen[o.instanceType] {
+				seen[o.instanceType] = true
+				types = append(types, o.instanceType)
+			}
+		}
+	}
+	return types
+}
+
+// order orders hosts and reports whether it has, or says why not now. It is the
+// loop's own step, so that no pass can order what another has.
+func (r *reconciler) order(ctx context.Context, n need, now time.Time) (ordered bool, why *refusal) {
+	t, err := r.l.cfg.Catalog.Type(n.instanceType)
+	if err != nil {
+		return false, &refusal{kind: launcher.ErrInvalid, message: err.Error()}
+	}
+	where, why := r.fleet.choose(n.offer, now)
+	if why != nil {
+		return false, why
+	}
+	ami, ok := r.l.amis.known(t)
+	if where.id == "" || !ok || r.fleet.lookAgain(now) {
+		r.task(ctx, "prepare "+n.String(), func(ctx context.Context) error { return r.prepare(ctx, n.offer) })
+		return false, nil
+	}
+	if n.market == launcher.Spot && len(r.l.spot.stale([]string{n.instanceType}, now)) > 0 {
+		return false, nil // they are being asked for
+	}
+	err = r.term.Check(ctx) // the journal has no other guard against two that order for one queue
+	var b buyRecord
+	if err == nil {
+		b, err = r.fleet.order(ctx, n, where, ami)
+	}
+	if err != nil {
+		r.l.cfg.Logger.Warn("a purchase could not be recorded", "type", n.String(), "error", err)
+		return false, &refusal{kind: launcher.ErrUnavailable, message: "the purchase of a host could not be recorded; it is tried again"}
+	}
+	r.buy(ctx, b)
+	return true, nil
+}
+
+// buy makes a journalled purchase, and has EC2 asked about it right after.
+func (r *reconciler) buy(ctx context.Context, b buyRecord) {
+	r.task(ctx, "buy "+b.Token, func(ctx context.Context) error {
+		defer r.replan.Store(true)
+		defer r.l.changed.Store(true)
+		return r.fleet.buy(ctx, b.Token)
+	})
+}
+
+// prepare asks AWS what has to be known before a host can be ordered.
+func (r *reconciler) prepare(ctx context.Context, o offer) error {
+	defer r.replan.Store(true)
+	err := r.fleet.learn(ctx)
+	if err == nil {
+		err = r.l.amis.learn(ctx, r.l.cfg.Catalog, o.instanceType)
+	}
+	if err == nil || ctx.Err() != nil {
+		r.trouble.set(o.String(), nil)
+		return err
+	}
+	v := judge(err)
+	if errors.Is(err, launcher.ErrNotFound) { // what Setup makes
+		v = verdict{kind: launcher.ErrInvalid, settled: true}
+	}
+	now := time.Now()
+	r.fleet.capacity.refused(o, "", v, err, now)
+	r.trouble.set(o.String(), &refusal{kind: v.kind, message: explain(err)})
+	if v.hopeless() {
+		return r.fleet.giveUp(ctx, now)
+	}
+	return err
+}
+
+// exclude ends a workload that no host of its type has room for, though it was
+// taken for one when it was launched: the catalog has changed since.
+func (r *reconciler) exclude(ctx context.Context, id launcher.ID) error {
+	return r.changed(r.l.change(ctx, id, func(w *workloadRecord) bool {
+		if w.Host != "" || w.Status.Phase == launcher.Exited {
+			return false
+		}
+		w.exit(launcher.ErrInvalid, fmt.Sprintf("no %s has room for it; choose another type",
+			strings.Join(append([]string{w.Workload.InstanceType}, w.Workload.Alternatives...), " or ")))
+		return true
+	}))
+}
+
+// explainWait records why a workload waits and what was tried for it. While it is
+// being tried, the last reason stands until it succeeds.
+func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, why *refusal) error {
+	if why == nil || rec.Status.Reason == why.kind && rec.Status.Message == why.message {
+		return nil
+	}
+	return r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
+		s := &w.Status
+		if w.Host != rec.Host || w.Delivered || s.Phase == launcher.Exited || s.Reason == why.kind && s.Message == why.message {
+			return false
+		}
+		s.Reason, s.Message = why.kind, why.message
+		r.fleet.capacity.note(w)
+		return true
+	}))
+}
+
+// assign puts a workload on a host: first the host is marked as its owner's,
+// in one step with the check that it still takes work.
+func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host string) error {
+	key := sharingKey(rec.Workload)
+	h, err := r.l.hosts.Update(ctx, host, func(h *Host) error {
+		mounts := h.with(rec.Workload.Mounts)
+		if !h.takes(key) || len(mounts) > maxMounts {
+			return errNotTaken
+		}
+		if h.Sharing == key && h.EmptySince.IsZero() && len(mounts) == len(h.Mounts) {
+			return store.ErrUnchanged
+		}
+		h.Sharing, h.EmptySince, h.Mounts = key, time.Time{}, mounts
+		return nil
+	})
+	if errors.Is(err, errNotTaken) || errors.Is(err, store.ErrNotFound) {
+		return nil // the next pass finds another
+	}
+	if err != nil {
+		return err
+	}
+	return r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
+		if w.Host != "" || w.Status.Phase == launcher.Exited {
+			return false
+		}
+		w.Host = host
+		s := &w.Status
+		s.Phase = launcher.Provisioning
+		if !w.Setback {
+			s.Reason, s.Message = "", ""
+		}
+		s.Host, s.InstanceType, s.Market = host, h.InstanceType, h.Market
+		r.fleet.capacity.note(w)
+		return true
+	}))
+}
+
+var errNotTaken = errors.New("the host takes no more work")
+
+// terms are what an offer comes with now.
+func (r *reconciler) terms(o offer, now time.Time) (t terms) {
+	kind, err := r.l.cfg.Catalog.Type(o.instanceType)
+	if err != nil { // Launch has checked it; a catalog may have shrunk since
+		return t
+	}
+	t = r.l.terms(kind)
+	var known bool
+	if t.price, known = r.l.price(o, ""); !known {
+		t.price, _ = r.l.price(offer{o.instanceType, launcher.OnDemand}, "")
+	}
+	_, why := r.fleet.choose(o, now)
+	t.soldOut = why != nil
+	return t
+}
+
+// slots are the fleet's hosts as placement sees them, the oldest first: they
+// fill up, and the younger ones become empty and are released. Those that are
+// being bought come last.
+func (r *reconciler) slots(w *world) []slot {
+	var all []slot
+	hosts := slices.Clone(w.hosts)
+	slices.SortFunc(hosts, func(a, b *Host) int {
+		return cmp.Or(a.BoughtAt.Compare(b.BoughtAt), strings.Compare(a.ID, b.ID))
+	})
+	for _, h := range hosts {
+		if !h.takes(h.Sharing) || h.silent() || r.hosts[h.ID].full(w.now) {
+			continue
+		}
+		s := newSlot(h.offer(), terms{machine: h.Room, room: r.l.cfg.Overcommit.of(h.Room)})
+		s.id, s.key = h.ID, h.Sharing
+		on := r.board.on[h.ID]
+		if len(on) > 0 {
+			s.span = short
+		}
+		for _, rec := range on {
+			s.take(&rec.Workload)
+			s.span = max(s.span, spanLeft(rec, w.now))
+		}
+		for _, source := range h.Mounts {
+			s.keeps(source)
+		}
+		all = append(all, *s)
+	}
+	for _, b := range w.buys {
+		coming := newSlot(b.offer(), r.terms(b.offer(), w.now))
+		for range b.Count {
+			all = append(all, *coming)
+		}
+	}
+	return all
+}
+
+// spanLeft is how long a workload goes on, as far as that is known.
+func spanLeft(rec *workloadRecord, now time.Time) int {
+	begun := rec.Status.StartedAt
+	if begun.IsZero() {
+		begun = now
+	}
+	if rec.Workload.Lifetime == 0 {
+		return long
+	}
+	return spanOf(max(rec.Workload.Lifetime-now.Sub(begun), 1))
+}
