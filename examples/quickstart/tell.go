@@ -170,23 +170,40 @@ func (s *stage) leftOnEngine(ctx context.Context) error {
 // get reads a file of a session's container through its port; the empty name
 // is the session's greeting.
 func (s *stage) get(ctx context.Context, id session.ID, file string) (string, error) {
-	return s.call(ctx, id, http.MethodGet, file, nil)
+	return s.call(ctx, id, http.MethodGet, file, "")
 }
 
 // put writes one.
 func (s *stage) put(ctx context.Context, id session.ID, file, text string) error {
-	_, err := s.call(ctx, id, http.MethodPut, file, strings.NewReader(text))
+	_, err := s.call(ctx, id, http.MethodPut, file, text)
 	return err
 }
 
-func (s *stage) call(ctx context.Context, id session.ID, method, file string, body io.Reader) (string, error) {
+// call asks the program in a session. A container runs a moment before its
+// program listens: until then the call is made again, for ten seconds.
+func (s *stage) call(ctx context.Context, id session.ID, method, file, body string) (text string, err error) {
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		var answered bool
+		text, answered, err = s.ask(ctx, id, method, file, body)
+		if err == nil || answered || time.Now().After(deadline) {
+			return text, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (s *stage) ask(ctx context.Context, id session.ID, method, file, body string) (text string, answered bool, err error) {
 	url := "http://session/"
 	if file != "" {
 		url += "files" + file
 	}
-	request, err := http.NewRequestWithContext(ctx, method, url, body)
+	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -196,14 +213,14 @@ func (s *stage) call(ctx context.Context, id session.ID, method, file string, bo
 	}}
 	response, err := client.Do(request)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
+	answer, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode >= 300 {
-		err = fmt.Errorf("%s %s of session %s: %s: %s", method, file, id, response.Status, text)
+		err = fmt.Errorf("%s %s of session %s: %s: %s", method, file, id, response.Status, answer)
 	}
-	return string(text), err
+	return string(answer), true, err
 }
 
 func zones(subnets []domain.Subnet) string {
