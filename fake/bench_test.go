@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/atelier-go/atelier/fake"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
 	"github.com/atelier-go/atelier/session"
 )
 
@@ -23,7 +24,7 @@ func BenchmarkSession(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			ctx := context.Background()
-			w, end, err := fake.Start(ctx, fake.Config{Linger: c.linger})
+			w, end, err := fake.Start(ctx, fake.Config{Fleet: func(_ *fake.World, f *ec2launcher.Config) { f.Linger = c.linger }})
 			if err != nil {
 				b.Fatal(err)
 			}

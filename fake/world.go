@@ -36,7 +36,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/sync/errgroup"
@@ -68,9 +67,10 @@ type Config struct {
 	Groups map[string]domain.Policy
 	// Sessions changes how the session manager works. Zero is right.
 	Sessions session.Config
-	// Linger is how long a host without work is kept. Zero is five minutes,
-	// negative releases it at once.
-	Linger time.Duration
+	// Fleet changes how the fleet works: it is given the world, whose account
+	// and domain are ready, and the fleet's configuration, complete. It is called
+	// more than once. Nil leaves that as it is.
+	Fleet func(w *World, c *ec2launcher.Config)
 	// AWS describes the account: its delays, faults and seed.
 	AWS fakeaws.Config
 }
@@ -154,18 +154,26 @@ func (w *World) furnish(ctx context.Context, cfg Config) (err error) {
 			return err
 		}
 	}
+	return w.staff(ctx, cfg)
+}
+
+// staff makes the fleet and the manager, which do nothing until they run.
+func (w *World) staff(ctx context.Context, cfg Config) error {
 	about, err := w.Domain.Describe(ctx)
 	if err != nil {
 		return err
 	}
-	if w.Fleet, err = ec2launcher.NewFromConfig(w.AWS, ec2launcher.Config{
-		Fleet: cfg.Domain, Store: w.Store, Subnets: w.subnets(), SecurityGroups: []string{about.HostSecurityGroup},
-		Connect: Connect(w.Cloud), Linger: cfg.Linger,
-	}); err != nil {
-		return err
+	fleet := ec2launcher.Config{
+		Fleet: about.Name, Store: w.Store, Subnets: w.subnets(), SecurityGroups: []string{about.HostSecurityGroup},
+		Connect: Connect(w.Cloud),
 	}
-	w.Sessions, err = session.New(w.Domain, w.Fleet, cfg.Sessions)
-	return err
+	if cfg.Fleet != nil {
+		cfg.Fleet(w, &fleet)
+	}
+	w.Fleet, err = ec2launcher.NewFromConfig(w.AWS, fleet)
+	var managerErr error // told beside what is wrong with the fleet
+	w.Sessions, managerErr = session.New(w.Domain, w.Fleet, cfg.Sessions)
+	return errors.Join(err, managerErr)
 }
 
 // found makes the domain.
@@ -238,6 +246,7 @@ func (c Config) rehearse(ctx context.Context) error {
 	for err := range w.populate(ctx, c) {
 		problems = append(problems, err)
 	}
+	problems = append(problems, w.staff(ctx, c))
 	if ctx.Err() != nil {
 		problems = []error{ctx.Err()}
 	}

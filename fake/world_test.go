@@ -12,6 +12,7 @@ import (
 	"github.com/atelier-go/atelier/fake"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/fake/fakelauncher"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
 	"github.com/atelier-go/atelier/session"
 )
 
@@ -20,12 +21,14 @@ func TestConfigProblems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		_, _, err := fake.Start(t.Context(), fake.Config{
-			Domain: "Research Group",
-			Users:  map[string][]string{"Dr. Alice": nil, "bob": {"Staff", "x", "x"}, "carol": nil, "9eve": nil},
-			Images: map[string]fakelauncher.Program{"R Studio": fake.IDE, "rstudio": fake.IDE, "IDE": fake.IDE},
-			Policy: domain.Policy{Types: []string{"t33.*"}},
-			Groups: map[string]domain.Policy{"Guests": {}, "students": {Sharing: "some"}},
-			AWS:    fakeaws.Config{Region: "nowhere", Delays: fakeaws.Realistic()},
+			Domain:   "Research Group",
+			Users:    map[string][]string{"Dr. Alice": nil, "bob": {"Staff", "x", "x"}, "carol": nil, "9eve": nil},
+			Images:   map[string]fakelauncher.Program{"R Studio": fake.IDE, "rstudio": fake.IDE, "IDE": fake.IDE},
+			Policy:   domain.Policy{Types: []string{"t33.*"}},
+			Groups:   map[string]domain.Policy{"Guests": {}, "students": {Sharing: "some"}},
+			Fleet:    func(_ *fake.World, c *ec2launcher.Config) { c.AMI = "debian" },
+			Sessions: session.Config{Deadlines: session.Deadlines{Starting: -time.Second}},
+			AWS:      fakeaws.Config{Region: "nowhere", Delays: fakeaws.Realistic()},
 		})
 		if !errors.Is(err, domain.ErrInvalid) {
 			t.Fatalf("%v, want ErrInvalid", err)
@@ -33,6 +36,7 @@ func TestConfigProblems(t *testing.T) {
 		for _, want := range []string{
 			`region "nowhere"`, `domain "Research Group" has`, `"t33.*"`, `group "Guests"`, `sharing "some"`, `user "Dr. Alice"`,
 			`user "9eve"`, `group "Staff"`, `group "x" is listed twice`, `image "R Studio"`, `image "IDE"`,
+			`AMI "debian"`, "deadline Starting is -1s",
 		} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%v\ndoes not mention %s", err, want)

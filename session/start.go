@@ -117,6 +117,14 @@ func (q StartRequest) canonical() (StartRequest, []byte, error) {
 	return stored, text, err
 }
 
+// ask is what the domain is asked about q.
+func (q StartRequest) ask() domain.Ask {
+	return domain.Ask{
+		User: q.User, Image: q.Image, InstanceType: q.InstanceType, Alternatives: q.Alternatives,
+		Market: new(domain.Market(q.Market)), Size: q.Size, Role: q.Role,
+	}
+}
+
 // Start asks for a session and returns it, usually Pending; [Manager.Wait]
 // for it to run. The domain decides once, now, whether the user may have it,
 // on which instance type and by which image digest.
@@ -144,10 +152,7 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 			return s, fail(ctx, op, id, err)
 		}
 	}
-	grant, err := m.domain.Authorize(ctx, domain.Ask{
-		User: q.User, Image: q.Image, InstanceType: q.InstanceType, Alternatives: q.Alternatives,
-		Market: new(domain.Market(q.Market)), Size: q.Size, Role: q.Role,
-	})
+	grant, err := m.domain.Authorize(ctx, q.ask())
 	if problems != nil {
 		if err != nil && ctx.Err() == nil { // what is wrong in the domain's eyes, in the same breath
 			problems = append(problems, err)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"maps"
 	"strconv"
 	"strings"
@@ -50,6 +51,23 @@ func (r record) workload() launcher.Workload {
 		Sharing:      sharing(g.Sharing),
 		Labels:       labels,
 	}
+}
+
+// Like returns what a launcher would be asked to run for a session of q in d, if
+// that were started now, as far as others are like it: image, instance types,
+// market, resources and sharing. A fleet that is to keep room for such sessions is
+// told of them by it. Nothing is made, and the session needs no ID; that the user
+// may not have it is the domain's error, as from [Manager.Start].
+func Like(ctx context.Context, d *domain.Domain, q StartRequest) (launcher.Workload, error) {
+	grant, err := d.Authorize(ctx, q.ask())
+	if err != nil {
+		return launcher.Workload{}, fail(ctx, "like", q.ID, err)
+	}
+	w := record{Request: q, Grant: grant}.workload()
+	return launcher.Workload{
+		Image: w.Image, InstanceType: w.InstanceType, Alternatives: w.Alternatives,
+		Market: w.Market, Resources: w.Resources, Sharing: w.Sharing,
+	}, nil
 }
 
 // mount is a home as a launcher's hosts understand it: their automounter

@@ -27,7 +27,8 @@ type Config struct {
 	Fleet string
 	// Store holds what must survive the process. Required.
 	Store store.Store
-	// Subnets are where hosts may be, tried in this order. Required.
+	// Subnets are where hosts may be, tried in this order; spot hosts where they
+	// are cheapest first. Required.
 	Subnets []string
 	// SecurityGroups are the groups of the hosts. Required. Once
 	// [Launcher.Setup] has made the one that opens the hosts to Access, new

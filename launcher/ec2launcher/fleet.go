@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/instancetype"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -96,8 +97,9 @@ func (f *fleet) lookAgain(now time.Time) bool {
 	return f.group == "" && now.Sub(f.looked) >= lookEvery
 }
 
-// choose returns the first subnet in whose zone an offer may be had, or why there
-// is none. The zero subnet means that learn comes first.
+// choose returns the subnet to buy an offer in: of those in whose zones it may be
+// had the first, or of spot instances the cheapest. If there is none it returns
+// why. The zero subnet means that learn comes first.
 func (f *fleet) choose(o offer, now time.Time) (subnet, *refusal) {
 	if r := f.capacity.held(o, now); r != nil {
 		return subnet{}, r
@@ -109,14 +111,25 @@ func (f *fleet) choose(o offer, now time.Time) (subnet, *refusal) {
 		return subnet{}, nil
 	}
 	var soonest *refusal
+	var best subnet
+	var least instancetype.Money
 	for _, s := range subnets {
-		r := f.capacity.soldOut(pool{o, s.zone}, now)
-		if r == nil {
+		if r := f.capacity.soldOut(pool{o, s.zone}, now); r != nil {
+			if soonest == nil || r.until.Before(soonest.until) {
+				soonest = r
+			}
+			continue
+		}
+		if o.market != launcher.Spot {
 			return s, nil
 		}
-		if soonest == nil || r.until.Before(soonest.until) {
-			soonest = r
+		price, known := f.l.spot.price(o.instanceType, s.zone)
+		if best.id == "" || known && (least == 0 || price < least) {
+			best, least = s, price
 		}
+	}
+	if best.id != "" {
+		return best, nil
 	}
 	return subnet{}, &refusal{
 		kind: launcher.ErrCapacity, until: soonest.until,

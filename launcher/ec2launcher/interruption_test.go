@@ -3,6 +3,7 @@ package ec2launcher_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -95,6 +96,46 @@ func TestSpot(t *testing.T) {
 			t.Errorf("left behind is %+v", q)
 		}
 	})
+}
+
+// TestSpotZone: a spot host is bought in the zone in which it is cheapest, of those
+// that the fleet is in, and in the next while that has none.
+func TestSpotZone(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, fakeaws.Config{Seed: seed}, func(c *ec2launcher.Config) { c.Subnets = c.Subnets[:2] })
+				work := w.onSpot("a")
+				now := time.Now()
+				history, err := awsec2.NewFromConfig(w.cloud.Config()).DescribeSpotPriceHistory(t.Context(), &awsec2.DescribeSpotPriceHistoryInput{
+					InstanceTypes: []ec2types.InstanceType{ec2types.InstanceType(work.InstanceType)}, ProductDescriptions: []string{"Linux/UNIX"},
+					StartTime: &now, EndTime: &now,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				price := map[string]string{} // all have six decimals and less than ten dollars
+				for _, p := range history.SpotPriceHistory {
+					price[*p.AvailabilityZone] = *p.SpotPrice
+				}
+				cheap, dear := w.cloud.Subnets()[0].Zone, w.cloud.Subnets()[1].Zone
+				if price[cheap] > price[dear] {
+					cheap, dear = dear, cheap
+				}
+				first := w.host(w.run(work).Host)
+				if first.Zone != cheap {
+					t.Errorf("it is bought in %s of %v", first.Zone, price)
+				}
+				if err := w.cloud.Interrupt(first.ID); err != nil {
+					t.Fatal(err)
+				}
+				w.told("a", func(s launcher.Status) bool { return !s.Interruption.IsZero() })
+				if next := w.host(w.run(w.onSpot("b")).Host); next.Zone != dear || next.Market != launcher.Spot {
+					t.Errorf("after AWS took one back in %s, the next is %s %s in %s", cheap, next.Market, next.InstanceType, next.Zone)
+				}
+			})
+		})
+	}
 }
 
 // TestInterruption: what runs on a spot host that AWS takes back is told within

@@ -13,8 +13,8 @@
 //
 // What no host has room for is bought: of the types that workloads accept what
 // costs the least for what will fill it, on spot if they accept that and else on
-// demand, in the first of [Config.Subnets] whose zone has it, with equal purchases
-// in one call and no faster than EC2 takes calls. Spot hosts
+// demand, in the first of [Config.Subnets] whose zone has it (spot: the cheapest),
+// with equal purchases in one call and no faster than EC2 takes calls. Spot hosts
 // that AWS takes back, and those that fail, are told to who runs there.
 // [Config.Warm] keeps room for the next, and [Launcher.Drift] tells what is not as
 // it is recorded.
@@ -74,6 +74,7 @@ type Launcher struct {
 	kick    chan struct{} // one slot: something is to be done
 	changed atomic.Bool   // EC2 has told of a change that it was not asked about yet
 	engines engines
+	warm    atomic.Pointer[[]WarmRoom] // while this process works for the fleet
 
 	hub       watch.Hub[launcher.ID, launcher.Status]
 	published sync.Mutex // orders what is published

@@ -27,6 +27,8 @@ type plan struct {
 	wait, misfits []launcher.ID
 	// keep are the hosts that room is kept free on, and the images to have there.
 	keep map[string][]string
+	// reserved is what there is for each of what is to be kept warm.
+	reserved []reserved
 	// buy is what to buy, in the order in which it was needed.
 	buy []need
 }

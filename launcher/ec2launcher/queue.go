@@ -54,7 +54,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 		reserves: r.reserves(w.now), warm: r.l.cfg.Warm,
 		terms: func(o offer) terms { return r.terms(o, w.now) },
 	})
-	r.promised, r.keep = p.coming, p.keep
+	r.promised, r.keep, r.reserved = p.coming, p.keep, p.reserved
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
@@ -316,12 +316,12 @@ func (r *reconciler) terms(o offer, now time.Time) (t terms) {
 		return t
 	}
 	t = r.l.terms(kind)
+	where, why := r.fleet.choose(o, now)
+	t.soldOut = why != nil
 	var known bool
-	if t.price, known = r.l.price(o, ""); !known {
+	if t.price, known = r.l.price(o, where.zone); !known {
 		t.price, _ = r.l.price(offer{o.instanceType, launcher.OnDemand}, "")
 	}
-	_, why := r.fleet.choose(o, now)
-	t.soldOut = why != nil
 	return t
 }
 

@@ -82,8 +82,10 @@ type reconciler struct {
 	// pulled ahead there.
 	keep   map[string][]string
 	pulled pulls
-	board  *board
-	known  *store.Mirror[Host]
+	// reserved is what the last plan had for each of what is to be kept warm.
+	reserved []reserved
+	board    *board
+	known    *store.Mirror[Host]
 	// heard is how much hosts had said when the last pass was done with it.
 	heard map[string]int64
 
@@ -111,6 +113,7 @@ func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 		board: newBoard(l.workloads), known: store.NewMirror(l.hosts), heard: map[string]int64{}, compared: store.NewMirror(l.hosts),
 		fleet: &fleet{l: l, capacity: &capacity{}},
 	}
+	defer l.warm.Store(nil)
 	defer r.tasks.wg.Wait()
 	defer r.pulling.wg.Wait()
 	for {
@@ -153,6 +156,7 @@ func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) 
 			return tick, err
 		}
 	}
+	r.tellWarm(w.now)
 	if err := r.followHosts(ctx, w); err != nil {
 		return tick, err
 	}

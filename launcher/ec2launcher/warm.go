@@ -20,9 +20,8 @@ import (
 type Warm struct {
 	// Like is the workload that there is to be room for: of it the image, as
 	// workloads name it, the instance types, the market, the resources and the
-	// sharing count; the others may be empty. Sessions are like it that have the
-	// same InstanceType, Size and Market, with the image by its digest and the
-	// sharing that the domain's policy says. In a pool the room is what shared
+	// sharing count; the others may be empty. Function Like of package session
+	// returns that of sessions. In a pool the room is what shared
 	// hosts have left; otherwise each slot is a host that nobody has used.
 	Like launcher.Workload
 	// Slots is how many there is room for at all times. At least 1.
@@ -35,6 +34,28 @@ type Warm struct {
 	// bought for this room alone. Zero is no limit. What does not fit in is not
 	// bought.
 	MaxPerHour instancetype.Money
+}
+
+// A WarmRoom is how much there is of what one [Warm] asks for.
+type WarmRoom struct {
+	// Slots is how many there should be now.
+	Slots int
+	// Ready is how many of them have room on a running host that has the image,
+	// Coming how many on one that is being bought, boots or pulls the image.
+	Ready, Coming int
+	// Reason and Message say why the others are not to be had, if there are any.
+	Reason  launcher.Kind
+	Message string
+}
+
+// WarmRooms tells how much there is of what each of [Config.Warm] asks for, as it
+// was when this process last looked. A process that does not work for the fleet,
+// because Run is not active or another holds the lease, knows of none: it is nil.
+func (l *Launcher) WarmRooms() []WarmRoom {
+	if rooms := l.warm.Load(); rooms != nil {
+		return slices.Clone(*rooms)
+	}
+	return nil
 }
 
 // warmFor is how far the demand is looked back at: about twice what a host takes
@@ -79,6 +100,41 @@ type reserve struct {
 	warm     int // which of Config.Warm
 }
 
+// reserved is what a plan has for one [Warm]: the hosts of its slots, of which those
+// that are yet to be bought have no id, and the slots that nothing is to be had for.
+type reserved struct {
+	on    []string
+	lacks []launcher.Workload
+}
+
+// tellWarm notes how much there is of what is to be kept warm.
+func (r *reconciler) tellWarm(now time.Time) {
+	if r.reserved == nil {
+		return
+	}
+	rooms := make([]WarmRoom, len(r.l.cfg.Warm))
+	for i, has := range r.reserved {
+		room := &rooms[i]
+		room.Slots = len(has.on) + len(has.lacks)
+		for _, host := range has.on {
+			if r.pulled.have(host, r.l.cfg.Warm[i].Like.Image) {
+				room.Ready++
+			} else {
+				room.Coming++
+			}
+		}
+		if len(has.lacks) == 0 {
+			continue
+		}
+		if why := r.fleet.why(has.lacks[0], now); why != nil {
+			room.Reason, room.Message = why.kind, why.message
+		} else {
+			room.Reason, room.Message = launcher.ErrCapacity, fmt.Sprintf("what is to be had costs more than is left of %v an hour", r.l.cfg.Warm[i].MaxPerHour)
+		}
+	}
+	r.l.warm.Store(&rooms)
+}
+
 // reserves are the slots that there should be, given what came lately.
 func (r *reconciler) reserves(now time.Time) (all []reserve) {
 	for i, w := range r.l.cfg.Warm {
@@ -99,6 +155,7 @@ func (r *reconciler) reserves(now time.Time) (all []reserve) {
 // that is set.
 func (p *planner) reserve(slots []reserve, limits []Warm) {
 	spent := make([]float64, len(limits))
+	p.reserved = make([]reserved, len(limits))
 	paid := map[*slot]bool{}
 	for i := range slots {
 		s := &slots[i]
@@ -116,6 +173,7 @@ func (p *planner) reserve(slots []reserve, limits []Warm) {
 		if h == nil {
 			o, ok, _ := p.choose(w, nil, left)
 			if !ok {
+				p.reserved[s.warm].lacks = append(p.reserved[s.warm].lacks, s.workload)
 				continue
 			}
 			h = newSlot(o, p.terms(o))
@@ -129,6 +187,7 @@ func (p *planner) reserve(slots []reserve, limits []Warm) {
 			p.row(w.key).add(h)
 		}
 		h.take(w.Workload)
+		p.reserved[s.warm].on = append(p.reserved[s.warm].on, h.id)
 		if h.id != "" {
 			p.keep[h.id] = append(p.keep[h.id], s.workload.Image)
 		}

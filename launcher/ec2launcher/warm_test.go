@@ -106,6 +106,10 @@ func TestWarmWithin(t *testing.T) {
 						t.Fatalf("%d hosts are kept, want %d", n, test.want)
 					}
 				}
+				room := w.fleet.WarmRooms()[0]
+				if room.Slots != 3 || room.Ready != test.want || room.Coming != 0 || (room.Message != "") != (test.want < 3) {
+					t.Errorf("it is told as %+v", room)
+				}
 			})
 		})
 	}
@@ -128,6 +132,46 @@ func TestWarmWithin(t *testing.T) {
 				t.Errorf("when nobody has come for long there are %d hosts, want one beside theirs", n)
 			}
 		})
+	})
+}
+
+// TestWarmRooms: how much warm room there is can be asked for, and why there is not
+// more; of who does not work for the fleet it cannot.
+func TestWarmRooms(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+			c.Warm = []ec2launcher.Warm{{Like: (*world)(nil).pooled("like"), Slots: 2}}
+		})
+		time.Sleep(20 * time.Second)
+		if room := w.fleet.WarmRooms()[0]; room != (ec2launcher.WarmRoom{Slots: 2, Coming: 2}) {
+			t.Errorf("while its host boots it is %+v", room)
+		}
+		other, stop := w.process(w.cfg)
+		time.Sleep(3 * time.Minute)
+		if room := w.fleet.WarmRooms()[0]; room != (ec2launcher.WarmRoom{Slots: 2, Ready: 2}) {
+			t.Errorf("it is %+v", room)
+		}
+		if rooms := other.WarmRooms(); rooms != nil {
+			t.Errorf("who does not work for the fleet knows of %+v", rooms)
+		}
+		stop()
+		for _, s := range w.cloud.Subnets() {
+			if err := w.cloud.SetCapacity("t3.medium", s.Zone, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.cloud.CrashHost(w.hosts()[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(15 * time.Minute)
+		if room := w.fleet.WarmRooms()[0]; room.Slots != 2 || room.Ready != 0 || room.Reason != launcher.ErrCapacity || !strings.Contains(room.Message, "t3.medium") {
+			t.Errorf("sold out it is %+v", room)
+		}
+		w.stop()
+		if rooms := w.fleet.WarmRooms(); rooms != nil {
+			t.Errorf("when Run has ended it is %+v", rooms)
+		}
+		w.start()
 	})
 }
 
