@@ -33,6 +33,49 @@ func ExampleNew() {
 	// 403 session: start thesis: domain: authorize research/carol: not allowed: instance type p4d.24xlarge: not among those allowed, ["t3.*"] (the domain's policy); choose one of these, or ask an administrator
 }
 
+// A session on a spot host goes on elsewhere when AWS takes the host back. The
+// fleet asks EC2 for notices every few seconds; this test, which runs by the wall
+// clock, passes the events on that EventBridge would deliver.
+func ExampleNew_spot() {
+	t := &exampleT{} // in a test, its *testing.T
+	defer t.end()
+	ctx := context.Background()
+
+	w := fake.New(t, fake.Config{})
+	_, err := w.Sessions.Start(ctx, session.StartRequest{
+		ID: "analysis", User: "alice", InstanceType: "m5.large", Market: launcher.SpotOrOnDemand,
+	})
+	if err != nil {
+		log.Panic(err)
+	}
+	before, err := w.Sessions.Wait(ctx, "analysis", session.Running)
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(before.State, before.Market, before.Generation)
+
+	if err := w.Cloud.Interrupt(before.Host); err != nil {
+		log.Panic(err)
+	}
+	for _, event := range w.Cloud.Events() {
+		if err := w.Fleet.HandleEvent(ctx, event); err != nil {
+			log.Panic(err)
+		}
+	}
+	for s, err := range w.Sessions.Watch(ctx, session.Filter{}) {
+		if err != nil {
+			log.Panic(err)
+		}
+		if s.Generation == 2 && s.State == session.Running {
+			fmt.Println(s.State, s.Market, s.Generation, "on another host:", s.Host != before.Host)
+			break
+		}
+	}
+	// Output:
+	// running spot 1
+	// running spot 2 on another host: true
+}
+
 // Programs that are no tests start a world and end it.
 func ExampleStart() {
 	ctx := context.Background()

@@ -39,6 +39,49 @@ func account() (cloud *fakeaws.Cloud, cfg aws.Config, group string) {
 	return cloud, cfg, aws.ToString(made.GroupId)
 }
 
+// An EventBridge rule with the source "aws.ec2" delivers what AWS says of hosts to a
+// queue or function of the caller's, which passes it on.
+func ExampleLauncher_HandleEvent() {
+	cloud, cfg, group := account()
+	defer func() { _ = cloud.Close() }()
+	fleet, err := ec2launcher.NewFromConfig(cfg, ec2launcher.Config{
+		Fleet: "research", Store: store.NewMemory(), Subnets: []string{cloud.Subnets()[0].ID}, SecurityGroups: []string{group},
+		Connect: func(_ context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) { return cloud.Host(h.ID) },
+	})
+	if err != nil {
+		log.Panic(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- fleet.Run(ctx) }()
+	w := launcher.Workload{
+		ID: "hello", Owner: "alice", Image: testImage, Command: []string{"wait"}, InstanceType: "t3.medium", Market: launcher.Spot,
+	}
+	if _, err := fleet.Launch(ctx, w); err != nil {
+		log.Panic(err)
+	}
+	s, err := launcher.Wait(ctx, fleet, "hello", func(s launcher.Status) bool { return s.Phase == launcher.Running })
+	if err != nil {
+		log.Panic(err)
+	}
+
+	if err := cloud.Recommend(s.Host); err != nil { // AWS may soon want it back
+		log.Panic(err)
+	}
+	for _, event := range cloud.Events() { // as a queue would bring them
+		if err := fleet.HandleEvent(ctx, event); err != nil {
+			log.Panic(err)
+		}
+	}
+	s, err = launcher.Wait(ctx, fleet, "hello", func(s launcher.Status) bool { return s.Endangered })
+	fmt.Println(s.Phase, "endangered:", s.Endangered, err)
+	stop()
+	fmt.Println(<-done)
+	// Output:
+	// running endangered: true <nil>
+	// <nil>
+}
+
 func ExampleNewFromConfig() {
 	cloud, cfg, group := account()
 	defer func() { _ = cloud.Close() }()
