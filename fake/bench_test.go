@@ -42,7 +42,7 @@ func BenchmarkSession(b *testing.B) {
 				if _, err := w.Sessions.Wait(ctx, id, session.Running); err != nil {
 					b.Fatal(err)
 				}
-				if _, err := w.Sessions.Stop(ctx, id); err != nil {
+				if _, err := w.Sessions.Stop(ctx, id, session.Order{}); err != nil {
 					b.Fatal(err)
 				}
 				if _, err := w.Sessions.Wait(ctx, id, session.Stopped); err != nil {

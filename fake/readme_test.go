@@ -31,7 +31,7 @@ func TestResumeOnABiggerInstance(t *testing.T) {
 		}
 		small := s.Host
 
-		if _, err := w.Sessions.Suspend(ctx, "analysis"); err != nil {
+		if _, err := w.Sessions.Suspend(ctx, "analysis", session.Order{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.Sessions.Wait(ctx, "analysis", session.Suspended); err != nil {

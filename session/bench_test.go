@@ -28,7 +28,7 @@ func BenchmarkStartRunningStop(b *testing.B) {
 		if _, err := m.Wait(ctx, id, session.Running); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := m.Stop(ctx, id); err != nil {
+		if _, err := m.Stop(ctx, id, session.Order{}); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := m.Wait(ctx, id, session.Stopped); err != nil {

@@ -31,6 +31,29 @@ type fuse struct {
 	mu    sync.Mutex
 	calls int
 	dead  bool
+	hold  chan struct{} // not nil while the process is paused: closed when it goes on
+}
+
+// die ends the process now, without a word.
+func (f *fuse) die() {
+	f.mu.Lock()
+	f.dead = true
+	f.mu.Unlock()
+	f.kill()
+}
+
+// pause lets no call have an effect until the process goes on.
+func (f *fuse) pause() (goOn func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	hold := make(chan struct{})
+	f.hold = hold
+	return func() {
+		f.mu.Lock()
+		f.hold = nil
+		f.mu.Unlock()
+		close(hold)
+	}
 }
 
 // burn counts a call and carries it out, unless the process is dead by then.
@@ -39,8 +62,11 @@ func burn[T any](f *fuse, call func() (T, error)) (T, error) {
 	f.calls++
 	struck := f.calls == f.at && !f.dead
 	f.dead = f.dead || struck
-	dead := f.dead
+	dead, hold := f.dead, f.hold
 	f.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
 	var zero T
 	if struck {
 		f.kill()
@@ -200,7 +226,9 @@ func crash(t *testing.T, n int, after bool) (reached bool) {
 		return m.Start(ctx, q)
 	})
 	first := wait(session.Running)
-	must(func(ctx context.Context, m *session.Manager) (session.Session, error) { return m.Suspend(ctx, "s1") })
+	must(func(ctx context.Context, m *session.Manager) (session.Session, error) {
+		return m.Suspend(ctx, "s1", session.Order{})
+	})
 	wait(session.Suspended)
 	must(func(ctx context.Context, m *session.Manager) (session.Session, error) {
 		return m.Resume(ctx, "s1", session.ResumeRequest{InstanceType: "r5.4xlarge"})
@@ -209,7 +237,9 @@ func crash(t *testing.T, n int, after bool) (reached bool) {
 	if second.Generation != 2 || second.Reference != first.Reference || second.InstanceType != "r5.4xlarge" {
 		t.Errorf("resumed as %+v", second)
 	}
-	must(func(ctx context.Context, m *session.Manager) (session.Session, error) { return m.Stop(ctx, "s1") })
+	must(func(ctx context.Context, m *session.Manager) (session.Session, error) {
+		return m.Stop(ctx, "s1", session.Order{})
+	})
 	s := wait(session.Stopped)
 	if s.Generation != 2 || s.Reason != "" {
 		t.Errorf("ended as %+v", s)
@@ -231,6 +261,16 @@ func crash(t *testing.T, n int, after bool) (reached bool) {
 	}
 	if len(homes) != 1 {
 		t.Errorf("homes %v, want one", homes)
+	}
+	auditor, err := session.New(w.domain, w.guard, session.Config{})
+	check(t, err)
+	lines, asked := w.entries(auditor, session.AuditFilter{}), map[string]int{}
+	chained(t, lines)
+	for _, e := range lines {
+		asked[e.Op]++
+	}
+	if asked["start"] != 1 || asked["suspend"] != 1 || asked["resume"] != 1 || asked["stop"] != 1 {
+		t.Errorf("the audit record has %v", asked)
 	}
 	return reached
 }
@@ -266,11 +306,11 @@ func TestManyManagers(t *testing.T) {
 				ask(func(p *process) error { return second(p.Start(p.ctx, request(id))) })
 				for range 8 {
 					ask(func(p *process) error { return second(p.Wait(p.ctx, id, session.Running)) })
-					ask(func(p *process) error { return second(p.Suspend(p.ctx, id)) })
+					ask(func(p *process) error { return second(p.Suspend(p.ctx, id, session.Order{})) })
 					ask(func(p *process) error { return second(p.Wait(p.ctx, id, session.Suspended)) })
 					ask(func(p *process) error { return second(p.Resume(p.ctx, id, session.ResumeRequest{})) })
 				}
-				ask(func(p *process) error { return second(p.Stop(p.ctx, id)) })
+				ask(func(p *process) error { return second(p.Stop(p.ctx, id, session.Order{})) })
 				ask(func(p *process) error { return second(p.Wait(p.ctx, id, session.Stopped)) })
 			})
 		}

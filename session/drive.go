@@ -40,8 +40,17 @@ func (m *Manager) drive(ctx context.Context, id ID, e *effort) (again time.Time)
 			return m.stumble(ctx, id, "read", err)
 		}
 		m.publish(r)
+		if !m.members.mine(id) {
+			return time.Time{} // another has it, or will
+		}
+		if err := m.writeDown(ctx, r); err != nil {
+			return m.stumble(ctx, id, "audit", err)
+		}
 		if r.settled() {
 			m.seen.forget(id)
+			if err := m.tidy(ctx, r); err != nil && !errors.Is(err, errStale) {
+				return m.stumble(ctx, id, "tidy", err)
+			}
 			return time.Time{}
 		}
 		st := next(r, m.look(ctx, r), time.Now())
@@ -70,6 +79,18 @@ func (m *Manager) drive(ctx context.Context, id ID, e *effort) (again time.Time)
 		}
 	}
 	return time.Time{}
+}
+
+// tidy drops from the record of a session for which nothing is to be done what is
+// in the audit record, so that the next process does not look for it there again.
+func (m *Manager) tidy(ctx context.Context, r record) error {
+	if len(r.Trail) > 0 {
+		if _, err := m.advance(ctx, r, func(*record) {}); err != nil {
+			return err
+		}
+	}
+	m.trails.forget(r.ID)
+	return nil
 }
 
 // stumble is for a store that does not answer: try again soon.

@@ -49,9 +49,9 @@ func TestStubbornProgram(t *testing.T) {
 			begun := time.Now()
 			var err error
 			if state == session.Suspended {
-				_, err = m.Suspend(t.Context(), "s1")
+				_, err = m.Suspend(t.Context(), "s1", session.Order{})
 			} else {
-				_, err = m.Stop(t.Context(), "s1")
+				_, err = m.Stop(t.Context(), "s1", session.Order{})
 			}
 			check(t, err)
 			s, err := m.Wait(t.Context(), "s1", state)
@@ -72,11 +72,11 @@ func TestStopHastensSuspend(t *testing.T) {
 		q.Command = strings.Fields("ignore SIGUSR1 ; ignore SIGTERM ; wait")
 		q.Kind = session.Kind{Name: "slow", SuspendSignal: "SIGUSR1", SuspendGrace: time.Hour, StopGrace: 5 * time.Second}
 		started(t, m, q)
-		_, err := m.Suspend(t.Context(), "s1")
+		_, err := m.Suspend(t.Context(), "s1", session.Order{})
 		check(t, err)
 		time.Sleep(time.Minute)
 		begun := time.Now()
-		_, err = m.Stop(t.Context(), "s1")
+		_, err = m.Stop(t.Context(), "s1", session.Order{})
 		check(t, err)
 		_, err = m.Wait(t.Context(), "s1", session.Stopped)
 		check(t, err)
@@ -113,9 +113,9 @@ func TestUnkillable(t *testing.T) {
 			begun := time.Now()
 			var err error
 			if ask == "suspend" {
-				_, err = m.Suspend(t.Context(), "s1")
+				_, err = m.Suspend(t.Context(), "s1", session.Order{})
 			} else {
-				_, err = m.Stop(t.Context(), "s1")
+				_, err = m.Stop(t.Context(), "s1", session.Order{})
 			}
 			check(t, err)
 			s, err := m.Wait(t.Context(), "s1", session.Suspended)
@@ -124,7 +124,7 @@ func TestUnkillable(t *testing.T) {
 			if took := time.Since(begun); took < want || took > want+3*time.Second || s.Reason != session.ErrDeadline {
 				t.Errorf("failed after %v, want %v: %+v", took, want, s)
 			}
-			fails(t, m.Delete(t.Context(), "s1"), session.ErrState, "try again later")
+			fails(t, m.Delete(t.Context(), "s1", session.Order{}), session.ErrState, "try again later")
 			time.Sleep(10 * time.Minute)
 			l.mu.Lock()
 			last, n := l.times[len(l.times)-1], len(l.stops)
@@ -134,7 +134,7 @@ func TestUnkillable(t *testing.T) {
 			l.mu.Unlock()
 			check(t, w.host.Stop(t.Context(), "research.s1.1", launcher.StopOptions{}))
 			time.Sleep(time.Minute)
-			check(t, m.Delete(t.Context(), "s1"))
+			check(t, m.Delete(t.Context(), "s1", session.Order{}))
 		})
 	}
 }
@@ -300,7 +300,7 @@ func TestSweep(t *testing.T) {
 			return wl.ID
 		}
 		ended := started(t, m, request("ended"))
-		_, err := m.Stop(t.Context(), ended.ID)
+		_, err := m.Stop(t.Context(), ended.ID, session.Order{})
 		check(t, err)
 		_, err = m.Wait(t.Context(), ended.ID, session.Stopped)
 		check(t, err)

@@ -57,7 +57,7 @@ func ExampleNew() {
 	conn.Close()
 	fmt.Printf("%s\n", greeting)
 
-	if _, err = m.Suspend(ctx, "analysis"); err != nil {
+	if _, err = m.Suspend(ctx, "analysis", session.Order{}); err != nil {
 		log.Fatal(err)
 	}
 	if s, err = m.Wait(ctx, "analysis", session.Suspended); err != nil {

@@ -73,7 +73,7 @@ func TestResumeWithAlternatives(t *testing.T) {
 			q := request("s1")
 			q.Alternatives, q.Market = []string{"t3.large"}, launcher.Spot
 			started(t, m, q)
-			_, err := m.Suspend(t.Context(), "s1")
+			_, err := m.Suspend(t.Context(), "s1", session.Order{})
 			check(t, err)
 			_, err = m.Wait(t.Context(), "s1", session.Suspended)
 			check(t, err)
@@ -154,7 +154,7 @@ func TestWhatWasTriedAndFound(t *testing.T) {
 			t.Errorf("on a type of the launcher's own: %+v", s)
 		}
 		l.set(func() { l.dress = found })
-		_, err = m.Suspend(t.Context(), "s1")
+		_, err = m.Suspend(t.Context(), "s1", session.Order{})
 		check(t, err)
 		if s = get(t, m, "s1"); s.State != session.Suspended || s.InstanceType != "t3.large" {
 			t.Errorf("suspended: %+v", s)

@@ -60,7 +60,7 @@ func TestLaunchRefused(t *testing.T) {
 				t.Errorf("the message %q does not say how long it waited", s.Message)
 			}
 			time.Sleep(time.Minute)
-			check(t, m.Delete(t.Context(), "s1"))
+			check(t, m.Delete(t.Context(), "s1", session.Order{}))
 		})
 	}
 }
@@ -89,7 +89,7 @@ func TestLaunchRefusedForNow(t *testing.T) {
 		if s.State != session.Pending || s.Reason != launcher.ErrCapacity || s.Message == "" {
 			t.Errorf("waiting: %+v", s)
 		}
-		_, err = m.Stop(t.Context(), "first")
+		_, err = m.Stop(t.Context(), "first", session.Order{})
 		check(t, err)
 		s, err = m.Wait(t.Context(), "second", session.Running)
 		check(t, err)
@@ -128,7 +128,7 @@ func TestRepliesLost(t *testing.T) {
 func story(t testing.TB, m *session.Manager, id session.ID) {
 	t.Helper()
 	s := started(t, m, request(id))
-	_, err := m.Suspend(t.Context(), id)
+	_, err := m.Suspend(t.Context(), id, session.Order{})
 	check(t, err)
 	_, err = m.Wait(t.Context(), id, session.Suspended)
 	check(t, err)
@@ -139,7 +139,7 @@ func story(t testing.TB, m *session.Manager, id session.ID) {
 	if again.Reference != s.Reference || again.Generation != 2 {
 		t.Errorf("resumed as %+v", again)
 	}
-	_, err = m.Stop(t.Context(), id)
+	_, err = m.Stop(t.Context(), id, session.Order{})
 	check(t, err)
 	_, err = m.Wait(t.Context(), id, session.Stopped)
 	check(t, err)
@@ -158,7 +158,7 @@ func TestWatchBreaks(t *testing.T) {
 		if s, err := m.Get(t.Context(), "s1"); err != nil || s.State != session.Running {
 			t.Errorf("while the launcher is silent: %+v, %v", s, err)
 		}
-		_, err := m.Suspend(t.Context(), "s2")
+		_, err := m.Suspend(t.Context(), "s2", session.Order{})
 		check(t, err)
 		time.Sleep(10 * time.Second)
 		w.host.SetReachable(true)
@@ -222,7 +222,7 @@ func TestStoreFails(t *testing.T) {
 		b.set(true)
 		for name, err := range map[string]error{
 			"get":  second(m.Get(t.Context(), "s1")),
-			"stop": second(m.Stop(t.Context(), "s1")),
+			"stop": second(m.Stop(t.Context(), "s1", session.Order{})),
 		} {
 			fails(t, err, session.ErrUnavailable, name, "s1", "call again", "on fire")
 			if session.StatusCode(err) != 503 {
@@ -255,7 +255,7 @@ func TestRecordThatMakesNoSense(t *testing.T) {
 		_, err = w.store.Put(t.Context(), r)
 		check(t, err)
 		m, _ = w.run(w.guard, session.Config{})
-		_, err = m.Suspend(t.Context(), "b")
+		_, err = m.Suspend(t.Context(), "b", session.Order{})
 		check(t, err)
 		_, err = m.Wait(t.Context(), "b", session.Suspended)
 		check(t, err)

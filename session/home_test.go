@@ -68,7 +68,7 @@ func TestDeleteHome(t *testing.T) {
 		}
 
 		// And that home can be deleted as well.
-		_, err = w.Sessions.Stop(ctx, "new")
+		_, err = w.Sessions.Stop(ctx, "new", session.Order{})
 		check(t, err)
 		_, err = w.Sessions.Wait(ctx, "new", session.Stopped)
 		check(t, err)
@@ -141,7 +141,7 @@ func TestDeleteHomeRefused(t *testing.T) {
 					_, err = w.Sessions.Wait(ctx, id, session.Running)
 					check(t, err)
 				}
-				_, err := w.Sessions.Suspend(ctx, "paused")
+				_, err := w.Sessions.Suspend(ctx, "paused", session.Order{})
 				check(t, err)
 				_, err = w.Sessions.Wait(ctx, "paused", session.Suspended)
 				check(t, err)
@@ -178,12 +178,12 @@ func TestDeleteHomeInUse(t *testing.T) {
 		_, err = w.Sessions.Wait(ctx, "s1", session.Running)
 		check(t, err)
 		refused("running")
-		_, err = w.Sessions.Suspend(ctx, "s1")
+		_, err = w.Sessions.Suspend(ctx, "s1", session.Order{})
 		check(t, err)
 		_, err = w.Sessions.Wait(ctx, "s1", session.Suspended)
 		check(t, err)
 		refused("suspended")
-		_, err = w.Sessions.Stop(ctx, "s1")
+		_, err = w.Sessions.Stop(ctx, "s1", session.Order{})
 		check(t, err)
 		check(t, m.DeleteHome(ctx, deleteAlice()))
 		w.audit()

@@ -31,7 +31,7 @@ func TestDeleteHomeOfALostSession(t *testing.T) {
 		check(t, err)
 		check(t, w.Domain.Offboard(ctx, "alice"))
 		check(t, w.Cloud.Partition(s.Host, true))
-		_, err = w.Sessions.Stop(ctx, "s1")
+		_, err = w.Sessions.Stop(ctx, "s1", session.Order{})
 		check(t, err)
 		_, err = w.Sessions.Wait(ctx, "s1", session.Failed)
 		check(t, err)

@@ -18,24 +18,25 @@ import (
 //
 // It is idempotent: a session that is suspending or suspended is returned as
 // it is, and is not resumed by itself any more if it was to be. In every other
-// state than Running it is [ErrState].
-func (m *Manager) Suspend(ctx context.Context, id ID) (Session, error) {
-	return m.ask(ctx, "suspend", id, askSuspend)
+// state than Running it is [ErrState]. A caller that repeats it after a lost
+// answer gives it an ID, lest it suspend what was resumed meanwhile.
+func (m *Manager) Suspend(ctx context.Context, id ID, o Order) (Session, error) {
+	return m.ask(ctx, "suspend", id, o, askSuspend)
 }
 
 // Stop asks for a session to end for good and returns it, usually Stopping.
 //
 // It is idempotent, and no state refuses it: a session that has ended is
 // returned as it is.
-func (m *Manager) Stop(ctx context.Context, id ID) (Session, error) {
-	return m.ask(ctx, "stop", id, askStop)
+func (m *Manager) Stop(ctx context.Context, id ID, o Order) (Session, error) {
+	return m.ask(ctx, "stop", id, o, askStop)
 }
 
-func (m *Manager) ask(ctx context.Context, op string, id ID, e event) (Session, error) {
+func (m *Manager) ask(ctx context.Context, op string, id ID, o Order, e event) (Session, error) {
 	if err := m.awake(ctx, op, id); err != nil {
 		return Session{}, err
 	}
-	return m.alter(ctx, op, id, func(r *record) error {
+	return m.alter(ctx, op, id, o, func(r *record) error {
 		if machine[r.State].on[e].stays(r.State) && !r.GoOn {
 			return store.ErrUnchanged
 		}
@@ -56,6 +57,8 @@ type ResumeRequest struct {
 	// Alternatives are the names of types its host may have instead. None,
 	// with an InstanceType or a Size, is none, whatever the session had.
 	Alternatives []string `json:",omitempty"`
+	// Order is who asks, and why.
+	Order Order `json:"-"`
 	// Market is how its host may be bought. Nil is as before.
 	Market *launcher.Market `json:",omitempty"`
 }
@@ -96,16 +99,16 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, 
 			return Session{}, err
 		}
 		var grant domain.Grant
-		if r.State == Suspended {
+		if again, _ := r.repeats(op, q.Order); r.State == Suspended && !again {
 			grant, err = m.domain.Authorize(ctx, q.ask(r))
 			if err != nil {
-				return Session{}, fail(ctx, op, id, err)
+				return Session{}, m.refuse(ctx, op, id, "", q.Order, fail(ctx, op, id, err))
 			}
 			if problems := m.roleProblems(grant.Role); problems != nil {
 				return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: errors.Join(problems...)}
 			}
 		}
-		s, err := m.alter(ctx, op, id, func(now *record) error {
+		s, err := m.alter(ctx, op, id, q.Order, func(now *record) error {
 			switch {
 			case now.State == Suspended && (r.State != Suspended || now.Generation != r.Generation):
 				return &Error{Op: op, ID: id, Kind: ErrConflict, Err: errStale} // decide anew
@@ -153,8 +156,8 @@ func (m *Manager) fits(r record, q ResumeRequest) bool {
 // Delete forgets an ended session, and its logs. Its ID cannot be used again
 // for a day. A session that has not ended, or whose container may still live,
 // is [ErrState]; one that was deleted is [ErrNotFound]. It needs no Run.
-func (m *Manager) Delete(ctx context.Context, id ID) error {
-	_, err := m.alter(ctx, "delete", id, func(r *record) error {
+func (m *Manager) Delete(ctx context.Context, id ID, o Order) error {
+	_, err := m.alter(ctx, "delete", id, o, func(r *record) error {
 		switch {
 		case !r.State.Ended():
 			return stateError{r.State, "stop it first"}

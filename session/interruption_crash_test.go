@@ -75,7 +75,9 @@ func crashInterrupted(t *testing.T, n int, after bool) (reached bool) {
 	}
 	l.announce("research.s1.3", 2*time.Minute)
 	synctest.Wait()
-	must(func(ctx context.Context, m *session.Manager) (session.Session, error) { return m.Stop(ctx, "s1") })
+	must(func(ctx context.Context, m *session.Manager) (session.Session, error) {
+		return m.Stop(ctx, "s1", session.Order{})
+	})
 	s := must(func(ctx context.Context, m *session.Manager) (session.Session, error) {
 		return m.Wait(ctx, "s1", session.Stopped)
 	})

@@ -126,7 +126,7 @@ func TestNoticeBoundsStop(t *testing.T) {
 		started(t, m, stubborn("s1"))
 		at := l.announce("research.s1.1", 2*time.Minute)
 		time.Sleep(10 * time.Second)
-		_, err := m.Stop(t.Context(), "s1")
+		_, err := m.Stop(t.Context(), "s1", session.Order{})
 		check(t, err)
 		s, err := m.Wait(t.Context(), "s1", session.Stopped)
 		check(t, err)
@@ -203,10 +203,14 @@ func TestUserWinsOverInterruption(t *testing.T) {
 		want    session.State
 		types   string
 	}{
-		"suspend":                {false, func(ctx context.Context, m *session.Manager) error { return second(m.Suspend(ctx, "s1")) }, session.Suspended, "t3.medium"},
-		"stop":                   {false, func(ctx context.Context, m *session.Manager) error { return second(m.Stop(ctx, "s1")) }, session.Stopped, "t3.medium"},
-		"suspend while it waits": {true, func(ctx context.Context, m *session.Manager) error { return second(m.Suspend(ctx, "s1")) }, session.Suspended, "t3.medium"},
-		"stop while it waits":    {true, func(ctx context.Context, m *session.Manager) error { return second(m.Stop(ctx, "s1")) }, session.Stopped, "t3.medium"},
+		"suspend": {false, func(ctx context.Context, m *session.Manager) error {
+			return second(m.Suspend(ctx, "s1", session.Order{}))
+		}, session.Suspended, "t3.medium"},
+		"stop": {false, func(ctx context.Context, m *session.Manager) error { return second(m.Stop(ctx, "s1", session.Order{})) }, session.Stopped, "t3.medium"},
+		"suspend while it waits": {true, func(ctx context.Context, m *session.Manager) error {
+			return second(m.Suspend(ctx, "s1", session.Order{}))
+		}, session.Suspended, "t3.medium"},
+		"stop while it waits": {true, func(ctx context.Context, m *session.Manager) error { return second(m.Stop(ctx, "s1", session.Order{})) }, session.Stopped, "t3.medium"},
 		"resume while it waits": {true, func(ctx context.Context, m *session.Manager) error {
 			return second(m.Resume(ctx, "s1", session.ResumeRequest{InstanceType: "r5.4xlarge"}))
 		}, session.Running, "r5.4xlarge"},
@@ -258,7 +262,7 @@ func TestTakenWhileSuspending(t *testing.T) {
 			m, _ := w.run(l, session.Config{})
 			started(t, m, stubborn("s1"))
 			if asked {
-				_, err := m.Suspend(t.Context(), "s1")
+				_, err := m.Suspend(t.Context(), "s1", session.Order{})
 				check(t, err)
 			} else {
 				l.announce("research.s1.1", 2*time.Minute)
@@ -571,7 +575,7 @@ func TestEndangered(t *testing.T) {
 		}
 		endanger(true)
 		synctest.Wait()
-		_, err := m.Suspend(t.Context(), "s1")
+		_, err := m.Suspend(t.Context(), "s1", session.Order{})
 		check(t, err)
 		if s := get(t, m, "s1"); s.State != session.Suspended || s.Endangered {
 			t.Errorf("%+v", s)

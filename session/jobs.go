@@ -16,6 +16,8 @@ type jobs struct {
 	// work does what can be done for a session and returns when to look again;
 	// zero is not before something happens.
 	work func(context.Context, ID, *effort) time.Time
+	// mine reports whether this process is to work for a session.
+	mine func(ID) bool
 
 	mu    sync.Mutex
 	ctx   context.Context // of the present Run; nil while closed
@@ -47,8 +49,12 @@ func (j *jobs) close() {
 	j.ended.Wait()
 }
 
-// enqueue has a session worked for, once more if it is being worked for.
+// enqueue has a session worked for, once more if it is being worked for, if that
+// is this process's part.
 func (j *jobs) enqueue(id ID) {
+	if !j.mine(id) {
+		return
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.ctx == nil {

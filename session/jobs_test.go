@@ -13,7 +13,7 @@ import (
 func TestJobsMissNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var worked, now atomic.Int64
-		var j jobs
+		j := jobs{mine: func(ID) bool { return true }}
 		j.work = func(context.Context, ID, *effort) time.Time {
 			if now.Add(1) > 1 {
 				t.Error("worked for twice at once")
@@ -47,7 +47,7 @@ func TestJobsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		var worked atomic.Int64
-		var j jobs
+		j := jobs{mine: func(ID) bool { return true }}
 		j.work = func(context.Context, ID, *effort) time.Time {
 			worked.Add(1)
 			return begun.Add(time.Minute)
@@ -71,7 +71,7 @@ func TestJobsDue(t *testing.T) {
 func TestJobsLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most, all atomic.Int64
-		var j jobs
+		j := jobs{mine: func(ID) bool { return true }}
 		j.work = func(context.Context, ID, *effort) time.Time {
 			most.Store(max(most.Load(), now.Add(1)))
 			time.Sleep(time.Second)

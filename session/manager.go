@@ -91,10 +91,13 @@ type Manager struct {
 	log       *slog.Logger
 	url       string // where sessions ask for credentials, or empty
 	records   store.Table[record]
+	audit     store.Table[Entry]
 
-	gate running.Gate
-	jobs jobs
-	seen sightings
+	gate    running.Gate
+	members members
+	jobs    jobs
+	seen    sightings
+	trails  trails
 
 	hub       watch.Hub[ID, *record] // records are not changed once published
 	published sync.Mutex             // orders what the hub is told
@@ -124,8 +127,9 @@ func New(d *domain.Domain, l launcher.Launcher, cfg Config) (*Manager, error) {
 		url:       cfg.CredentialsURL,
 		log:       cfg.Logger.With("domain", d.Name()),
 		records:   store.NewTable[record](d.Store(), collection(d.Name())),
+		audit:     store.NewTable[Entry](d.Store(), auditCollection(d.Name())),
 	}
-	m.jobs.work = m.drive
+	m.jobs.work, m.jobs.mine = m.drive, m.members.mine
 	return m, nil
 }
 
@@ -148,28 +152,59 @@ func (m *Manager) find(ctx context.Context, op string, id ID) (record, error) {
 
 // alter changes a session's record on behalf of a caller, tells the watchers
 // and sets the reconciler to work. The function returns [store.ErrUnchanged]
-// to leave the record as it is.
-func (m *Manager) alter(ctx context.Context, op string, id ID, change func(*record) error) (Session, error) {
+// to leave the record as it is. An order that was followed before changes nothing.
+func (m *Manager) alter(ctx context.Context, op string, id ID, o Order, change func(*record) error) (Session, error) {
+	problems := o.problems()
 	if err := id.check(); err != nil {
-		return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: err}
+		problems = append(problems, err)
+	}
+	if problems != nil {
+		return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: errors.Join(problems...)}
 	}
 	r, err := m.records.Update(ctx, string(id), func(r *record) error {
 		if !r.Deleted.IsZero() {
 			return store.ErrNotFound
 		}
+		again, err := r.repeats(op, o)
+		if err != nil {
+			return &Error{Op: op, ID: id, Kind: ErrConflict, Err: err}
+		}
+		if again {
+			return store.ErrUnchanged
+		}
+		before, now := *r, time.Now()
 		if err := change(r); err != nil {
 			return err
 		}
-		r.Revision++
+		m.revise(r)
+		r.follow(op, o, now)
+		r.trail(before, op, o, now)
 		return nil
 	})
 	if err != nil {
-		return Session{}, fail(ctx, op, id, err)
+		return Session{}, m.refuse(ctx, op, id, "", o, fail(ctx, op, id, err))
 	}
-	m.log.Info("asked", "session", id, "op", op, "state", r.State)
-	m.publish(r)
-	m.jobs.enqueue(id)
+	m.log.Info("asked", "session", id, "op", op, "by", o.By, "state", r.State)
+	m.announce(ctx, r)
 	return r.session(), nil
+}
+
+// revise counts a change of r, and drops from it what is in the audit record.
+func (m *Manager) revise(r *record) {
+	if m.trails.until(r.ID) >= r.Revision {
+		r.Trail = nil
+	}
+	r.Revision++
+}
+
+// announce tells of what was asked: this process's watchers, and by the audit
+// record the other processes, one of which may be the one to work for it.
+func (m *Manager) announce(ctx context.Context, r record) {
+	m.publish(r)
+	if err := m.writeDown(ctx, r); err != nil {
+		m.log.Warn("the audit record could not be written; it is tried again", "session", r.ID, "error", err)
+	}
+	m.jobs.enqueue(r.ID)
 }
 
 // errStale says that a record is not any more as it was when it was decided
@@ -183,8 +218,12 @@ func (m *Manager) advance(ctx context.Context, r record, change func(*record)) (
 		if now.Revision != r.Revision || !now.Created.Equal(r.Created) {
 			return errStale
 		}
+		before := *now
 		change(now)
-		now.Revision++
+		m.revise(now)
+		if now.State != before.State {
+			now.trail(before, now.event, Order{By: Itself, Why: now.why}, time.Now())
+		}
 		return nil
 	})
 	if err != nil {

@@ -10,9 +10,16 @@ import (
 	"github.com/atelier-go/atelier/internal/pace"
 )
 
-// mirrorEvery is how often the store is read for what other processes have
-// written.
-const mirrorEvery = 2 * time.Second
+const (
+	// tailEvery is how often the end of the audit record is read for what other
+	// processes have written. overlap is how much of it is read again: what
+	// another whose clock is that much slower wrote stands before what was read.
+	tailEvery = time.Second
+	overlap   = 10 * time.Second
+	// mirrorEvery is how often all records are read: for what is not in the audit
+	// record, such as the host of a session that starts, and what was missed there.
+	mirrorEvery = time.Minute
+)
 
 // A mirror takes over what other processes have written: it tells this one's
 // watchers, and has this one work for what changed, so that the sessions of a
@@ -21,6 +28,10 @@ type mirror struct {
 	manager *Manager
 	// versions are those read last. What has not changed is not decoded.
 	versions map[ID]int64
+	passed   time.Time // when all records were read last
+	// tail are the entries of the audit record that were read last.
+	tail map[string]bool
+	last time.Time // of them
 }
 
 func newMirror(m *Manager) *mirror {
@@ -46,9 +57,47 @@ func (r *mirror) prime(ctx context.Context) error {
 	}
 }
 
-// pass reads the store once.
+// follow reads what was added to the audit record and looks at the sessions that it
+// is about, and now and then at all.
+func (r *mirror) follow(ctx context.Context) error {
+	if time.Since(r.passed) >= mirrorEvery {
+		return r.pass(ctx)
+	}
+	m, now := r.manager, time.Now()
+	tail, changed := map[string]bool{}, map[ID]bool{}
+	for e, err := range m.audit.After(ctx, r.last.Add(-overlap).UTC().Format(entryTime)) {
+		if err != nil {
+			return err
+		}
+		tail[e.ID] = true
+		if !r.tail[e.ID] && e.Refused == "" {
+			changed[e.Session] = true
+		}
+	}
+	for id := range changed {
+		rec, err := m.records.Get(ctx, string(id))
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return err
+		case m.publish(rec):
+			m.jobs.enqueue(id)
+		}
+	}
+	r.tail = tail
+	for id := range tail {
+		at, err := time.Parse(entryTime, id[:len(entryTime)])
+		if err == nil && at.After(r.last) && at.Before(now) { // else by a clock that is fast
+			r.last = at
+		}
+	}
+	return nil
+}
+
+// pass reads all records once.
 func (r *mirror) pass(ctx context.Context) error {
 	m := r.manager
+	begun := time.Now()
 	seen := make(map[ID]int64, len(r.versions))
 	for stored, err := range m.domain.Store().List(ctx, collection(m.domain.Name()), "") {
 		if err != nil {
@@ -78,6 +127,9 @@ func (r *mirror) pass(ctx context.Context) error {
 			m.unpublish(id)
 		}
 	}
-	r.versions = seen
+	r.versions, r.passed = seen, begun
+	if r.last.IsZero() {
+		r.last = begun
+	}
 	return nil
 }

@@ -143,7 +143,7 @@ func (x *model) one(id session.ID, before session.Session, known bool) {
 			expect("start another", s, err, session.ErrConflict, "")
 		}
 	case 3, 4:
-		s, err := x.m.Suspend(ctx, id)
+		s, err := x.m.Suspend(ctx, id, session.Order{})
 		switch {
 		case !known:
 			expect("suspend", s, err, session.ErrNotFound, "")
@@ -181,7 +181,7 @@ func (x *model) one(id session.ID, before session.Session, known bool) {
 		if x.rand.IntN(3) > 0 {
 			return // rarely, or nothing lives long
 		}
-		s, err := x.m.Stop(ctx, id)
+		s, err := x.m.Stop(ctx, id, session.Order{})
 		switch {
 		case !known:
 			expect("stop", s, err, session.ErrNotFound, "")
@@ -218,7 +218,7 @@ func (x *model) one(id session.ID, before session.Session, known bool) {
 	case 13:
 		if is(session.Stopped, session.Failed) {
 			// Make room for a new life under this ID, a day later.
-			if err := x.m.Delete(ctx, id); err == nil {
+			if err := x.m.Delete(ctx, id, session.Order{}); err == nil {
 				x.kinds["delete"]++
 				delete(x.fixed, id)
 				delete(x.homes, id)

@@ -55,6 +55,9 @@ type step struct {
 	again time.Time
 }
 
+// due reports whether there is something to be done now.
+func (s step) due() bool { return s.happened || s.note || s.call != "" }
+
 func (e event) with(s launcher.Status) step { return step{happened: true, event: e, status: s} }
 
 // next decides what to do for a session, given its record and what was seen. It

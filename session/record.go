@@ -66,6 +66,16 @@ type record struct {
 	Message     string            `json:",omitempty"`
 	ExitCode    int               `json:",omitempty"`
 
+	// Last is what was asked last, Orders the orders that were followed, the latest.
+	Last   Asked      `json:",omitzero"`
+	Orders []followed `json:",omitempty"`
+	// Trail is what is to be in the audit record and may not be yet.
+	Trail []Entry `json:",omitempty"`
+
+	// event is what apply was last called for, why what it was done for. They are
+	// of one change.
+	event, why string
+
 	// Deleted is when the session was forgotten. What is left of it keeps its
 	// ID from being used again for a while.
 	Deleted time.Time `json:",omitzero"`
@@ -96,6 +106,7 @@ func (r record) wants(generation int) bool {
 // a caller is refused. An outcome that stays leaves r as it is.
 func (r *record) apply(e event, now time.Time, d Deadlines) error {
 	o := machine[r.State].on[e]
+	r.event = e.String()
 	switch {
 	case o.refuse != "":
 		return stateError{r.State, o.refuse}

@@ -99,7 +99,7 @@ func TestRoleResumed(t *testing.T) {
 		m, _ := w.run(w.guard, session.Config{CredentialsURL: credentialsURL})
 		unmounted, _ := w.run(w.guard, session.Config{})
 		started(t, m, acting("s1"))
-		_, err := m.Suspend(t.Context(), "s1")
+		_, err := m.Suspend(t.Context(), "s1", session.Order{})
 		check(t, err)
 		_, err = m.Wait(t.Context(), "s1", session.Suspended)
 		check(t, err)
@@ -137,11 +137,11 @@ func TestRoleDeleted(t *testing.T) {
 		if !kept() {
 			t.Error("the record of a live session has no token")
 		}
-		_, err := m.Stop(t.Context(), "s1")
+		_, err := m.Stop(t.Context(), "s1", session.Order{})
 		check(t, err)
 		_, err = m.Wait(t.Context(), "s1", session.Stopped)
 		check(t, err)
-		check(t, m.Delete(t.Context(), "s1"))
+		check(t, m.Delete(t.Context(), "s1", session.Order{}))
 		if kept() {
 			t.Error("the record of a deleted session has its token")
 		}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/internal/pace"
 	"github.com/atelier-go/atelier/launcher"
 )
@@ -19,8 +20,10 @@ const tick = time.Second
 // started has ended. Sessions go on; the next Run, in this process or another,
 // takes them up where this one left them, also after a crash.
 //
-// Many processes may Run managers on one store. Within one Manager a second
-// Run at the same time is [ErrConflict], at once.
+// Many processes may Run managers on one store, and share the sessions among
+// them. When one ends, the others take its sessions within four seconds; when it
+// dies without a word, or its store does not answer it any more, within twenty.
+// Within one Manager a second Run at the same time is [ErrConflict], at once.
 func (m *Manager) Run(ctx context.Context) error {
 	const op = "run"
 	mirror := newMirror(m)
@@ -32,16 +35,21 @@ func (m *Manager) Run(ctx context.Context) error {
 		return &Error{Op: op, Kind: ErrConflict, Err: errors.New("this manager runs already")}
 	}
 	defer leave()
+	m.members.join()
+	defer m.part(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	m.jobs.open(ctx)
 	defer m.jobs.close()
-	m.takeUp()
+	m.share(ctx)
+	g.Go(func() error {
+		return pace.Every(ctx, beatEvery, func() { m.share(ctx) })
+	})
 	g.Go(func() error { return m.watchLauncher(ctx) })
 	g.Go(func() error {
 		return pace.Every(ctx, tick, func() { m.jobs.due(time.Now()) })
 	})
 	g.Go(func() error {
-		return pace.Every(ctx, mirrorEvery, func() { m.attempt(ctx, "mirror", mirror.pass) })
+		return pace.Every(ctx, tailEvery, func() { m.attempt(ctx, "follow", mirror.follow) })
 	})
 	g.Go(func() error {
 		s := sweeper{manager: m, suspects: map[launcher.ID]time.Time{}}
@@ -59,13 +67,40 @@ func (m *Manager) attempt(ctx context.Context, op string, f func(context.Context
 }
 
 // takeUp has every session worked for that something is to be done for. One
-// that runs needs nothing until its workload is told of, or found missing by a
-// sweep.
+// that runs needs nothing unless its workload was told of while it was another
+// process's, until it is told of again or found missing by a sweep.
 func (m *Manager) takeUp() {
+	now := time.Now()
 	for _, r := range m.hub.All() {
-		if !r.settled() && r.State != Running {
+		due := !r.settled() && r.State != Running || len(r.Trail) > 0
+		if r.State == Running {
+			s, told := m.seen.of(*r)
+			due = due || told && next(*r, sighting{sure: true, status: s}, now).due()
+		}
+		if due {
 			m.jobs.enqueue(r.ID)
 		}
+	}
+}
+
+// share renews this process's part in the work, and takes up what has become its.
+func (m *Manager) share(ctx context.Context) {
+	changed, err := m.beat(ctx)
+	if err != nil && ctx.Err() == nil {
+		m.log.Warn("the store does not answer; sessions are left to other managers soon", "op", "share", "error", err)
+	}
+	if changed {
+		m.takeUp()
+	}
+}
+
+// part leaves the work to others, at once.
+func (m *Manager) part(ctx context.Context) {
+	me := m.members.leave()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatEvery)
+	defer cancel()
+	if err := m.roll().DeleteIf(ctx, me, func(member) error { return nil }); err != nil && !errors.Is(err, store.ErrNotFound) {
+		m.log.Warn("other managers wait a moment before they take this one's sessions", "error", err)
 	}
 }
 

@@ -31,9 +31,9 @@ func TestNotRunning(t *testing.T) {
 		fails(t, <-watched, session.ErrNotRunning, "Run")
 		for name, call := range map[string]func() error{
 			"start":   func() error { _, err := m.Start(t.Context(), request("s2")); return err },
-			"suspend": func() error { _, err := m.Suspend(t.Context(), "s1"); return err },
+			"suspend": func() error { _, err := m.Suspend(t.Context(), "s1", session.Order{}); return err },
 			"resume":  func() error { _, err := m.Resume(t.Context(), "s1", session.ResumeRequest{}); return err },
-			"stop":    func() error { _, err := m.Stop(t.Context(), "s1"); return err },
+			"stop":    func() error { _, err := m.Stop(t.Context(), "s1", session.Order{}); return err },
 			"wait":    func() error { _, err := m.Wait(t.Context(), "s1", session.Running); return err },
 			"watch": func() error {
 				for _, err := range m.Watch(t.Context(), session.Filter{}) {
@@ -51,7 +51,7 @@ func TestNotRunning(t *testing.T) {
 		}
 		// The session went on; the next Run takes it up.
 		m2, _ := w.run(w.guard, session.Config{})
-		s, err := m2.Stop(t.Context(), "s1")
+		s, err := m2.Stop(t.Context(), "s1", session.Order{})
 		check(t, err)
 		if s.State != session.Stopping {
 			t.Errorf("Stop = %+v", s)

@@ -83,6 +83,9 @@ type Session struct {
 	// ExitCode is that of its last container, if that ended by itself.
 	ExitCode int
 
+	// Last is the last thing that was asked and changed it: who did it, and why.
+	Last Asked
+
 	// CreatedAt is when it was first asked for.
 	CreatedAt time.Time
 	// StartedAt is when the container of this Generation began; zero before
@@ -114,7 +117,7 @@ func (r record) session() Session {
 		Host:   r.Host, Endpoints: maps.Clone(r.Endpoints), Unreachable: r.Unreachable,
 		Tried: slices.Clone(r.Tried), Endangered: r.Endangered, Interruption: r.Interruption,
 		Reason: r.Reason, Message: r.Message + r.outlook(), ExitCode: r.ExitCode,
-		CreatedAt: r.Created, StartedAt: r.Started, EndedAt: r.Ended,
+		Last: r.Last, CreatedAt: r.Created, StartedAt: r.Started, EndedAt: r.Ended,
 	}
 }
 

@@ -31,7 +31,7 @@ func TestStory(t *testing.T) {
 			t.Error("the session does not answer")
 		}
 
-		s, err := m.Suspend(t.Context(), "analysis")
+		s, err := m.Suspend(t.Context(), "analysis", session.Order{})
 		check(t, err)
 		if s.State != session.Suspending || s.Deadline.IsZero() {
 			t.Errorf("Suspend returned %+v", s)
@@ -63,7 +63,7 @@ func TestStory(t *testing.T) {
 			t.Errorf("the home holds %q, want what both generations made", got)
 		}
 
-		_, err = m.Stop(t.Context(), "analysis")
+		_, err = m.Stop(t.Context(), "analysis", session.Order{})
 		check(t, err)
 		s, err = m.Wait(t.Context(), "analysis", session.Stopped)
 		check(t, err)
@@ -155,23 +155,23 @@ func TestRefusedByState(t *testing.T) {
 		}
 		_, err = m.Resume(t.Context(), "s1", session.ResumeRequest{InstanceType: "r5.4xlarge"})
 		fails(t, err, session.ErrState, "t3.medium", "suspend it first")
-		fails(t, m.Delete(t.Context(), "s1"), session.ErrState, "running", "stop it first")
-		_, err = m.Stop(t.Context(), "s1")
+		fails(t, m.Delete(t.Context(), "s1", session.Order{}), session.ErrState, "running", "stop it first")
+		_, err = m.Stop(t.Context(), "s1", session.Order{})
 		check(t, err)
-		_, err = m.Suspend(t.Context(), "s1")
+		_, err = m.Suspend(t.Context(), "s1", session.Order{})
 		fails(t, err, session.ErrState, "stopping")
 		_, err = m.Resume(t.Context(), "s1", session.ResumeRequest{})
 		fails(t, err, session.ErrState, "stopping", "new session")
 		_, err = m.Wait(t.Context(), "s1", session.Stopped)
 		check(t, err)
-		s, err = m.Stop(t.Context(), "s1")
+		s, err = m.Stop(t.Context(), "s1", session.Order{})
 		check(t, err)
 		if s.State != session.Stopped {
 			t.Errorf("Stop of a stopped session: %+v", s)
 		}
 		_, err = m.Wait(t.Context(), "s1", session.Running)
 		fails(t, err, session.ErrState, "stopped", "exit code 137")
-		if _, err := m.Stop(t.Context(), "none"); !errors.Is(err, session.ErrNotFound) {
+		if _, err := m.Stop(t.Context(), "none", session.Order{}); !errors.Is(err, session.ErrNotFound) {
 			t.Errorf("Stop of an unknown session = %v", err)
 		}
 	})
@@ -189,7 +189,7 @@ func TestListAndWatch(t *testing.T) {
 			}
 			started(t, m, q)
 		}
-		_, err := m.Suspend(t.Context(), "a")
+		_, err := m.Suspend(t.Context(), "a", session.Order{})
 		check(t, err)
 		_, err = m.Wait(t.Context(), "a", session.Suspended)
 		check(t, err)
@@ -242,7 +242,7 @@ func TestLogsAreKept(t *testing.T) {
 		w := newWorld(t)
 		m := w.manager()
 		started(t, m, request("s1"))
-		_, err := m.Suspend(t.Context(), "s1")
+		_, err := m.Suspend(t.Context(), "s1", session.Order{})
 		check(t, err)
 		_, err = m.Wait(t.Context(), "s1", session.Suspended)
 		check(t, err)
@@ -269,14 +269,14 @@ func TestDelete(t *testing.T) {
 		check(t, err)
 		_, err = m.Wait(t.Context(), "s1", session.Stopped)
 		check(t, err)
-		check(t, m.Delete(t.Context(), "s1"))
+		check(t, m.Delete(t.Context(), "s1", session.Order{}))
 		if _, err := m.Get(t.Context(), "s1"); !errors.Is(err, session.ErrNotFound) {
 			t.Errorf("Get after Delete = %v", err)
 		}
 		for s := range m.List(t.Context(), session.Filter{}) {
 			t.Errorf("listed after Delete: %+v", s)
 		}
-		fails(t, m.Delete(t.Context(), "s1"), session.ErrNotFound)
+		fails(t, m.Delete(t.Context(), "s1", session.Order{}), session.ErrNotFound)
 		// A request that was under way does not start it anew.
 		_, err = m.Start(t.Context(), q)
 		fails(t, err, session.ErrConflict, "deleted")

@@ -25,6 +25,8 @@ type StartRequest struct {
 	// ID names the session and makes the request safe to repeat. See [NewID].
 	// Required.
 	ID ID
+	// Order is who asks, and why. Its ID counts for nothing: the session's does.
+	Order Order `json:"-"`
 	// User is whose session it is. Required.
 	User string
 	// Image is the name of an image of the domain. Empty is the default one.
@@ -70,6 +72,7 @@ func (q StartRequest) problems() []error {
 	if err := q.ID.check(); err != nil {
 		found = append(found, err)
 	}
+	found = append(found, q.Order.problems()...)
 	found = append(found, q.Kind.problems()...)
 	found = append(found, q.OnInterruption.problems()...)
 	for _, k := range []string{"HOME", "USER"} {
@@ -137,7 +140,7 @@ func (q StartRequest) ask() domain.Ask {
 // cancelled context among them, there may be one: repeat the request.
 func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 	const op = "start"
-	id := q.ID
+	id, order := q.ID, q.Order
 	q.Kind = q.Kind.withDefault()
 	problems := append(q.problems(), m.roleProblems(q.Role)...)
 	q, text, err := q.canonical()
@@ -149,7 +152,7 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 			return Session{}, err
 		}
 		if s, err := m.started(ctx, id, text); !errors.Is(err, store.ErrNotFound) {
-			return s, fail(ctx, op, id, err)
+			return s, m.refuse(ctx, op, id, q.User, order, fail(ctx, op, id, err))
 		}
 	}
 	grant, err := m.domain.Authorize(ctx, q.ask())
@@ -160,12 +163,14 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 		return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: errors.Join(problems...)}
 	}
 	if err != nil {
-		return Session{}, fail(ctx, op, id, err)
+		return Session{}, m.refuse(ctx, op, id, q.User, order, fail(ctx, op, id, err))
 	}
 	now := time.Now()
 	r := record{ID: id, Revision: 1, Request: q, Grant: grant, Created: now, Generation: 1, State: Pending, Since: now}
 	r.Access = m.access(id, r.Generation, grant)
 	r.Deadline = now.Add(m.deadlines.Pending)
+	r.follow(op, order, now)
+	r.trail(record{}, op, order, now)
 	if err := m.records.Create(ctx, string(id), r); err != nil {
 		if errors.Is(err, store.ErrConflict) { // another call was faster
 			s, err := m.started(ctx, id, text)
@@ -173,9 +178,8 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 		}
 		return Session{}, fail(ctx, op, id, err)
 	}
-	m.log.Info("asked", "session", id, "op", op, "user", q.User, "image", grant.Image.Name, "type", grant.Type.Name)
-	m.publish(r)
-	m.jobs.enqueue(id)
+	m.log.Info("asked", "session", id, "op", op, "by", order.By, "user", q.User, "image", grant.Image.Name, "type", grant.Type.Name)
+	m.announce(ctx, r)
 	return r.session(), nil
 }
 

@@ -97,13 +97,13 @@ func TestInvalidRequests(t *testing.T) {
 			}
 			for name, call := range map[string]func() error{
 				"get":     func() error { _, err := m.Get(t.Context(), id); return err },
-				"suspend": func() error { _, err := m.Suspend(t.Context(), id); return err },
+				"suspend": func() error { _, err := m.Suspend(t.Context(), id, session.Order{}); return err },
 				"resume":  func() error { _, err := m.Resume(t.Context(), id, session.ResumeRequest{}); return err },
-				"stop":    func() error { _, err := m.Stop(t.Context(), id); return err },
+				"stop":    func() error { _, err := m.Stop(t.Context(), id, session.Order{}); return err },
 				"wait":    func() error { _, err := m.Wait(t.Context(), id, session.Running); return err },
 				"dial":    func() error { _, err := m.Dial(t.Context(), id, "http"); return err },
 				"logs":    func() error { _, err := m.Logs(t.Context(), id, launcher.LogOptions{}); return err },
-				"delete":  func() error { return m.Delete(t.Context(), id) },
+				"delete":  func() error { return m.Delete(t.Context(), id, session.Order{}) },
 			} {
 				if err := call(); !errors.Is(err, session.ErrInvalid) {
 					t.Errorf("%s of %q = %v", name, id, err)
@@ -179,7 +179,7 @@ func TestDomainRefuses(t *testing.T) {
 		w := newWorld(t)
 		m := w.manager()
 		started(t, m, request("before"))
-		_, err := m.Suspend(t.Context(), "before")
+		_, err := m.Suspend(t.Context(), "before", session.Order{})
 		check(t, err)
 		_, err = m.Wait(t.Context(), "before", session.Suspended)
 		check(t, err)

@@ -22,7 +22,7 @@ const (
 )
 
 // A sweeper stops what no record wants, and lets the launcher forget what is
-// over.
+// over: what is this process's part of it.
 type sweeper struct {
 	manager *Manager
 	// suspects are workloads that no record wanted, since when.
@@ -65,6 +65,9 @@ func (w *sweeper) sweep(ctx context.Context) error {
 		if user, ok := s.Labels[labelHome]; ok && removals[user].wants(s.ID) || !ok && !stray(s, records) {
 			continue
 		}
+		if !m.members.mine(ID(s.ID)) {
+			continue
+		}
 		since, known := w.suspects[s.ID]
 		if !known {
 			since = now
@@ -77,6 +80,7 @@ func (w *sweeper) sweep(ctx context.Context) error {
 	w.suspects = suspects
 	for id, r := range records {
 		switch {
+		case !m.members.mine(id):
 		case !r.Deleted.IsZero() && now.Sub(r.Deleted) >= retention:
 			if err := m.purge(ctx, id); err != nil && !errors.Is(err, errRetained) && !errors.Is(err, store.ErrNotFound) {
 				return err

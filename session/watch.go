@@ -41,7 +41,8 @@ func (m *Manager) List(ctx context.Context, f Filter) iter.Seq2[Session, error] 
 // then each change of one that matches, until ctx ends or the loop is left. A
 // slow reader skips to the latest of each session, and always sees the last. A
 // session that ceases to match, by its state or because it was deleted, is not
-// told of. Changes by other processes are seen within two seconds.
+// told of. Changes of state by other processes are seen within two
+// seconds, what else they write within a minute.
 //
 // The last element carries the error that ended it: that of ctx,
 // [ErrNotRunning] when Run ends, or [ErrInvalid] at once for a state that does

@@ -155,9 +155,12 @@ func (t Table[T]) DeleteIf(ctx context.Context, id string, check func(T) error) 
 // All yields the documents in the order of their IDs. It is complete or ends
 // with an error as its last element; see [Store.List] for what changes
 // meanwhile.
-func (t Table[T]) All(ctx context.Context) iter.Seq2[T, error] {
+func (t Table[T]) All(ctx context.Context) iter.Seq2[T, error] { return t.After(ctx, "") }
+
+// After yields those of All whose ID is greater than one, which need not exist.
+func (t Table[T]) After(ctx context.Context, id string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		for r, err := range t.store.List(ctx, t.collection, "") {
+		for r, err := range t.store.List(ctx, t.collection, id) {
 			var v T
 			if err == nil {
 				v, err = t.decode(r)

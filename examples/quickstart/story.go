@@ -163,7 +163,7 @@ func (s *stage) write(ctx context.Context) error {
 
 func (s *stage) suspend(ctx context.Context) error {
 	for _, id := range []session.ID{"notes", "analysis"} {
-		if _, err := s.sessions.Suspend(ctx, id); err != nil {
+		if _, err := s.sessions.Suspend(ctx, id, session.Order{}); err != nil {
 			return err
 		}
 		if _, err := s.sessions.Wait(ctx, id, session.Suspended); err != nil {
@@ -200,7 +200,7 @@ func (s *stage) resume(ctx context.Context) error {
 
 func (s *stage) stopAll(ctx context.Context) error {
 	for _, id := range []session.ID{"analysis", "notes", "genome"} {
-		if _, err := s.sessions.Stop(ctx, id); err != nil {
+		if _, err := s.sessions.Stop(ctx, id, session.Order{}); err != nil {
 			return err
 		}
 		if _, err := s.sessions.Wait(ctx, id, session.Stopped); err != nil {

@@ -52,7 +52,7 @@ func (n Nightly) Run(ctx context.Context) (Report, error) {
 }
 
 func (n Nightly) suspend(ctx context.Context, id session.ID) error {
-	if _, err := n.Sessions.Suspend(ctx, id); err != nil {
+	if _, err := n.Sessions.Suspend(ctx, id, session.Order{By: "nightly", Why: "it is night"}); err != nil {
 		return err
 	}
 	_, err := n.Sessions.Wait(ctx, id, session.Suspended)

@@ -111,7 +111,7 @@ func TestTokenLife(t *testing.T) {
 		}
 		first := w.start("s1")
 		expect("running", first.token, 200, "")
-		if _, err := w.Sessions.Suspend(ctx, "s1"); err != nil {
+		if _, err := w.Sessions.Suspend(ctx, "s1", session.Order{}); err != nil {
 			t.Fatal(err)
 		}
 		expect("suspending", first.token, 200, "")
@@ -128,13 +128,13 @@ func TestTokenLife(t *testing.T) {
 		}
 		expect("running again", second.token, 200, "")
 		expect("running again, the old one", first.token, 401, "Unauthorized")
-		if _, err := w.Sessions.Stop(ctx, "s1"); err != nil {
+		if _, err := w.Sessions.Stop(ctx, "s1", session.Order{}); err != nil {
 			t.Fatal(err)
 		}
 		expect("stopping", second.token, 200, "")
 		w.until("s1", session.Stopped)
 		expect("stopped", second.token, 403, "SessionEnded")
-		if err := w.Sessions.Delete(ctx, "s1"); err != nil {
+		if err := w.Sessions.Delete(ctx, "s1", session.Order{}); err != nil {
 			t.Fatal(err)
 		}
 		expect("deleted", second.token, 401, "Unauthorized")
@@ -327,7 +327,7 @@ func TestTogether(t *testing.T) {
 		w := newWorld(t, mountURL, fakeaws.Config{})
 		s, f := w.serve(credentials.Config{}), w.start("s1")
 		s.api.before = func(context.Context) {
-			if _, err := w.Sessions.Stop(t.Context(), "s1"); err != nil {
+			if _, err := w.Sessions.Stop(t.Context(), "s1", session.Order{}); err != nil {
 				t.Error(err)
 			}
 			w.until("s1", session.Stopped)

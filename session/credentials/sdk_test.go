@@ -82,7 +82,7 @@ func TestRealSDK(t *testing.T) {
 		}
 	}
 	lost("a stranger", stranger, "Unauthorized")
-	if _, err := w.Sessions.Stop(ctx, "analysis"); err != nil {
+	if _, err := w.Sessions.Stop(ctx, "analysis", session.Order{}); err != nil {
 		t.Fatal(err)
 	}
 	w.until("analysis", session.Stopped)

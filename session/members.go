@@ -1,0 +1,186 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/atelier-go/atelier/domain/store"
+)
+
+// The managers that run on one store share the sessions among them. Each has a
+// record there, a lease on its part of the work that it renews every beatEvery.
+// It stops working when, by its own clock, the last renewal that succeeded was
+// begun safeFor ago; the others take its part when they, by theirs, have seen the
+// record unchanged for memberTTL. No two clocks are compared.
+//
+// For a moment, when one joins, two may work for one session. That is safe, and so
+// is one that was paused and goes on: nothing is done for a session that was not
+// recorded before in its record, by compare-and-swap on its revision, which is the
+// fence; the launcher runs each generation once whoever asks.
+const (
+	beatEvery = 3 * time.Second
+	safeFor   = 9 * time.Second
+	memberTTL = 12 * time.Second
+	// buriedAfter is when a record of one that ended without a word is removed.
+	buriedAfter = 10 * memberTTL
+)
+
+// member is a running manager as it is stored.
+type member struct {
+	Name  string
+	Begun time.Time
+	Beat  int64
+}
+
+func membersCollection(domain string) string { return "domains/" + domain + "/managers" }
+
+// roll is the records of the managers that run.
+func (m *Manager) roll() store.Table[member] {
+	return store.NewTable[member](m.domain.Store(), membersCollection(m.domain.Name()))
+}
+
+// members knows which managers run, and which of them works for a session. The
+// zero value works for none.
+type members struct {
+	mu      sync.Mutex
+	me      string
+	renewed time.Time // when the last beat that succeeded was begun
+	live    []string  // with me, as it was seen last
+	seen    map[string]heartbeat
+}
+
+// heartbeat is a version of another's record, and when it was first seen.
+type heartbeat struct {
+	version int64
+	since   time.Time
+}
+
+// mine reports whether this process is to work for a session now. Of those that
+// run it is the one whose name, taken together with the session's, has the
+// greatest hash: when one comes or goes, no others change hands.
+func (m *members) mine(id ID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.me == "" || time.Since(m.renewed) >= safeFor {
+		return false
+	}
+	mine := weight(m.me, id)
+	for _, name := range m.live {
+		if w := weight(name, id); w > mine || w == mine && name > m.me {
+			return false
+		}
+	}
+	return true
+}
+
+// weight is a hash of a name and a session.
+func weight(name string, id ID) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name + "/" + string(id)))
+	x := h.Sum64() // of which the last bytes moved little: mixed as by MurmurHash3
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}
+
+// join begins a part in the work, under a name of its own.
+func (m *members) join() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.me, m.renewed, m.live, m.seen = rand.Text(), time.Time{}, nil, map[string]heartbeat{}
+}
+
+// leave ends it: from now on nothing is this process's. It returns the name.
+func (m *members) leave() (name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name, m.me = m.me, ""
+	return name
+}
+
+// state is what beat needs.
+func (m *members) state() (me string, renewed time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.me, m.renewed
+}
+
+// beat renews this process's part and looks at the others. It reports whether the
+// parts have changed.
+func (m *Manager) beat(ctx context.Context) (changed bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, beatEvery)
+	defer cancel()
+	me, renewed := m.members.state()
+	begun := time.Now()
+	_, err = m.roll().Update(ctx, me, func(r *member) error {
+		r.Beat++
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = m.roll().Create(ctx, me, member{Name: me, Begun: begun, Beat: 1})
+	}
+	if err != nil {
+		return false, err
+	}
+	others := map[string]int64{}
+	for r, err := range m.domain.Store().List(ctx, membersCollection(m.domain.Name()), "") {
+		if err != nil {
+			return false, err
+		}
+		if r.ID != me {
+			others[r.ID] = r.Version
+		}
+	}
+	dead := m.members.saw(others, begun)
+	for name, version := range dead {
+		if err := m.domain.Store().Delete(ctx, membersCollection(m.domain.Name()), name, version); err != nil && ctx.Err() != nil {
+			return false, err
+		}
+	}
+	return m.members.renew(begun) || time.Since(renewed) >= safeFor, nil
+}
+
+// saw takes in the records of the others, and returns those that are to be removed.
+func (m *members) saw(others map[string]int64, now time.Time) (dead map[string]int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	dead = map[string]int64{}
+	maps.DeleteFunc(m.seen, func(name string, _ heartbeat) bool {
+		_, there := others[name]
+		return !there
+	})
+	for name, version := range others {
+		if known, ok := m.seen[name]; !ok || known.version != version {
+			m.seen[name] = heartbeat{version, now}
+		}
+		if now.Sub(m.seen[name].since) >= buriedAfter {
+			dead[name] = version
+		}
+	}
+	return dead
+}
+
+// renew counts a beat that was begun at a time, and reports whether others run now
+// than before.
+func (m *members) renew(begun time.Time) (changed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	live := []string{m.me}
+	for name, seen := range m.seen {
+		if begun.Sub(seen.since) < memberTTL {
+			live = append(live, name)
+		}
+	}
+	slices.Sort(live)
+	changed = !slices.Equal(live, m.live)
+	m.renewed, m.live = begun, live
+	return changed
+}
