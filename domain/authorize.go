@@ -66,6 +66,8 @@ type Grant struct {
 	PriceKnown bool
 	// Sharing says whose sessions may run on the same host. It is never empty.
 	Sharing Sharing
+	// Bounds are the rules that say how long it runs.
+	Bounds []Bound `json:",omitempty"`
 	// Group is the group whose policy allowed it; empty if none of the user's
 	// groups has a policy.
 	Group string
@@ -128,7 +130,7 @@ func decide(f facts, ask Ask) (Grant, problems) {
 	want := wish{image: img.name, role: checkAskedRole(ask, &wrong)}
 	grant.Role = want.role
 	rules := f.rules()
-	grant.Sharing = rules.sharing()
+	grant.Sharing, grant.Bounds = rules.sharing(), rules.bounds()
 	grant.Market = checkMarket(ask, &wrong)
 
 	sized := checkSize(ask, &wrong)

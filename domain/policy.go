@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/atelier-go/atelier/instancetype"
 )
@@ -37,6 +38,14 @@ type Policy struct {
 	// [PerUser] for a domain and, for a group, what the domain says. Of all
 	// that apply to a user the strictest holds.
 	Sharing Sharing `json:",omitempty"`
+	// Idle says what becomes of sessions that nobody uses. Of all rules that apply
+	// to a session, the domain's and those of all of its user's groups, the one
+	// with the shortest After holds. None leaves sessions alone.
+	Idle []IdleRule `json:",omitempty"`
+	// MaxLifetime is how long a session may run, used or not, before it is
+	// suspended, or stopped if its kind cannot be: at least five minutes. The
+	// shortest of all that apply holds. Zero is no limit.
+	MaxLifetime time.Duration `json:",omitempty"`
 }
 
 // Sharing says whose sessions may run on one host.
@@ -94,7 +103,7 @@ func (p Policy) problems(catalog *instancetype.Catalog) []error {
 	if !slices.Contains([]Sharing{"", PerUser, Exclusive, Pool}, p.Sharing) {
 		bad("policy: sharing %.40q: want %q, %q, %q or empty", p.Sharing, Exclusive, PerUser, Pool)
 	}
-	return found
+	return append(found, p.idleProblems()...)
 }
 
 // checkPattern reports why a name or pattern would never match, which is
@@ -116,7 +125,7 @@ func checkPattern(pattern string, catalog *instancetype.Catalog) error {
 
 // normal returns a copy that is equal for equal meaning.
 func (p Policy) normal() Policy {
-	p.Types, p.Images, p.Roles = slices.Clone(p.Types), slices.Clone(p.Images), slices.Clone(p.Roles)
+	p.Types, p.Images, p.Roles, p.Idle = slices.Clone(p.Types), slices.Clone(p.Images), slices.Clone(p.Roles), slices.Clone(p.Idle)
 	slices.Sort(p.Types)
 	slices.Sort(p.Images)
 	slices.Sort(p.Roles)
@@ -125,7 +134,7 @@ func (p Policy) normal() Policy {
 
 func (p Policy) equal(q Policy) bool {
 	return slices.Equal(p.Types, q.Types) && slices.Equal(p.Images, q.Images) && slices.Equal(p.Roles, q.Roles) &&
-		p.MaxPricePerHour == q.MaxPricePerHour && p.Sharing == q.Sharing
+		p.MaxPricePerHour == q.MaxPricePerHour && p.Sharing == q.Sharing && p.equalIdle(q)
 }
 
 // A refusal is what a policy has against a part of a wish.
