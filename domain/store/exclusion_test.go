@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/domain/store/storetest"
 )
 
 // An ordeal is one holder's random history.
@@ -29,21 +30,21 @@ func (o *ordeal) below(n int64) int64 {
 
 func (o *ordeal) upTo(d time.Duration) time.Duration { return time.Duration(o.below(int64(d) + 1)) }
 
-func (o *ordeal) call(call string) (time.Duration, fault) {
+func (o *ordeal) call(call string) (time.Duration, storetest.Fault) {
 	latency := o.upTo(200 * time.Millisecond)
 	switch n := o.below(40); {
 	case n < 3:
-		return latency, refused
+		return latency, storetest.Refused
 	case n < 6:
-		return latency, lostReply
+		return latency, storetest.LostReply
 	case n < 8:
-		return latency, hangs
+		return latency, storetest.Hangs
 	case n < 9 && call == "put":
-		return latency, late
+		return latency, storetest.Late
 	case n < 10:
-		return o.upTo(ttl), none // slow
+		return o.upTo(ttl), storetest.None // slow
 	}
-	return latency, none
+	return latency, storetest.None
 }
 
 // A span is the time in which a holder was allowed to work: from the call of
@@ -110,7 +111,7 @@ func exclude(t *testing.T, seed uint64) {
 	var wg sync.WaitGroup
 	for n := range uint64(3) {
 		o := &ordeal{holder: string(rune('a' + n)), rnd: rand.New(rand.NewPCG(seed, n))}
-		client := &faultyStore{Store: s, next: o.call}
+		client := &storetest.Faulty{Store: s, Next: o.call}
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				_ = lease(o.holder).Hold(ctx, client, work(o))
@@ -119,7 +120,7 @@ func exclude(t *testing.T, seed uint64) {
 		})
 	}
 	wg.Wait()
-	time.Sleep(lateBy + ttl) // for what comes late
+	time.Sleep(storetest.LateBy + ttl) // for what comes late
 
 	if len(spans) < 10 || len(effects) < 10 {
 		t.Fatalf("in half an hour there were %d terms and %d effects: nothing was tested", len(spans), len(effects))
@@ -136,5 +137,17 @@ func exclude(t *testing.T, seed uint64) {
 	}
 	if !slices.IsSorted(effects) {
 		t.Errorf("a former holder had an effect: %v", effects)
+	}
+}
+
+// pause sleeps for d unless ctx ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }

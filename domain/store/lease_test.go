@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/domain/store/storetest"
 )
 
 const ttl = 12 * time.Second // its twelfths are seconds
@@ -174,11 +175,11 @@ func TestLeaseLeftBehind(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := store.NewMemory()
 				var dead atomic.Bool
-				dying := &faultyStore{Store: s, next: func(string) (time.Duration, fault) {
+				dying := &storetest.Faulty{Store: s, Next: func(string) (time.Duration, storetest.Fault) {
 					if dead.Load() {
-						return 0, refused
+						return 0, storetest.Refused
 					}
-					return 0, none
+					return 0, storetest.None
 				}}
 				var former store.Term
 				first := lease("a")
@@ -216,13 +217,13 @@ func TestLeaseLeftBehind(t *testing.T) {
 func TestLeaseClaimTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		puts := 0
-		client := &faultyStore{Store: store.NewMemory(), next: func(call string) (time.Duration, fault) {
+		client := &storetest.Faulty{Store: store.NewMemory(), Next: func(call string) (time.Duration, storetest.Fault) {
 			if call == "put" {
 				if puts++; puts == 1 {
-					return 0, stubborn
+					return 0, storetest.Stubborn
 				}
 			}
-			return 0, none
+			return 0, storetest.None
 		}}
 		err := lease("a").Hold(t.Context(), client, func(context.Context, store.Term) error {
 			t.Error("work was called")
@@ -243,13 +244,13 @@ func TestLeaseClaimTooSlow(t *testing.T) {
 func TestLeaseClaimReplyLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		puts := 0
-		client := &faultyStore{Store: store.NewMemory(), next: func(call string) (time.Duration, fault) {
+		client := &storetest.Faulty{Store: store.NewMemory(), Next: func(call string) (time.Duration, storetest.Fault) {
 			if call == "put" {
 				if puts++; puts == 1 {
-					return 0, lostReply
+					return 0, storetest.LostReply
 				}
 			}
-			return 0, none
+			return 0, storetest.None
 		}}
 		began := time.Now()
 		if err := lease("a").Hold(t.Context(), client, func(_ context.Context, term store.Term) error {
@@ -271,24 +272,24 @@ func TestLeaseClaimReplyLost(t *testing.T) {
 func TestLeaseWaitsOnBrokenStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		client := &faultyStore{Store: store.NewMemory(), next: func(string) (time.Duration, fault) {
+		client := &storetest.Faulty{Store: store.NewMemory(), Next: func(string) (time.Duration, storetest.Fault) {
 			if time.Since(began) < ttl-time.Second {
-				return 0, refused
+				return 0, storetest.Refused
 			}
-			return 0, none
+			return 0, storetest.None
 		}}
 		if err := lease("a").Hold(t.Context(), client, func(context.Context, store.Term) error { return nil }); err != nil {
 			t.Error(err)
 		}
 		began = time.Now()
-		client.next = func(call string) (time.Duration, fault) {
+		client.Next = func(call string) (time.Duration, storetest.Fault) {
 			if call == "put" {
-				return 0, refused
+				return 0, storetest.Refused
 			}
-			return 0, none
+			return 0, storetest.None
 		}
 		err := lease("a").Hold(t.Context(), client, untilDone)
-		if !errors.Is(err, errFault) || time.Since(began) > ttl*13/12 {
+		if !errors.Is(err, storetest.ErrFault) || time.Since(began) > ttl*13/12 {
 			t.Errorf("got %v after %v", err, time.Since(began))
 		}
 	})

@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/domain/store/storetest"
@@ -13,6 +15,13 @@ func TestMemory(t *testing.T) {
 		New: func(*testing.T) store.Store { return store.NewMemory() },
 		// The next process of a test is given the Memory of the one before.
 		Reopen: func(_ *testing.T, s store.Store) store.Store { return s },
+		// As a store does that is reached over a network.
+		Faulty: func(_ *testing.T, s store.Store) store.Store {
+			var calls atomic.Int64
+			return &storetest.Faulty{Store: s, Next: func(string) (time.Duration, storetest.Fault) {
+				return 0, []storetest.Fault{storetest.None, storetest.LostReply, storetest.None, storetest.Refused}[calls.Add(1)%4]
+			}}
+		},
 	})
 }
 

@@ -4,8 +4,9 @@
 // Everything this library must not lose goes through a [Store]: domains,
 // users, uids, sessions, and what an EC2 launcher is about to buy. The
 // interface is the least that a database, a table service and a file have in
-// common. [NewMemory] keeps records in the process; package storetest is the
-// contract every store passes.
+// common. [NewMemory] keeps records in the process, and package boltstore in a
+// file, for a program that is one process and begins again where it ended;
+// package storetest is the contract every store passes.
 //
 // Two things are built on it once, for all packages: [Table] reads and changes
 // records as JSON documents, and [Lease] lets one process at a time do a job.

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/domain/store/storetest"
 )
 
 type account struct {
@@ -121,8 +122,8 @@ func TestTableUpdateIsAtomic(t *testing.T) {
 
 // overtaken is a store in which others change a record before each write to
 // it, a number of times.
-func overtaken(t *testing.T, s store.Store, times int) *faultyStore {
-	return &faultyStore{Store: s, next: func(call string) (time.Duration, fault) {
+func overtaken(t *testing.T, s store.Store, times int) *storetest.Faulty {
+	return &storetest.Faulty{Store: s, Next: func(call string) (time.Duration, storetest.Fault) {
 		if call != "get" && times > 0 {
 			times--
 			r, err := s.Get(t.Context(), "accounts", "a")
@@ -133,7 +134,7 @@ func overtaken(t *testing.T, s store.Store, times int) *faultyStore {
 				t.Error(err)
 			}
 		}
-		return 0, none
+		return 0, storetest.None
 	}}
 }
 
@@ -336,19 +337,19 @@ func TestTableErrors(t *testing.T) {
 	}
 	s := store.NewMemory()
 	accounts(t, s)
-	broken := store.NewTable[account](&faultyStore{Store: s, next: func(call string) (time.Duration, fault) {
+	broken := store.NewTable[account](&storetest.Faulty{Store: s, Next: func(call string) (time.Duration, storetest.Fault) {
 		if call == "get" {
-			return 0, none
+			return 0, storetest.None
 		}
-		return 0, refused
+		return 0, storetest.Refused
 	}}, "accounts")
-	if _, err := broken.Update(ctx, "a", func(*account) error { return nil }); !errors.Is(err, errFault) {
+	if _, err := broken.Update(ctx, "a", func(*account) error { return nil }); !errors.Is(err, storetest.ErrFault) {
 		t.Errorf("Update is %v", err)
 	}
-	if err := broken.Delete(ctx, "a"); !errors.Is(err, errFault) {
+	if err := broken.Delete(ctx, "a"); !errors.Is(err, storetest.ErrFault) {
 		t.Errorf("Delete is %v", err)
 	}
-	if err := broken.Create(ctx, "b", account{}); !errors.Is(err, errFault) {
+	if err := broken.Create(ctx, "b", account{}); !errors.Is(err, storetest.ErrFault) {
 		t.Errorf("Create is %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/domain/store/storetest"
 )
 
 func TestLeaseTakeover(t *testing.T) {
@@ -20,11 +21,11 @@ func TestLeaseTakeover(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := store.NewMemory()
 				var dead atomic.Bool
-				dying := &faultyStore{Store: s, next: func(string) (time.Duration, fault) {
+				dying := &storetest.Faulty{Store: s, Next: func(string) (time.Duration, storetest.Fault) {
 					if dead.Load() {
-						return 0, hangs
+						return 0, storetest.Hangs
 					}
-					return 0, none
+					return 0, storetest.None
 				}}
 				var wg sync.WaitGroup
 				var ended, began time.Time
@@ -67,15 +68,15 @@ func TestLeaseTakeover(t *testing.T) {
 }
 
 func TestLeaseEndsWork(t *testing.T) {
-	for name, f := range map[string]fault{"refused": refused, "hangs": hangs, "late": late, "deaf": deaf, "stubborn": stubborn} {
+	for name, f := range map[string]storetest.Fault{"refused": storetest.Refused, "hangs": storetest.Hangs, "late": storetest.Late, "deaf": storetest.Deaf, "stubborn": storetest.Stubborn} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := store.NewMemory()
 				var mu sync.Mutex
 				puts, renewed := 0, time.Time{}
-				client := &faultyStore{Store: s, next: func(call string) (time.Duration, fault) {
+				client := &storetest.Faulty{Store: s, Next: func(call string) (time.Duration, storetest.Fault) {
 					if call == "get" {
-						return 0, none
+						return 0, storetest.None
 					}
 					mu.Lock()
 					defer mu.Unlock()
@@ -83,7 +84,7 @@ func TestLeaseEndsWork(t *testing.T) {
 						return 0, f
 					}
 					renewed = time.Now()
-					return time.Second, none // counted from its begin, not its end
+					return time.Second, storetest.None // counted from its begin, not its end
 				}}
 				var worked time.Duration
 				err := lease("a").Hold(t.Context(), client, func(ctx context.Context, term store.Term) error {
@@ -100,28 +101,28 @@ func TestLeaseEndsWork(t *testing.T) {
 				if !errors.Is(err, store.ErrLeaseLost) || strings.Count(err.Error(), store.ErrLeaseLost.Error()) != 1 {
 					t.Errorf("got %v, want ErrLeaseLost, said once", err)
 				}
-				if f == refused && !errors.Is(err, errFault) {
+				if f == storetest.Refused && !errors.Is(err, storetest.ErrFault) {
 					t.Errorf("got %v, which does not tell why", err)
 				}
 				if worked != ttl*3/4 {
 					t.Errorf("worked for %v after the last renewal, want %v", worked, ttl*3/4)
 				}
-				time.Sleep(lateBy + ttl) // for what comes late
+				time.Sleep(storetest.LateBy + ttl) // for what comes late
 			})
 		})
 	}
 }
 
 func TestLeaseSurvivesFaults(t *testing.T) {
-	for name, f := range map[string]fault{"refused": refused, "lost replies": lostReply, "hangs": hangs} {
+	for name, f := range map[string]storetest.Fault{"refused": storetest.Refused, "lost replies": storetest.LostReply, "hangs": storetest.Hangs} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				calls := 0
-				client := &faultyStore{Store: store.NewMemory(), next: func(call string) (time.Duration, fault) {
+				client := &storetest.Faulty{Store: store.NewMemory(), Next: func(call string) (time.Duration, storetest.Fault) {
 					if calls++; calls > 2 && call == "put" && calls%3 != 0 {
 						return 100 * time.Millisecond, f
 					}
-					return 100 * time.Millisecond, none
+					return 100 * time.Millisecond, storetest.None
 				}}
 				if err := lease("a").Hold(t.Context(), client, func(ctx context.Context, term store.Term) error {
 					return pause(ctx, time.Hour)
@@ -137,15 +138,15 @@ func TestTermCheckReadsRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := store.NewMemory()
 		var down atomic.Bool
-		client := &faultyStore{Store: s, next: func(string) (time.Duration, fault) {
+		client := &storetest.Faulty{Store: s, Next: func(string) (time.Duration, storetest.Fault) {
 			if down.Load() {
-				return 0, refused
+				return 0, storetest.Refused
 			}
-			return 0, none
+			return 0, storetest.None
 		}}
 		err := lease("a").Hold(t.Context(), client, func(ctx context.Context, term store.Term) error {
 			down.Store(true)
-			if err := term.Check(ctx); !errors.Is(err, errFault) || errors.Is(err, store.ErrLeaseLost) {
+			if err := term.Check(ctx); !errors.Is(err, storetest.ErrFault) || errors.Is(err, store.ErrLeaseLost) {
 				t.Errorf("Check of a store that does not answer is %v", err)
 			}
 			down.Store(false)

@@ -16,9 +16,14 @@ type Harness struct {
 	// New returns an empty store, and cleans it up when t ends.
 	New func(t *testing.T) store.Store
 	// Reopen returns a store over what s has written, as a process does that
-	// begins after the one that had s was killed; s is not used again. Nil
-	// means that records end with the process.
+	// begins after the one that had s was killed. Calls of s that are under way
+	// may fail, and a few that begin later; then s is not used again. Nil means
+	// that records end with the process.
 	Reopen func(t *testing.T, s store.Store) store.Store
+	// Faulty returns the store that s is, reached in a way that some calls fail
+	// on, with any error, before or after they took effect. Nil means that this
+	// store knows no such way; what all stores are held to is a [Faulty].
+	Faulty func(t *testing.T, s store.Store) store.Store
 }
 
 // Run holds the stores of h to the contract, each part in a subtest with a
@@ -48,15 +53,26 @@ func Run(t *testing.T, h Harness) {
 		{"concurrent increments", testIncrements},
 		{"concurrent creates", testConcurrentCreates},
 		{"linearisable", testLinearisable},
+		{"linearisable with faults", testLinearisableFaults},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, h.New(t)) })
 	}
-	t.Run("reopen", func(t *testing.T) {
-		if h.Reopen == nil {
-			t.Skip("this store's records end with the process")
-		}
-		testReopen(t, h)
-	})
+	for _, part := range []struct {
+		name     string
+		possible bool
+		test     func(*testing.T, Harness)
+	}{
+		{"reopen", h.Reopen != nil, testReopen},
+		{"linearisable with restarts", h.Reopen != nil, testLinearisableRestarts},
+		{"linearisable with faults of its own", h.Faulty != nil, testLinearisableOwnFaults},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			if !part.possible {
+				t.Skip("the harness of this store has no function for it")
+			}
+			part.test(t, h)
+		})
+	}
 }
 
 // put writes a record and returns its new version; the test ends if it cannot.
