@@ -87,6 +87,14 @@ type Launcher interface {
 	// is bound to ctx: when that ends, so does reading, with its error. Close
 	// the reader; an unknown ID is [ErrNotFound].
 	Logs(ctx context.Context, id ID, o LogOptions) (io.ReadCloser, error)
+
+	// Usage measures what a workload uses, from its start until it has ended.
+	// It answers at once: what was used between two calls is the difference,
+	// see [Usage.Cores]. A workload that does not run is [ErrNotRunning], an
+	// unknown ID [ErrNotFound], a host that does not answer now
+	// [ErrUnavailable], and one that does not measure [ErrUnsupported]: a
+	// Usage is whole or an error.
+	Usage(ctx context.Context, id ID) (Usage, error)
 }
 
 // DefaultGrace is the time a workload has to end by itself after a signal when

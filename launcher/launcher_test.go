@@ -103,6 +103,10 @@ func (l scripted) Logs(context.Context, launcher.ID, launcher.LogOptions) (io.Re
 	return nil, launcher.ErrUnsupported
 }
 
+func (l scripted) Usage(context.Context, launcher.ID) (launcher.Usage, error) {
+	return launcher.Usage{}, launcher.ErrUnsupported
+}
+
 func (l scripted) play(statuses []launcher.Status, f launcher.Filter) iter.Seq2[launcher.Status, error] {
 	return func(yield func(launcher.Status, error) bool) {
 		for _, s := range statuses {

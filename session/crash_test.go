@@ -143,6 +143,10 @@ func (l mortalLauncher) Logs(ctx context.Context, id launcher.ID, o launcher.Log
 	return burn(l.fuse, func() (io.ReadCloser, error) { return l.Launcher.Logs(ctx, id, o) })
 }
 
+func (l mortalLauncher) Usage(ctx context.Context, id launcher.ID) (launcher.Usage, error) {
+	return burn(l.fuse, func() (launcher.Usage, error) { return l.Launcher.Usage(ctx, id) })
+}
+
 // process is a manager in a process of its own that may die.
 type process struct {
 	*session.Manager

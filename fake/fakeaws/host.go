@@ -307,6 +307,17 @@ func (l hostLogs) Close() error {
 	return l.ReadCloser.Close()
 }
 
+// Usage implements [launcher.Launcher].
+func (h *Host) Usage(ctx context.Context, id launcher.ID) (launcher.Usage, error) {
+	engine, bound, release, err := h.reach(ctx, "usage", id)
+	if err != nil {
+		return launcher.Usage{}, err
+	}
+	defer release()
+	u, err := engine.Usage(bound, id)
+	return u, h.told("usage", id, err)
+}
+
 // Room returns what all workloads of the host share. It answers as soon as the
 // engine does.
 func (h *Host) Room(ctx context.Context) (launcher.Resources, error) {

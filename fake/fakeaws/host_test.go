@@ -183,6 +183,7 @@ func TestHostEnds(t *testing.T) {
 					"room": second(h.Room(t.Context())), "launch": second(h.Launch(t.Context(), workload("v"))), "pull": h.Pull(t.Context(), echoImage),
 					"stop": h.Stop(t.Context(), "w", launcher.StopOptions{}), "dial": second(h.Dial(t.Context(), "w", "http")),
 					"logs": second(h.Logs(t.Context(), "w", launcher.LogOptions{})), "get": second(launcher.Get(t.Context(), h, "w")),
+					"usage": second(h.Usage(t.Context(), "w")),
 				} {
 					if !errors.Is(err, c.want) || !errors.Is(err, launcher.ErrUnavailable) {
 						t.Errorf("%s: %v, want %v", op, err, c.want)

@@ -36,10 +36,12 @@ type container struct {
 	files  *files
 	log    *log
 	limit  int64 // memory in MiB; zero is without limit
+	cpus   int64 // thousandths of a processor; zero is without limit
 
 	mu        sync.Mutex
 	dead      bool
 	memory    int64
+	busy      load
 	signals   chan string // nil if the program asked for none
 	caught    []string    // empty: all that can be caught
 	listeners map[int]*listener

@@ -59,6 +59,7 @@ func breaks(t *testing.T, cut func(*fakelauncher.Launcher), survives bool) {
 		"Stop":   l.Stop(t.Context(), "a", launcher.StopOptions{}),
 		"Dial":   second(l.Dial(t.Context(), "a", "http")),
 		"Logs":   second(l.Logs(t.Context(), "a", launcher.LogOptions{})),
+		"Usage":  second(l.Usage(t.Context(), "a")),
 		"Pull":   l.Pull(t.Context(), "x"), "Room": second(l.Room(t.Context())),
 	} {
 		if !errors.Is(err, launcher.ErrUnavailable) {

@@ -189,7 +189,7 @@ func (l *Launcher) reserve(c *container, w launcher.Workload) error {
 		l.ports[p.host] = true
 	}
 	l.used = l.used.Plus(want)
-	c.reserved, c.ports, c.limit = want, ports, want.MemoryMiB
+	c.reserved, c.ports, c.limit, c.cpus = want, ports, want.MemoryMiB, want.MilliCPU
 	return nil
 }
 

@@ -49,8 +49,8 @@ func TestDeadProgramHasNoEffect(t *testing.T) {
 			failures["Stdout"] = second(p.Stdout.Write([]byte("late")))
 			failures["Stdin"] = second(p.Stdin.Read(make([]byte, 1)))
 			failures["Listen"] = second(p.Listen(80))
-			if p.Allocate(1) {
-				t.Error("a dead program may allocate")
+			if p.Allocate(1) || p.Use(1) != 0 {
+				t.Error("a dead program may allocate, or compute")
 			}
 			return 0
 		}, fakelauncher.Config{Mount: func(launcher.Mount) (*fakelauncher.Dir, error) { return dir, nil }})

@@ -150,7 +150,7 @@ func TestNoEngine(t *testing.T) {
 		"Launch": second(l.Launch(t.Context(), w)), "Stop": l.Stop(t.Context(), "a", launcher.StopOptions{}),
 		"List": first(l.List(t.Context(), launcher.Filter{})), "Watch": first(l.Watch(t.Context(), launcher.Filter{})),
 		"Dial": second(l.Dial(t.Context(), "a", "http")), "Logs": second(l.Logs(t.Context(), "a", launcher.LogOptions{})),
-		"Room": second(l.Room(t.Context())), "Pull": l.Pull(t.Context(), dockertest.Image),
+		"Usage": second(l.Usage(t.Context(), "a")), "Room": second(l.Room(t.Context())), "Pull": l.Pull(t.Context(), dockertest.Image),
 	} {
 		if !errors.Is(err, launcher.ErrUnavailable) {
 			t.Errorf("%s without an engine: %v; want ErrUnavailable", what, err)

@@ -295,6 +295,9 @@ func TestRealHost(t *testing.T) {
 		_, err := conn.Read(make([]byte, 1))
 		return err == nil
 	})
+	if u, err := fleet.Usage(ctx, serves); err != nil || u.CPU == 0 || u.MemoryBytes == 0 || !u.StartedAt.Equal(s.StartedAt) {
+		t.Errorf("a program that started at %v uses %+v, %v", s.StartedAt, u, err)
+	}
 	echo := launch(launcher.Workload{ID: "echo", InstanceType: "m5.large", Command: []string{"echo"}, Stdin: []byte("through TLS\n")})
 	if s := until(echo, launcher.Exited); s.ExitCode != 0 {
 		t.Errorf("echo: %+v", s)

@@ -353,6 +353,21 @@ func (l *Launcher) Logs(ctx context.Context, id launcher.ID, o launcher.LogOptio
 	}
 }
 
+// Usage asks the host of a workload what it uses, from any process; see
+// [launcher.Launcher]. The clock of its times is the host's.
+func (l *Launcher) Usage(ctx context.Context, id launcher.ID) (launcher.Usage, error) {
+	engine, rec, err := l.engineOf(ctx, "usage", id)
+	switch {
+	case err != nil:
+		return launcher.Usage{}, err
+	case engine == nil && rec.Delivered:
+		return launcher.Usage{}, fail("usage", id, launcher.ErrNotRunning, errors.New("its host is gone"))
+	case !rec.Seen || rec.Status.Phase == launcher.Exited: // its engine may not know it yet, or no more
+		return launcher.Usage{}, fail("usage", id, launcher.ErrNotRunning, fmt.Errorf("it is %s", rec.Status.Phase))
+	}
+	return engine.Usage(ctx, id)
+}
+
 type eof struct{}
 
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }

@@ -21,6 +21,7 @@ const (
 	Watch  Op = "watch"
 	Dial   Op = "dial"
 	Logs   Op = "logs"
+	Usage  Op = "usage"
 )
 
 // A Fault is a failure to inject, as data. It strikes calls by what they are,
@@ -62,7 +63,7 @@ var ErrInjected = errors.New("an injected fault")
 func (f Fault) validate() error {
 	var problems []error
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if ops := []Op{"", Launch, Stop, List, Watch, Dial, Logs}; !slices.Contains(ops, f.Op) {
+	if ops := []Op{"", Launch, Stop, List, Watch, Dial, Logs, Usage}; !slices.Contains(ops, f.Op) {
 		bad("op %q: want one of %q", f.Op, ops)
 	}
 	if f.Nth < 0 {

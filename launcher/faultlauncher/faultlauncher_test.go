@@ -90,6 +90,7 @@ func calls(ctx context.Context, l launcher.Launcher) map[faultlauncher.Op]error 
 		_, err = io.Copy(io.Discard, r)
 	}
 	failed[faultlauncher.Logs] = err
+	_, failed[faultlauncher.Usage] = l.Usage(ctx, "a")
 	failed[faultlauncher.Stop] = l.Stop(ctx, "a", launcher.StopOptions{})
 	maps.DeleteFunc(failed, func(_ faultlauncher.Op, err error) bool { return err == nil })
 	return failed
@@ -97,7 +98,7 @@ func calls(ctx context.Context, l launcher.Launcher) map[faultlauncher.Op]error 
 
 // Each method alone is struck, with the kind asked for, and counted.
 func TestFaultOfEachMethod(t *testing.T) {
-	for _, op := range []faultlauncher.Op{faultlauncher.Launch, faultlauncher.Stop, faultlauncher.List, faultlauncher.Watch, faultlauncher.Dial, faultlauncher.Logs} {
+	for _, op := range []faultlauncher.Op{faultlauncher.Launch, faultlauncher.Stop, faultlauncher.List, faultlauncher.Watch, faultlauncher.Dial, faultlauncher.Logs, faultlauncher.Usage} {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/After=%v", op, after), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

@@ -158,6 +158,20 @@ func (l *Launcher) Logs(ctx context.Context, id launcher.ID, o launcher.LogOptio
 	return &brokenReader{ReadCloser: r, left: fault.Bytes, fail: sync.OnceValue(func() error { return l.inject(fault, at) })}, nil
 }
 
+// Usage implements [launcher.Launcher].
+func (l *Launcher) Usage(ctx context.Context, id launcher.ID) (launcher.Usage, error) {
+	at, fault := l.strike(Usage, id, string(id))
+	if fault == nil {
+		return l.inner.Usage(ctx, id)
+	}
+	if fault.After {
+		if u, err := l.inner.Usage(ctx, id); err != nil {
+			return u, err
+		}
+	}
+	return launcher.Usage{}, l.inject(fault, at)
+}
+
 // brokenReader fails when left bytes were read. Like any reader it is used by
 // one goroutine at a time.
 type brokenReader struct {

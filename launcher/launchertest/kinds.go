@@ -14,6 +14,7 @@ var cancelClauses = []clause{
 	{name: "Cancel/Watch", test: cancelWatch},
 	{name: "Cancel/Dial", test: cancelDial},
 	{name: "Cancel/Logs", test: cancelLogs},
+	{name: "Cancel/Usage", test: cancelUsage},
 }
 
 var kindClauses = []clause{
@@ -104,6 +105,13 @@ func cancelLogs(r *run) {
 	r.wantCanceled("Logs", err)
 }
 
+func cancelUsage(r *run) {
+	w := r.workload("a", "wait")
+	r.start(w, "")
+	_, err := r.Launcher.Usage(r.cancelled(), w.ID)
+	r.wantCanceled("Usage", err)
+}
+
 func kindsNotFound(r *run) {
 	absent := r.id("absent")
 	r.wantKind("Stop of an unknown ID", r.Launcher.Stop(r.ctx, absent, launcher.StopOptions{}), launcher.ErrNotFound)
@@ -111,6 +119,8 @@ func kindsNotFound(r *run) {
 	r.wantKind("Dial of an unknown ID", err, launcher.ErrNotFound)
 	_, err = r.Launcher.Logs(r.ctx, absent, launcher.LogOptions{})
 	r.wantKind("Logs of an unknown ID", err, launcher.ErrNotFound)
+	_, err = r.Launcher.Usage(r.ctx, absent)
+	r.wantKind("Usage of an unknown ID", err, launcher.ErrNotFound)
 }
 
 func kindsInvalid(r *run) {

@@ -15,7 +15,8 @@
 //	list DIR             writes the names in DIR, one a line
 //	read FILE            writes the content of a file
 //	write FILE TEXT      makes or replaces a file
-//	allocate MIB         takes memory
+//	allocate MIB         takes memory, until the program ends
+//	spin DURATION        computes on one core until it has had so much of its time ("200ms")
 //	serve PORT           writes "serving", answers each connection with what it sends
 //	trap SIGNAL CODE     writes "trapped", ends with CODE when the signal comes
 //	ignore SIGNAL        writes "ignoring" and ignores the signal from then on
@@ -38,8 +39,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/atelier-go/atelier/fake/fakelauncher"
+	"github.com/atelier-go/atelier/internal/pace"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -47,7 +50,7 @@ var _ fakelauncher.Program = Program
 
 // Program is the test image for launchers in memory.
 func Program(ctx context.Context, p *fakelauncher.Proc) int {
-	return run(ctx, process{system: p, args: p.Args, stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, identity: identity(p.User)})
+	return run(ctx, process{system: inMemory{p}, args: p.Args, stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, identity: identity(p.User)})
 }
 
 // process is a running test program.
@@ -60,16 +63,27 @@ type process struct {
 }
 
 // system is what a program asks of the machine it runs on. [fakelauncher.Proc]
-// documents the methods.
+// documents the methods, but for Spin, which keeps a core busy until the program
+// has had so much of its time, and reports whether it lives on.
 type system interface {
 	Getenv(name string) string
 	Signals(names ...string) <-chan string
 	Allocate(mib int64) bool
+	Spin(ctx context.Context, d time.Duration) bool
 	Listen(port int) (net.Listener, error)
 	ReadFile(name string) ([]byte, error)
 	WriteFile(name string, data []byte, perm fs.FileMode) error
 	ReadDir(name string) ([]fs.DirEntry, error)
 	Mkdir(name string, perm fs.FileMode) error
+}
+
+// inMemory is the machine of a program that is a function.
+type inMemory struct{ *fakelauncher.Proc }
+
+func (m inMemory) Spin(ctx context.Context, d time.Duration) bool {
+	cores := m.Use(1)
+	defer m.Use(0)
+	return cores > 0 && pace.Sleep(ctx, time.Duration(float64(d)/cores)) == nil
 }
 
 func run(ctx context.Context, p process) int {
@@ -122,17 +136,19 @@ func do(ctx context.Context, p process, action []string) (code int, ended bool, 
 	verb, args := action[0], action[1:]
 	want := map[string]int{
 		"exit": 1, "say": 1, "complain": 1, "spam": 1, "echo": 0, "env": 1, "id": 0, "mark": 1, "list": 1,
-		"read": 1, "write": 2, "allocate": 1, "serve": 1, "trap": 2, "ignore": 1, "wait": 0,
+		"read": 1, "write": 2, "allocate": 1, "spin": 1, "serve": 1, "trap": 2, "ignore": 1, "wait": 0,
 	}
 	if n, ok := want[verb]; !ok || n != len(args) {
 		return usage, true, errors.New("no such action: see the documentation of package behave")
 	}
-	number := 0
+	number, duration := 0, time.Duration(0)
 	switch verb {
 	case "exit", "spam", "allocate", "serve":
 		number, err = strconv.Atoi(args[0])
 	case "trap":
 		number, err = strconv.Atoi(args[1])
+	case "spin":
+		duration, err = time.ParseDuration(args[0])
 	}
 	if err != nil {
 		return usage, true, err
@@ -166,6 +182,10 @@ func do(ctx context.Context, p process, action []string) (code int, ended bool, 
 	case "allocate":
 		if !p.Allocate(int64(number)) {
 			<-ctx.Done()
+			return failed, true, nil
+		}
+	case "spin":
+		if !p.Spin(ctx, duration) {
 			return failed, true, nil
 		}
 	case "serve":

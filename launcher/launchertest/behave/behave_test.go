@@ -26,6 +26,7 @@ func TestCommand(t *testing.T) {
 		"UnknownAction": {"dance ; say b", 64, "dance: no such action: see the documentation of package behave\n"},
 		"WrongCount":    {"exit", 64, "exit: no such action: see the documentation of package behave\n"},
 		"NoNumber":      {"exit x", 64, "exit x: strconv.Atoi: parsing \"x\": invalid syntax\n"},
+		"NoDuration":    {"spin 1", 64, "spin 1: time: missing unit in duration \"1\"\n"},
 		"NoPort":        {"serve 0", 1, "serve 0: listen tcp 0.0.0.0:0: port 0: want 1 to 65535\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
