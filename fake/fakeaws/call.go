@@ -19,7 +19,8 @@ type Call struct {
 	// Action is the service and operation as IAM names them, "ec2:RunInstances".
 	Action string
 	// Subject is the idempotency token the caller gave or else the first
-	// resource the call names; empty if there is none.
+	// resource the call names; empty if there is none. Of an item in DynamoDB it
+	// is the table and the item's key, "records/sessions/a".
 	Subject string
 	// Nth counts the calls of this action on this subject, from 1.
 	Nth int
@@ -59,6 +60,9 @@ type operation struct {
 	// token, nil if it has none, and what else it may name.
 	token    []int
 	subjects [][]int
+	// named is what an input names that no field has by itself; nil if a field
+	// does. It is called with Cloud.mu held.
+	named func(input any) string
 }
 
 // handle registers the model of the operation whose input is an I. The model
@@ -75,12 +79,20 @@ func handle[I, O any](c *Cloud, model func(call, *I) (*O, error)) {
 	for _, name := range []string{
 		"InstanceIds", "SpotInstanceRequestIds", "FileSystemId", "AccessPointId", "MountTargetId", "SubnetId", "SubnetIds",
 		"GroupId", "GroupIds", "GroupName", "RepositoryName", "InstanceTypes", "ImageIds", "Name",
-		"InstanceProfileName", "RoleName", "SecretId", "LogGroupName", "LogGroupNamePrefix", "ResourceArn", "RoleArn",
+		"InstanceProfileName", "RoleName", "SecretId", "LogGroupName", "LogGroupNamePrefix", "ResourceArn", "RoleArn", "TableName",
 	} {
 		if f, ok := input.FieldByName(name); ok {
 			o.subjects = append(o.subjects, f.Index)
 		}
 	}
+	c.operations[reflect.TypeFor[*I]()] = o
+}
+
+// naming has calls of the operation whose input is an I numbered by what named makes
+// of it, in place of a field.
+func naming[I any](c *Cloud, named func(*I) string) {
+	o := c.operations[reflect.TypeFor[*I]()]
+	o.named = func(input any) string { return named(input.(*I)) }
 	c.operations[reflect.TypeFor[*I]()] = o
 }
 
@@ -97,6 +109,9 @@ func (o operation) tokenIn(input any) string {
 func (o operation) subject(input any, ownToken bool) string {
 	if t := o.tokenIn(input); t != "" && ownToken {
 		return t
+	}
+	if o.named != nil {
+		return o.named(input)
 	}
 	for _, index := range o.subjects {
 		if s := text(reflect.ValueOf(input).Elem().FieldByIndex(index)); s != "" {

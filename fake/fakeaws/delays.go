@@ -30,6 +30,8 @@ type Delays struct {
 	MountTarget time.Duration
 	// AccessPoint is from CreateAccessPoint to available.
 	AccessPoint time.Duration
+	// Table is from CreateTable to ACTIVE.
+	Table time.Duration
 	// Pull is the first use of an image on a host, per GiB of its size.
 	Pull time.Duration
 	// ContainerStart is from a pulled image to a running process.
@@ -41,7 +43,7 @@ type Delays struct {
 // (brevdev/ec2-coldboot-research, January 2026; one tester). About 35 s to pull
 // 1.13 GB on a fresh node (aws-samples/sample-multi-tenancy-openclaw-on-eks,
 // March 2026: 29 to 41 s). Ten seconds until EC2 knows an instance profile is
-// what Terraform's provider for AWS notes. The EFS figures, the call time and the lags of
+// what Terraform's provider for AWS notes. The figures of EFS and DynamoDB, the call time and the lags of
 // consistency are assumptions.
 func Realistic() Delays {
 	return Delays{
@@ -54,6 +56,7 @@ func Realistic() Delays {
 		FileSystem:      8 * time.Second,
 		MountTarget:     75 * time.Second,
 		AccessPoint:     3 * time.Second,
+		Table:           8 * time.Second,
 		Pull:            31 * time.Second,
 		ContainerStart:  800 * time.Millisecond,
 	}

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -92,9 +93,9 @@ type queryBody struct {
 }
 
 // members are what a JSON error tells beside its code: the message and, of a
-// modelled one, its other texts.
-func members(err smithy.APIError) map[string]string {
-	m := map[string]string{}
+// modelled one, its other texts and the item of DynamoDB's.
+func members(err smithy.APIError) map[string]any {
+	m := map[string]any{}
 	v := reflect.ValueOf(err).Elem()
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -103,6 +104,9 @@ func members(err smithy.APIError) map[string]string {
 		}
 		if text, ok := reflect.TypeAssert[*string](v.Field(i)); ok && text != nil {
 			m[strings.TrimSuffix(f.Name, "_")] = *text
+		}
+		if item, ok := reflect.TypeAssert[map[string]types.AttributeValue](v.Field(i)); ok && item != nil {
+			m[f.Name] = itemOnTheWire(item)
 		}
 	}
 	if message := err.ErrorMessage(); message != "" {

@@ -204,8 +204,10 @@ func instancesOf(input any) int {
 
 // throttled is what a service answers to a call too many. EC2's status is that of
 // its error table
-// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html); that
-// other services answer 400 is an assumption.
+// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html),
+// DynamoDB's that of its own
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html);
+// that other services answer 400 is an assumption.
 func throttled(action string) error {
 	if strings.HasPrefix(action, "ec2:") {
 		return refuse(http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded.")

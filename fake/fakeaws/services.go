@@ -11,6 +11,7 @@ type services struct {
 	secrets secrets
 	logs    logs
 	sts     stsState
+	dynamo  dynamo
 }
 
 // register installs the models.
@@ -23,6 +24,7 @@ func (c *Cloud) register() {
 	c.registerSecretsManager()
 	c.registerLogs()
 	c.registerSTS()
+	c.registerDynamoDB()
 }
 
 // hostLaunchers returns what runs in the account, when it is closed; c.mu is held.

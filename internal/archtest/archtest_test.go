@@ -56,6 +56,12 @@ var rules = []rule{
 	{from: "...", to: []string{"github.com/moby/moby/..."}, unless: []string{"launcher/dockerlauncher", "launcher/ec2launcher", "fake", "internal/dockertest", "launcher/ec2launcher/internal/hosttest", "examples/..."}, why: "only the engine's launcher speaks to engines"},
 	{from: "launcher/ec2launcher", to: []string{"github.com/moby/moby/..."}, direct: true, why: "it speaks to engines through the launcher of one"},
 	{from: "...", to: []string{"go.etcd.io/bbolt"}, unless: []string{"domain/store/boltstore", "examples/..."}, why: "whoever does not choose the file store does not link it"},
+	{
+		from: "...", to: []string{"github.com/aws/aws-sdk-go-v2/service/dynamodb", "github.com/aws/aws-sdk-go-v2/service/dynamodb/..."},
+		unless: []string{"domain/store/dynamostore", "fake", "fake/...", "launcher/launchertest", "examples/..."},
+		why:    "whoever does not choose the table store does not link its client",
+	},
+	{from: "domain/store/dynamostore", to: []string{"ours"}, unless: []string{"domain/store", "internal/pace"}, why: "a store knows nothing of what it keeps"},
 }
 
 type pkg struct {
