@@ -26,21 +26,25 @@
 // state has a deadline, a field of [Deadlines], and a way out. "Kill" ends the
 // container by force and lets the state last as long again.
 //
-//	event          pending    starting   running     suspending  suspended  stopping  stopped   failed
-//	Suspend        ErrState   ErrState   suspending  -           -          ErrState  ErrState  ErrState
-//	Resume         -          -          -           ErrState    pending    ErrState  ErrState  ErrState
-//	Stop           stopping   stopping   stopping    stopping    stopped    -         -         -
-//	accepted       starting   -          -           -           -          -         -         -
-//	runs           running    running    -           -           -          -         -         -
-//	notice         -          -          suspending  -           -          -         -         -
-//	exited         stopped    stopped    stopped     suspended   -          stopped   -         -
-//	interrupted    suspended  suspended  suspended   suspended   -          stopped   -         -
-//	failed         failed     failed     failed      suspended   -          stopped   -         -
-//	refused        failed     failed     -           -           -          -         -         -
-//	deadline       failed     failed     -           kill        -          kill      -         -
-//	after kill     failed     failed     -           failed      -          failed    -         -
-//	goes on        -          -          -           -           pending    -         -         -
-//	lasts at most  Pending    Starting   -           Suspending  -          Stopping  -         -
+//	event               pending     starting    running     suspending  suspended  stopping  stopped   failed
+//	Suspend             ErrState    ErrState    suspending  -           -          ErrState  ErrState  ErrState
+//	Resume              -           -           -           ErrState    pending    ErrState  ErrState  ErrState
+//	Stop                stopping    stopping    stopping    stopping    stopped    -         -         -
+//	accepted            starting    -           -           -           -          -         -         -
+//	runs                running     running     -           -           -          -         -         -
+//	notice              -           -           suspending  -           -          -         -         -
+//	exited              stopped     stopped     stopped     suspended   -          stopped   -         -
+//	interrupted         suspended   suspended   suspended   suspended   -          stopped   -         -
+//	failed              failed      failed      failed      suspended   -          stopped   -         -
+//	refused             failed      failed      -           -           -          -         -         -
+//	deadline            failed      failed      -           kill        -          kill      -         -
+//	after kill          failed      failed      -           failed      -          failed    -         -
+//	resume failed       suspending  suspending  -           -           -          -         -         -
+//	not saved           -           -           -           running     -          -         -         -
+//	times out           -           -           suspending  -           -          -         -         -
+//	times out for good  -           -           stopping    -           -          -         -         -
+//	goes on             -           -           -           -           pending    -         -         -
+//	lasts at most       Pending     Starting    -           Suspending  -          Stopping  -         -
 //
 // A session that Failed because its container could not be confirmed to have
 // ended keeps being worked for until that is so. A container that no session

@@ -1,8 +1,11 @@
 package session
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -111,6 +114,10 @@ func earlier(a, b time.Time) time.Time {
 
 // happen records an event.
 func (m *Manager) happen(ctx context.Context, r record, st step) error {
+	var trouble string
+	if st.event == suspendFailed {
+		trouble = m.notSaved(ctx, r)
+	}
 	_, err := m.advance(ctx, r, func(r *record) {
 		now := time.Now()
 		switch st.event {
@@ -118,11 +125,19 @@ func (m *Manager) happen(ctx context.Context, r record, st step) error {
 			r.interrupt(st.status.Interruption, now)
 		case sawExit, sawFailure:
 			r.exit(st.status)
+		case resumeFailed:
+			if st.status.ID != "" {
+				r.exit(st.status)
+			} else {
+				r.expire(now)
+			}
 		case sawInterrupted:
 			r.exit(st.status)
 			if r.State != Suspending && machine[r.State].on[st.event].to == Suspended { // not told of before
 				r.interrupt(time.Time{}, now)
 			}
+		case suspendFailed:
+			r.Unsuspended, r.Reason, r.Message = now, ErrNotSaved, trouble
 		case passedDeadline, passedKill:
 			if machine[r.State].on[st.event].to == Failed {
 				r.expire(now)
@@ -137,6 +152,23 @@ func (m *Manager) happen(ctx context.Context, r record, st step) error {
 	return err
 }
 
+// notSaved says why a program did not suspend: in its own words, if it has any.
+func (m *Manager) notSaved(ctx context.Context, r record) string {
+	why := fmt.Sprintf("it did not say why within %v", short(time.Since(r.Since)))
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	logs, err := m.launcher.Logs(ctx, r.workloadID(), launcher.LogOptions{Stream: launcher.Stderr})
+	if err == nil {
+		for lines := bufio.NewScanner(logs); lines.Scan(); {
+			if said, ok := strings.CutPrefix(lines.Text(), RStudioNotSaved); ok {
+				why = oneLine(said)
+			}
+		}
+		_ = logs.Close()
+	}
+	return "it could not be suspended and goes on, on " + r.Host + ", where it costs what it did: " + why + "; free room and suspend it again, or stop it"
+}
+
 // call asks the launcher for something, or the domain. What is refused for now
 // is tried again; errors returned are those of the store.
 func (m *Manager) call(ctx context.Context, r record, c call, e *effort) error {
@@ -148,7 +180,9 @@ func (m *Manager) call(ctx context.Context, r record, c call, e *effort) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	err := m.launcher.Stop(ctx, r.workloadID(), r.stopOptions(c, time.Now()))
+	begun := time.Now()
+	err := m.launcher.Stop(ctx, r.workloadID(), r.stopOptions(c, begun))
+	m.members.answered(begun, err)
 	switch {
 	case err == nil:
 		e.done = true
@@ -178,6 +212,7 @@ func (m *Manager) launch(ctx context.Context, r record, e *effort) error {
 	limited, cancel := context.WithDeadline(ctx, asked.Add(callLimit))
 	defer cancel()
 	status, err := m.launcher.Launch(limited, r.workload())
+	m.members.answered(asked, err)
 	if err == nil {
 		e.done = true
 		m.seen.tell(status, false)
@@ -196,7 +231,11 @@ func (m *Manager) refused(ctx context.Context, r record, kind launcher.Kind, why
 	_, err := m.advance(ctx, r, func(now *record) {
 		now.Reason, now.Message = kind, why
 		if permanent(kind) {
-			_ = now.apply(sawRefusal, time.Now(), m.deadlines)
+			e := sawRefusal
+			if now.Generation > 1 {
+				e = resumeFailed
+			}
+			_ = now.apply(e, time.Now(), m.deadlines)
 		}
 	})
 	return err

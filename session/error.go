@@ -34,6 +34,12 @@ const (
 	// ErrDeadline: something took longer than it may. It is a [Session]'s
 	// Reason.
 	ErrDeadline launcher.Kind = "deadline passed"
+	// ErrNotReady: its container runs, and its program does not serve yet. It is a
+	// [Session]'s Reason.
+	ErrNotReady launcher.Kind = "not ready"
+	// ErrNotSaved: it was asked to suspend and could not save its state. It is a
+	// [Session]'s Reason.
+	ErrNotSaved launcher.Kind = "state not saved"
 	// ErrToken: a token for credentials is not one of a session of the domain,
 	// or not any more. It does not say which.
 	ErrToken launcher.Kind = "token not valid"

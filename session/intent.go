@@ -40,7 +40,13 @@ func (m *Manager) ask(ctx context.Context, op string, id ID, o Order, e event) (
 		if machine[r.State].on[e].stays(r.State) && !r.GoOn {
 			return store.ErrUnchanged
 		}
+		if why := r.Request.Kind.unsuspendable(); e == askSuspend && why != "" && r.State == Running {
+			return stateError{r.State, why}
+		}
 		r.GoOn = false // what a caller asks for counts for more
+		if e == askSuspend && r.State == Running {
+			r.Reason, r.Message = "", ""
+		}
 		return r.apply(e, time.Now(), m.deadlines)
 	})
 }
@@ -57,6 +63,10 @@ type ResumeRequest struct {
 	// Alternatives are the names of types its host may have instead. None,
 	// with an InstanceType or a Size, is none, whatever the session had.
 	Alternatives []string `json:",omitempty"`
+	// Clean starts it without the state that it saved when it was suspended, for
+	// one that cannot be restored: its program is told by the environment variable
+	// [RStudioClean], and keeps what it leaves aside.
+	Clean bool `json:",omitempty"`
 	// Order is who asks, and why.
 	Order Order `json:"-"`
 	// Market is how its host may be bought. Nil is as before.

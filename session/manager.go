@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,6 +99,8 @@ type Manager struct {
 	jobs    jobs
 	seen    sightings
 	trails  trails
+	reports reports
+	meters  meters
 
 	hub       watch.Hub[ID, *record] // records are not changed once published
 	published sync.Mutex             // orders what the hub is told
@@ -221,8 +224,8 @@ func (m *Manager) advance(ctx context.Context, r record, change func(*record)) (
 		before := *now
 		change(now)
 		m.revise(now)
-		if now.State != before.State {
-			now.trail(before, now.event, Order{By: Itself, Why: now.why}, time.Now())
+		if now.State != before.State || now.remark != "" {
+			now.trail(before, cmp.Or(now.remark, now.event), Order{By: Itself, Why: now.why}, time.Now())
 		}
 		return nil
 	})

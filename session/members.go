@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"hash/fnv"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/launcher"
 )
 
 // The managers that run on one store share the sessions among them. Each has a
@@ -31,11 +33,16 @@ const (
 	buriedAfter = 10 * memberTTL
 )
 
+// A manager whose launcher has not answered it for illAfter is ill: its part is the
+// others', if one of them is well, until the launcher answers it again.
+const illAfter = 10 * time.Second
+
 // member is a running manager as it is stored.
 type member struct {
 	Name  string
 	Begun time.Time
 	Beat  int64
+	Ill   bool `json:",omitempty"`
 }
 
 func membersCollection(domain string) string { return "domains/" + domain + "/managers" }
@@ -51,14 +58,16 @@ type members struct {
 	mu      sync.Mutex
 	me      string
 	renewed time.Time // when the last beat that succeeded was begun
-	live    []string  // with me, as it was seen last
+	live    []string  // those to work, as it was seen last
 	seen    map[string]heartbeat
+	silent  time.Time // since when the launcher has not answered; zero if it does
 }
 
 // heartbeat is a version of another's record, and when it was first seen.
 type heartbeat struct {
 	version int64
 	since   time.Time
+	ill     bool
 }
 
 // mine reports whether this process is to work for a session now. Of those that
@@ -68,6 +77,9 @@ func (m *members) mine(id ID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.me == "" || time.Since(m.renewed) >= safeFor {
+		return false
+	}
+	if !slices.Contains(m.live, m.me) {
 		return false
 	}
 	mine := weight(m.me, id)
@@ -96,6 +108,26 @@ func (m *members) join() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.me, m.renewed, m.live, m.seen = rand.Text(), time.Time{}, nil, map[string]heartbeat{}
+	m.silent = time.Time{}
+}
+
+// answered notes whether the launcher answered a call that was begun at a time.
+func (m *members) answered(begun time.Time, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case !errors.Is(err, launcher.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded):
+		m.silent = time.Time{}
+	case m.silent.IsZero():
+		m.silent = begun
+	}
+}
+
+// ill reports whether the launcher does not answer this process.
+func (m *members) ill(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.silent.IsZero() && now.Sub(m.silent) >= illAfter
 }
 
 // leave ends it: from now on nothing is this process's. It returns the name.
@@ -120,23 +152,26 @@ func (m *Manager) beat(ctx context.Context) (changed bool, err error) {
 	defer cancel()
 	me, renewed := m.members.state()
 	begun := time.Now()
+	ill := m.members.ill(begun)
 	_, err = m.roll().Update(ctx, me, func(r *member) error {
 		r.Beat++
+		r.Ill = ill
 		return nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		err = m.roll().Create(ctx, me, member{Name: me, Begun: begun, Beat: 1})
+		err = m.roll().Create(ctx, me, member{Name: me, Begun: begun, Beat: 1, Ill: ill})
 	}
 	if err != nil {
 		return false, err
 	}
-	others := map[string]int64{}
+	others := map[string]heartbeat{}
 	for r, err := range m.domain.Store().List(ctx, membersCollection(m.domain.Name()), "") {
 		if err != nil {
 			return false, err
 		}
-		if r.ID != me {
-			others[r.ID] = r.Version
+		var other member
+		if r.ID != me && json.Unmarshal(r.Value, &other) == nil { // what makes no sense works for nothing
+			others[r.ID] = heartbeat{version: r.Version, ill: other.Ill}
 		}
 	}
 	dead := m.members.saw(others, begun)
@@ -145,11 +180,11 @@ func (m *Manager) beat(ctx context.Context) (changed bool, err error) {
 			return false, err
 		}
 	}
-	return m.members.renew(begun) || time.Since(renewed) >= safeFor, nil
+	return m.members.renew(begun, ill) || time.Since(renewed) >= safeFor, nil
 }
 
 // saw takes in the records of the others, and returns those that are to be removed.
-func (m *members) saw(others map[string]int64, now time.Time) (dead map[string]int64) {
+func (m *members) saw(others map[string]heartbeat, now time.Time) (dead map[string]int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	dead = map[string]int64{}
@@ -157,27 +192,32 @@ func (m *members) saw(others map[string]int64, now time.Time) (dead map[string]i
 		_, there := others[name]
 		return !there
 	})
-	for name, version := range others {
-		if known, ok := m.seen[name]; !ok || known.version != version {
-			m.seen[name] = heartbeat{version, now}
+	for name, other := range others {
+		if known, ok := m.seen[name]; !ok || known.version != other.version {
+			other.since = now
+			m.seen[name] = other
 		}
 		if now.Sub(m.seen[name].since) >= buriedAfter {
-			dead[name] = version
+			dead[name] = other.version
 		}
 	}
 	return dead
 }
 
-// renew counts a beat that was begun at a time, and reports whether others run now
-// than before.
-func (m *members) renew(begun time.Time) (changed bool) {
+// renew counts a beat that was begun at a time, and reports whether others are to
+// work now than before.
+func (m *members) renew(begun time.Time, ill bool) (changed bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	live := []string{m.me}
+	parts := map[bool][]string{ill: {m.me}} // by whether they are ill
 	for name, seen := range m.seen {
 		if begun.Sub(seen.since) < memberTTL {
-			live = append(live, name)
+			parts[seen.ill] = append(parts[seen.ill], name)
 		}
+	}
+	live := parts[false]
+	if live == nil {
+		live = parts[true]
 	}
 	slices.Sort(live)
 	changed = !slices.Equal(live, m.live)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
@@ -65,13 +66,14 @@ func (r *mirror) follow(ctx context.Context) error {
 	}
 	m, now := r.manager, time.Now()
 	tail, changed := map[string]bool{}, map[ID]bool{}
-	for e, err := range m.audit.After(ctx, r.last.Add(-overlap).UTC().Format(entryTime)) {
+	for stored, err := range m.domain.Store().List(ctx, auditCollection(m.domain.Name()), r.last.Add(-overlap).UTC().Format(entryTime)) {
 		if err != nil {
 			return err
 		}
-		tail[e.ID] = true
-		if !r.tail[e.ID] && e.Refused == "" {
-			changed[e.Session] = true
+		tail[stored.ID] = true
+		if _, of, ok := strings.Cut(stored.ID, "/"); ok && !r.tail[stored.ID] {
+			id, _, _ := strings.Cut(of, "/")
+			changed[ID(id)] = true
 		}
 	}
 	for id := range changed {

@@ -17,6 +17,9 @@ const (
 	// oblivion is how old an unanswered launch may be before it must be
 	// feared that its workload ran, ended and was forgotten.
 	oblivion = launcher.Retention / 2
+	// unhurried is a grace that does not end: of a program that is asked to save
+	// its state and goes on if it cannot.
+	unhurried = 10 * 365 * 24 * time.Hour
 	// glance is when to look again after the launcher did not answer.
 	glance = 5 * time.Second
 )
@@ -27,6 +30,8 @@ type sighting struct {
 	sure bool
 	// status is the workload's; its ID is empty if the launcher has none.
 	status launcher.Status
+	// unready is whether its container runs, and its program does not serve yet.
+	unready bool
 }
 
 // A call is what is to be asked of the launcher.
@@ -75,6 +80,16 @@ func next(r record, s sighting, now time.Time) step {
 		}
 		return step{call: callGoOn}
 	}
+	st := decide(r, s, now)
+	if r.Generation > 1 && (r.State == Pending || r.State == Starting) && st.happened &&
+		(st.event == sawFailure || st.event == sawRefusal || st.event == passedDeadline) {
+		st.event = resumeFailed
+	}
+	return st
+}
+
+// decide is next for a session that may have a container, of whatever generation.
+func decide(r record, s sighting, now time.Time) step {
 	there := s.status.ID != ""
 	switch {
 	case r.Asked.IsZero():
@@ -82,7 +97,7 @@ func next(r record, s sighting, now time.Time) step {
 			return sawExit.with(launcher.Status{})
 		}
 	case there:
-		if done, ok := seen(r, s.status); ok {
+		if done, ok := seen(r, s); ok {
 			return done
 		}
 	case s.sure:
@@ -91,8 +106,11 @@ func next(r record, s sighting, now time.Time) step {
 		}
 	}
 	if !r.Deadline.IsZero() && !now.Before(r.Deadline) {
-		if r.Killed {
+		switch {
+		case r.Killed:
 			return passedKill.with(launcher.Status{})
+		case r.State == Suspending && r.patient() && s.sure:
+			return suspendFailed.with(s.status)
 		}
 		return passedDeadline.with(launcher.Status{})
 	}
@@ -100,7 +118,8 @@ func next(r record, s sighting, now time.Time) step {
 }
 
 // seen decides by a status of the workload.
-func seen(r record, s launcher.Status) (step, bool) {
+func seen(r record, at sighting) (step, bool) {
+	s := at.status
 	switch {
 	case s.Phase == launcher.Exited && !s.Unknown && s.Reason == launcher.ErrInterrupted:
 		return sawInterrupted.with(s), true
@@ -108,7 +127,7 @@ func seen(r record, s launcher.Status) (step, bool) {
 		return sawFailure.with(s), true
 	case s.Phase == launcher.Exited && !s.Unknown:
 		return sawExit.with(s), true
-	case s.Phase == launcher.Running && (r.State == Pending || r.State == Starting):
+	case s.Phase == launcher.Running && !at.unready && (r.State == Pending || r.State == Starting):
 		return sawRunning.with(s), true
 	case r.State == Pending:
 		return sawAccepted.with(s), true
@@ -149,6 +168,8 @@ func act(r record, s sighting, now time.Time) step {
 	}
 	if !s.sure {
 		soon(now.Add(glance))
+	} else if s.unready {
+		soon(now.Add(time.Second))
 	} else if !there && !r.Asked.IsZero() {
 		soon(r.Asked.Add(fence))
 	}
@@ -167,7 +188,7 @@ func act(r record, s sighting, now time.Time) step {
 		st.call = callKill
 	case s.status.Phase != launcher.Stopping:
 		st.call = callStop
-	case r.Hastened:
+	case r.Hastened || !r.Unsuspended.IsZero(): // it may be stopping since it was asked to suspend
 		st.call, st.once = callStop, true
 	}
 	return st
@@ -178,6 +199,8 @@ func (r record) stopOptions(c call, now time.Time) launcher.StopOptions {
 	switch {
 	case c == callKill:
 		return launcher.StopOptions{Signal: "SIGKILL"}
+	case r.State == Suspending && r.patient():
+		return launcher.StopOptions{Signal: r.Request.Kind.SuspendSignal, Grace: unhurried}
 	case r.State == Suspending:
 		return r.hurried(now).suspendOptions()
 	}

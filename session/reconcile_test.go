@@ -17,7 +17,7 @@ import (
 // draft is a record in a state, of which a launch was asked for a while ago.
 func draft(s State, now time.Time) record {
 	r := record{
-		ID: "s1", State: s, Generation: 2, Request: StartRequest{ID: "s1", Kind: RStudio()},
+		ID: "s1", State: s, Generation: 1, Request: StartRequest{ID: "s1", Kind: Kind{Name: "plain"}},
 		Grant: domain.Grant{Domain: "research"}, Since: now.Add(-time.Minute), Asked: now.Add(-time.Minute),
 		Gone: s == Suspended || s.Ended(),
 	}
@@ -40,6 +40,14 @@ func TestNext(t *testing.T) {
 	late := func(r *record) { r.Deadline = now }
 	killed := func(r *record) { r.Killed = true }
 	loose := func(r *record) { r.Gone = false }
+	resumed := func(r *record) { r.Generation = 2 }
+	saves := func(r *record) { r.Request.Kind = RStudio() }
+	unready := func(r record) sighting {
+		s := sees(r, launcher.Running)
+		s.status.Reason, s.unready = ErrNotReady, true
+		return s
+	}
+	told := func(r *record) { r.Reason = ErrNotReady }
 	goOn := func(r *record) { r.GoOn = true }
 	often := func(r *record) { r.GoOn, r.Since, r.Interruptions = true, now, 2 }
 	exited := func(reason launcher.Kind) func(record) sighting {
@@ -119,6 +127,27 @@ func TestNext(t *testing.T) {
 		{Suspended, is(blind), []func(*record){goOn}, "go on"},
 		{Suspended, is(nothing), []func(*record){often}, "wait"},
 		{Suspended, is(nothing), []func(*record){goOn, loose, justNow}, "wait"},
+
+		{Pending, is(blind), []func(*record){late, resumed}, "resume failed"},
+		{Pending, exited(launcher.ErrImage), []func(*record){resumed}, "resume failed"},
+		{Starting, in(launcher.Starting), []func(*record){late, resumed}, "resume failed"},
+		{Starting, is(nothing), []func(*record){resumed}, "resume failed"},
+		{Starting, exited(""), []func(*record){resumed}, "exited"},
+		{Running, is(nothing), []func(*record){resumed}, "failed"},
+
+		{Pending, unready, nil, "accepted"},
+		{Starting, unready, nil, "note"},
+		{Starting, unready, []func(*record){late}, "note"},
+		{Starting, unready, []func(*record){late, told}, "deadline"},
+		{Starting, unready, []func(*record){told}, "wait"},
+
+		{Suspending, in(launcher.Stopping), []func(*record){saves}, "wait"},
+		{Suspending, in(launcher.Stopping), []func(*record){saves, late}, "not saved"},
+		{Suspending, is(blind), []func(*record){saves, late}, "deadline"},
+		{Suspending, in(launcher.Stopping), []func(*record){saves, late, killed}, "after kill"},
+		{Suspending, in(launcher.Stopping), []func(*record){saves, late, func(r *record) { r.Forced = true }}, "deadline"},
+		{Suspending, in(launcher.Stopping), []func(*record){saves, late, func(r *record) { r.Interruption = now }}, "deadline"},
+		{Suspending, in(launcher.Stopping), []func(*record){saves, func(r *record) { r.Unsuspended = now }}, "stop"},
 
 		{Suspending, in(launcher.Running), nil, "stop"},
 		{Suspending, in(launcher.Stopping), nil, "wait"},
@@ -231,6 +260,7 @@ func TestStray(t *testing.T) {
 	for _, s := range states() {
 		for _, loose := range []bool{false, true} {
 			r := draft(s, now)
+			r.Generation = 2
 			if loose {
 				r.Gone = false
 			}
@@ -253,7 +283,7 @@ func TestStray(t *testing.T) {
 			}
 		}
 	}
-	for _, w := range []launcher.Status{workload("s1", "1", launcher.Running), workload("s2", "2", launcher.Running), workload("s1", "x", launcher.Running), workload("", "", launcher.Running)} {
+	for _, w := range []launcher.Status{workload("s1", "2", launcher.Running), workload("s2", "2", launcher.Running), workload("s1", "x", launcher.Running), workload("", "", launcher.Running)} {
 		if !stray(w, map[ID]record{"s1": draft(Running, now)}) {
 			t.Errorf("%v is kept", w.Labels)
 		}

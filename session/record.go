@@ -72,9 +72,23 @@ type record struct {
 	// Trail is what is to be in the audit record and may not be yet.
 	Trail []Entry `json:",omitempty"`
 
-	// event is what apply was last called for, why what it was done for. They are
-	// of one change.
-	event, why string
+	// Forced is set while the session is suspended whether or not it can save its
+	// state.
+	Forced bool `json:",omitempty"`
+	// Unsuspended is when the present generation was last asked to suspend and went
+	// on instead.
+	Unsuspended time.Time `json:",omitzero"`
+	// Evidence is what each source tells of the present generation's use.
+	Evidence map[Source]Evidence `json:",omitempty"`
+	// Ends is set once the user has been warned.
+	Ends Ending `json:",omitzero"`
+	// KeepUntil is until when it does not end by itself, KeptBy who said so.
+	KeepUntil time.Time `json:",omitzero"`
+	KeptBy    string    `json:",omitempty"`
+
+	// event is what apply was last called for, remark what else is to be in the
+	// audit record, why what it was done for. They are of one change.
+	event, remark, why string
 
 	// Deleted is when the session was forgotten. What is left of it keeps its
 	// ID from being used again for a while.
@@ -114,6 +128,7 @@ func (r *record) apply(e event, now time.Time, d Deadlines) error {
 		return nil
 	}
 	r.Hastened = r.State == Suspending && o.to == Stopping
+	r.Forced = r.Forced && o.to == Suspending
 	r.Killed = o.kill || r.Killed && o.to == Failed
 	r.GoOn = r.GoOn && (o.to == Suspending || o.to == Suspended)
 	r.State, r.Since, r.Deadline = o.to, now, time.Time{}
@@ -124,7 +139,7 @@ func (r *record) apply(e event, now time.Time, d Deadlines) error {
 		r.Ended = now
 	}
 	if o.to != Running {
-		r.Endpoints, r.Unreachable, r.Endangered = nil, false, false
+		r.Endpoints, r.Unreachable, r.Endangered, r.Ends = nil, false, false, Ending{}
 	}
 	return nil
 }
@@ -137,6 +152,23 @@ func (r *record) begin(g domain.Grant, q ResumeRequest, a access) {
 	r.Started, r.Ended = time.Time{}, time.Time{}
 	r.Host, r.Reason, r.Message, r.ExitCode = "", "", "", 0
 	r.Type, r.Market, r.Tried, r.Interruption = "", "", nil, time.Time{}
+	r.Evidence, r.Unsuspended = nil, time.Time{}
+}
+
+// patient reports whether the program is to go on if it cannot save its state when
+// it is suspended: unless its host is going, or its time is up.
+func (r record) patient() bool {
+	return r.Request.Kind.Suspension == SavesState && r.Interruption.IsZero() && !r.Killed && !r.Forced
+}
+
+// unsaved says what became of a program that ended without confirming that its
+// state is saved.
+func (r *record) unsaved() {
+	if r.State == Suspending && !r.Request.Kind.keptState(r.ExitCode) && r.Reason == "" {
+		r.Reason = ErrNotSaved
+		r.Message = fmt.Sprintf("it ended with exit code %d, which does not confirm that its state is saved: what it had only in memory may be lost; "+
+			"the files of its home are kept; its logs may say more", r.ExitCode)
+	}
 }
 
 // maxTried is how many attempts a record keeps, the latest: it must not outgrow
@@ -164,7 +196,9 @@ func (r *record) note(s launcher.Status) bool {
 	case Running:
 		next.Tried = nil
 		next.Endpoints = s.Endpoints
-		next.Reason, next.Message = "", ""
+		if r.Reason != ErrNotSaved { // which is to be seen until it is asked again
+			next.Reason, next.Message = "", ""
+		}
 	}
 	changed := r.Host != next.Host || r.Unreachable != next.Unreachable || !r.Started.Equal(next.Started) ||
 		r.Reason != next.Reason || r.Message != next.Message || !maps.Equal(r.Endpoints, next.Endpoints) ||
@@ -188,9 +222,10 @@ func (r *record) exit(s launcher.Status) {
 		return
 	}
 	r.ExitCode = s.ExitCode
-	if r.State != Suspending || r.Reason != launcher.ErrInterrupted { // else it was told why before
+	if r.State != Suspending || r.Reason == "" { // else it was told why before
 		r.Reason, r.Message = s.Reason, s.Message
 	}
+	r.unsaved()
 	if s.Host != "" {
 		r.Host, r.Type, r.Market = s.Host, s.InstanceType, s.Market
 	}
@@ -206,6 +241,10 @@ func (r *record) exit(s launcher.Status) {
 // reason is kept, as it is what the session waited for.
 func (r *record) expire(now time.Time) {
 	waited := now.Sub(r.Since).Round(time.Second)
+	advice := "start another session"
+	if r.Generation > 1 {
+		advice = "resume it again"
+	}
 	switch {
 	case r.State == Suspending || r.State == Stopping:
 		r.Reason = ErrDeadline
@@ -217,10 +256,10 @@ func (r *record) expire(now time.Time) {
 		if last == "" {
 			last = string(r.Reason)
 		}
-		r.Message = fmt.Sprintf("it was %s for %v and waited for: %s; start another session", r.State, waited, last)
+		r.Message = fmt.Sprintf("it was %s for %v and waited for: %s; %s", r.State, waited, last, advice)
 	default:
 		r.Reason = ErrDeadline
-		r.Message = fmt.Sprintf("it was %s for %v, and the launcher gave no reason; start another session, or ask an administrator", r.State, waited)
+		r.Message = fmt.Sprintf("it was %s for %v, and the launcher gave no reason; %s, or ask an administrator", r.State, waited, advice)
 	}
 }
 

@@ -25,7 +25,7 @@ func TestBeginForgets(t *testing.T) {
 		s.Endangered || s.Reason != "" || s.Message != "" || s.ExitCode != 0 {
 		t.Errorf("left over: %+v", s)
 	}
-	if r.hurried(now).StopGrace != RStudio().StopGrace {
+	if r.hurried(now).StopGrace != r.Request.Kind.StopGrace {
 		t.Error("the next generation has only the grace that the last had")
 	}
 }

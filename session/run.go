@@ -52,6 +52,9 @@ func (m *Manager) Run(ctx context.Context) error {
 		return pace.Every(ctx, tailEvery, func() { m.attempt(ctx, "follow", mirror.follow) })
 	})
 	g.Go(func() error {
+		return pace.Every(ctx, idleEvery, func() { m.attempt(ctx, "idle", m.watchIdle) })
+	})
+	g.Go(func() error {
 		s := sweeper{manager: m, suspects: map[launcher.ID]time.Time{}}
 		return pace.Every(ctx, sweepEvery, func() { m.attempt(ctx, "sweep", s.sweep) })
 	})
@@ -85,6 +88,13 @@ func (m *Manager) takeUp() {
 
 // share renews this process's part in the work, and takes up what has become its.
 func (m *Manager) share(ctx context.Context) {
+	if m.members.ill(time.Now()) { // does it answer again?
+		limited, cancel := context.WithTimeout(ctx, beatEvery)
+		begun := time.Now()
+		_, err := launcher.Get(limited, m.launcher, "nobody")
+		cancel()
+		m.members.answered(begun, err)
+	}
 	changed, err := m.beat(ctx)
 	if err != nil && ctx.Err() == nil {
 		m.log.Warn("the store does not answer; sessions are left to other managers soon", "op", "share", "error", err)

@@ -83,6 +83,11 @@ type Session struct {
 	// ExitCode is that of its last container, if that ended by itself.
 	ExitCode int
 
+	// Ends is when it ends by itself, once its user is to be warned of that. Zero
+	// before, and if nothing ends it; see [Manager.Explain].
+	Ends Ending
+	// KeptUntil is until when it is exempt from that; see [Manager.Keep].
+	KeptUntil time.Time
 	// Last is the last thing that was asked and changed it: who did it, and why.
 	Last Asked
 
@@ -117,7 +122,7 @@ func (r record) session() Session {
 		Host:   r.Host, Endpoints: maps.Clone(r.Endpoints), Unreachable: r.Unreachable,
 		Tried: slices.Clone(r.Tried), Endangered: r.Endangered, Interruption: r.Interruption,
 		Reason: r.Reason, Message: r.Message + r.outlook(), ExitCode: r.ExitCode,
-		Last: r.Last, CreatedAt: r.Created, StartedAt: r.Started, EndedAt: r.Ended,
+		Ends: r.Ends, KeptUntil: r.KeepUntil, Last: r.Last, CreatedAt: r.Created, StartedAt: r.Started, EndedAt: r.Ended,
 	}
 }
 

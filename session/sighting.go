@@ -3,7 +3,9 @@ package session
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
+	"time"
 
 	"github.com/atelier-go/atelier/launcher"
 )
@@ -70,11 +72,13 @@ func (m *Manager) look(ctx context.Context, r record) sighting {
 		return sighting{sure: true}
 	}
 	if s, ok := m.seen.of(r); ok {
-		return sighting{sure: true, status: s}
+		return m.probe(ctx, r, s)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
+	begun := time.Now()
 	s, err := launcher.Get(ctx, m.launcher, r.workloadID())
+	m.members.answered(begun, err)
 	switch {
 	case errors.Is(err, launcher.ErrNotFound):
 		return sighting{sure: true}
@@ -83,5 +87,24 @@ func (m *Manager) look(ctx context.Context, r record) sighting {
 		return sighting{}
 	}
 	m.seen.tell(s, false)
+	return m.probe(ctx, r, s)
+}
+
+// probe asks the program of a session that is starting, if its container runs,
+// whether it serves.
+func (m *Manager) probe(ctx context.Context, r record, s launcher.Status) sighting {
+	if s.Phase == launcher.Running && !s.Unknown && (r.State == Pending || r.State == Starting) {
+		if ready, why := r.Request.Kind.ready(ctx, m.dialer(r)); !ready {
+			s.Reason, s.Message = ErrNotReady, oneLine(why)
+			return sighting{sure: true, status: s, unready: true}
+		}
+	}
 	return sighting{sure: true, status: s}
+}
+
+// dialer connects to the container of a session's present generation.
+func (m *Manager) dialer(r record) dialer {
+	return func(ctx context.Context, port string) (net.Conn, error) {
+		return m.launcher.Dial(ctx, r.workloadID(), port)
+	}
 }

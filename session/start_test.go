@@ -29,7 +29,7 @@ func TestStartIsIdempotent(t *testing.T) {
 			t.Errorf("the same request: %+v, first %+v", again, first)
 		}
 		empty := q
-		empty.Env, empty.Labels, empty.Kind = map[string]string{}, map[string]string{}, session.RStudio()
+		empty.Env, empty.Labels, empty.Kind = map[string]string{}, map[string]string{}, plainKind()
 		if _, err := m.Start(t.Context(), empty); err != nil {
 			t.Errorf("the same request, written otherwise: %v", err)
 		}

@@ -25,6 +25,9 @@ func (r record) workload() launcher.Workload {
 	g, q := r.Grant, r.Request
 	env := map[string]string{}
 	maps.Copy(env, q.Env)
+	if r.Resumed.Clean {
+		env[RStudioClean] = "1"
+	}
 	env["USER"] = g.User.Name
 	env["HOME"] = q.Kind.home(g.User.Name)
 	labels := map[string]string{}

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
@@ -89,12 +91,13 @@ func newWorldOn(t testing.TB, cfg fakelauncher.Config) *world {
 
 // program is what runs in containers: for the command "ide" a session that
 // makes a directory in its home, says what is there, answers on port 8787 and
-// ends well when it is asked to; else what package behave does.
+// ends well when it is asked to, as RStudio's entrypoint does; else what package
+// behave does. What it is sent it sends back, but for a probe.
 func program(ctx context.Context, p *fakelauncher.Proc) int {
 	if p.Args[0] != "ide" {
 		return behave.Program(ctx, p)
 	}
-	asked := p.Signals("SIGTERM")
+	asked := p.Signals("SIGTERM", "SIGUSR1")
 	listener, err := p.Listen(8787)
 	if err != nil {
 		return 1
@@ -106,7 +109,15 @@ func program(ctx context.Context, p *fakelauncher.Proc) int {
 			if err != nil {
 				return
 			}
-			go func() { _, _ = io.Copy(c, c); c.Close() }()
+			go func() {
+				defer c.Close()
+				from := bufio.NewReader(c)
+				if first, _ := from.Peek(4); string(first) == "GET " {
+					_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+					return
+				}
+				_, _ = io.Copy(c, from)
+			}()
 		}
 	}()
 	home := *p
@@ -115,7 +126,10 @@ func program(ctx context.Context, p *fakelauncher.Proc) int {
 		return code
 	}
 	select {
-	case <-asked:
+	case signal := <-asked:
+		if signal == "SIGUSR1" {
+			return session.RStudioSaved
+		}
 		return 0
 	case <-ctx.Done():
 		return 1
@@ -236,6 +250,14 @@ func started(t testing.TB, m *session.Manager, q session.StartRequest) session.S
 	return s
 }
 
+// request asks for a session of a program that is ready at once and loses its memory.
 func request(id session.ID) session.StartRequest {
-	return session.StartRequest{ID: id, User: "alice", InstanceType: "t3.medium"}
+	return session.StartRequest{ID: id, User: "alice", InstanceType: "t3.medium", Kind: plainKind()}
+}
+
+func plainKind() session.Kind {
+	return session.Kind{
+		Name: "plain", Ports: []launcher.Port{{Name: "http", Number: 8787}},
+		StopGrace: 30 * time.Second, SuspendGrace: 30 * time.Second,
+	}
 }
