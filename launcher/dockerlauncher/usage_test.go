@@ -19,7 +19,8 @@ import (
 const (
 	// sampleV1 is what Docker 20.10 answered on a machine with version 1 of
 	// control groups, for a program that had taken 64 MiB, without what nobody
-	// reads.
+	// reads; inactive_file is made to differ from the total, as it does where a
+	// container has control groups of its own.
 	sampleV1 = `{"read":"2026-11-28T06:44:45.588861489Z","preread":"0001-01-01T00:00:00Z","pids_stats":{"current":4},
 		"cpu_stats":{"cpu_usage":{"total_usage":97706353,"percpu_usage":[41100391,56605962],"usage_in_kernelmode":70000000,"usage_in_usermode":10000000},
 			"system_cpu_usage":46307310000000,"online_cpus":2,"throttling_data":{"periods":6,"throttled_periods":0,"throttled_time":0}},
@@ -27,7 +28,7 @@ const (
 		"memory_stats":{"usage":70578176,"max_usage":70578176,"stats":{"active_file":315392,"cache":1040384,"inactive_file":700416,
 			"rss":68612096,"total_active_file":315392,"total_cache":1040384,"total_inactive_file":724992,"total_rss":68612096},"limit":268435456},
 		"name":"/w-0000"}`
-	// sampleV2 has the names that version 2 has (statsV2 in
+	// sampleV2 is the same with the names that version 2 has (statsV2 in
 	// daemon/daemon_unix.go of moby); there, times are whole microseconds, and
 	// those of each core are not told.
 	sampleV2 = `{"read":"2026-11-28T06:44:45.588861489Z","preread":"0001-01-01T00:00:00Z","pids_stats":{"current":4,"limit":4096},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,13 +56,13 @@ func TestUsageOfAHost(t *testing.T) {
 // host; and of what has exited no host is asked.
 func TestUsageOfWhatTheHostDoesNotRun(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		asked := 0
+		var asked atomic.Int64
 		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
 			c.Linger = time.Hour
 			odd(c, func(o *oddHost) {
 				o.launch = func(ctx context.Context, work launcher.Workload) (launcher.Status, error) {
 					if work.ID == "late" {
-						asked++
+						asked.Add(1)
 						return launcher.Status{}, launcher.ErrUnavailable
 					}
 					return o.HostLauncher.Launch(ctx, work)
@@ -74,8 +75,8 @@ func TestUsageOfWhatTheHostDoesNotRun(t *testing.T) {
 		host := w.until("short", launcher.Exited).Host
 		w.launch(w.workload("late", "alice"))
 		time.Sleep(time.Minute)
-		if u, err := w.fleet.Usage(t.Context(), "late"); asked == 0 || !errors.Is(err, launcher.ErrNotRunning) {
-			t.Errorf("what its host was asked for %d times uses %+v, %v; want ErrNotRunning", asked, u, err)
+		if u, err := w.fleet.Usage(t.Context(), "late"); asked.Load() == 0 || !errors.Is(err, launcher.ErrNotRunning) {
+			t.Errorf("what its host was asked for %d times uses %+v, %v; want ErrNotRunning", asked.Load(), u, err)
 		}
 		w.must(w.cloud.Partition(host, true))
 		if u, err := w.fleet.Usage(t.Context(), "short"); !errors.Is(err, launcher.ErrNotRunning) {
