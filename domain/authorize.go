@@ -68,9 +68,13 @@ type Grant struct {
 	Sharing Sharing
 	// Bounds are the rules that say how long it runs.
 	Bounds []Bound `json:",omitempty"`
-	// Group is the group whose policy allowed it; empty if none of the user's
-	// groups has a policy.
+	// Group is the group whose policy allowed it, and which it is charged to: of
+	// several the first by name, whatever its limits leave. Empty if none of the
+	// user's groups has a policy.
 	Group string
+	// Limits are what it is held to when it starts: those of the domain's policy
+	// and of the group's. Whether they leave room for it was not looked at.
+	Limits []Limit `json:",omitempty"`
 }
 
 // Authorize decides whether a user may start or resume a session, and on what.
@@ -159,6 +163,10 @@ func decide(f facts, ask Ask) (Grant, problems) {
 	grant.Alternatives = without(offers, grant.Type.Name)
 	grant.Image = *img.found
 	grant.PricePerHour, grant.PriceKnown = f.prices.catalog.Price(grant.Type.Name, f.prices.region)
+	grant.Limits = rules.limits(f.domain.Name, grant.Group)
+	if f.checkBudgets(grant, &wrong); len(wrong) > 0 {
+		return Grant{}, wrong
+	}
 	return grant, nil
 }
 

@@ -55,6 +55,7 @@ type Client struct {
 	log      *slog.Logger
 	domains  store.Table[record]
 	ledgers  store.Table[ledger]
+	turns    turns // of those who write accounts
 }
 
 // NewFromConfig returns a Client that works in the account and region of cfg.

@@ -16,6 +16,14 @@
 // that the next call does not find. Methods are safe for concurrent use by
 // goroutines and processes.
 //
+// # Money
+//
+// Policies may limit how many sessions there are at one time and what they cost in
+// a month. [Domain.Quote] tells what a session would cost before it is started.
+// When it starts it is held to its limits by [Domain.Reserve], and when it ended
+// [Domain.Settle] charges its cost to each [Account] it is in; [Domain.Authorize]
+// does not look at use. Package session's Manager makes these calls.
+//
 // # What is kept
 //
 // No method of this package deletes a file system or the files of a home.

@@ -32,8 +32,13 @@ const (
 	ErrNotAllowed Kind = "not allowed"
 	// ErrState: it cannot be done now; the sentence says what comes first.
 	ErrState Kind = "wrong state"
-	// ErrQuota: an account limit is reached; an administrator has it raised.
+	// ErrQuota: as many as may be there are: sessions at one time, by a policy,
+	// until one ends; or something of the AWS account, until an administrator
+	// has its limit raised.
 	ErrQuota Kind = "quota exceeded"
+	// ErrBudget: a budget leaves too little; the user asks for less or waits for
+	// the next month, or an administrator changes the policy.
+	ErrBudget Kind = "budget exceeded"
 	// ErrDenied: AWS or a registry refuses the credentials; an administrator
 	// corrects them.
 	ErrDenied Kind = "denied"
@@ -101,7 +106,7 @@ func (p problems) err(op, name string) error {
 		return nil
 	}
 	joined := errors.Join(p...)
-	for _, k := range []Kind{ErrInvalid, ErrNotFound, ErrState, ErrNotAllowed} {
+	for _, k := range []Kind{ErrInvalid, ErrNotFound, ErrConflict, ErrState, ErrNotAllowed, ErrQuota, ErrBudget} {
 		if errors.Is(joined, k) {
 			return &Error{Op: op, Name: name, Kind: k, Err: joined}
 		}

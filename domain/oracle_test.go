@@ -72,6 +72,12 @@ func randomPolicy(r *rand.Rand) Policy {
 	if r.IntN(3) == 0 {
 		p.MaxPricePerHour = instancetype.Money(1 + r.IntN(600_000))
 	}
+	switch r.IntN(12) {
+	case 0:
+		p.Budget, p.Sessions = 100*instancetype.Dollar, 10
+	case 1:
+		p.BudgetPerUser, p.SessionsPerUser = 10*instancetype.Dollar, 2
+	}
 	return p
 }
 
@@ -132,7 +138,15 @@ func policyAllows(p Policy, image, role string, t instancetype.Type, price insta
 	})
 	imageOK := len(p.Images) == 0 || slices.Contains(p.Images, image)
 	roleOK := role == "" || len(p.Roles) == 0 || slices.Contains(p.Roles, role)
-	return typeOK && imageOK && roleOK && (p.MaxPricePerHour == 0 || price > 0 && price <= p.MaxPricePerHour)
+	budgetOK := p.Budget == 0 && p.BudgetPerUser == 0 || price > 0
+	return typeOK && imageOK && roleOK && budgetOK && (p.MaxPricePerHour == 0 || price > 0 && price <= p.MaxPricePerHour)
+}
+
+// unknownCost reports whether an alternative without a price would be held to a
+// budget of the group that is charged.
+func unknownCost(f facts, group string, alternatives []string) bool {
+	p := f.domain.Groups[group]
+	return (p.Budget != 0 || p.BudgetPerUser != 0) && slices.Contains(alternatives, "new.large")
 }
 
 // verdict is what an oracle finds wrong with an ask on one type.
@@ -182,7 +196,7 @@ func TestDecideAgainstOracle(t *testing.T) {
 	catalog := worldCatalog(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	granted, refused, withRole, withOthers := 0, 0, 0, 0
-	for n := range 20_000 {
+	for n := range 24_000 {
 		f, ask := randomFacts(r, catalog), randomAsk(r)
 		grant, wrong := decide(f, ask)
 
@@ -234,6 +248,9 @@ func TestDecideAgainstOracle(t *testing.T) {
 			}
 			if grant.Role != "" {
 				withRole++
+			}
+			if unknownCost(f, grant.Group, names) {
+				t.Fatalf("granted an unknown cost by group %s\n%s", grant.Group, describe())
 			}
 			if len(general) > 0 || len(fits[grant.Type.Name]) > 0 || len(others) > 0 {
 				t.Fatalf("granted against %v %v %v\n%s", general, fits[grant.Type.Name], others, describe())

@@ -46,6 +46,23 @@ type Policy struct {
 	// suspended, or stopped if its kind cannot be: at least five minutes. The
 	// shortest of all that apply holds. Zero is no limit.
 	MaxLifetime time.Duration `json:",omitempty"`
+	// Sessions is how many sessions there may be at one time: of the whole domain
+	// or, for a group, of those charged to it, which are the ones that its policy
+	// allowed; see [Grant.Group]. At most 2,000, as many as one account can hold.
+	// Zero is no limit and, for a group, none of its own; so it is with the three
+	// that follow. [Domain.Reserve] holds sessions to them, [Domain.Authorize] does
+	// not look at what is used.
+	Sessions int `json:",omitempty"`
+	// SessionsPerUser is how many sessions a user may have at one time, whatever
+	// they are charged to. At most 2,000.
+	SessionsPerUser int `json:",omitempty"`
+	// Budget is what sessions may cost in a calendar month in UTC: all of the
+	// domain or, for a group, those charged to it. A type whose price is unknown is
+	// refused where there is a budget.
+	Budget instancetype.Money `json:",omitempty"`
+	// BudgetPerUser is what the sessions of a user may cost in such a month,
+	// whatever they are charged to.
+	BudgetPerUser instancetype.Money `json:",omitempty"`
 }
 
 // Sharing says whose sessions may run on one host.
@@ -100,6 +117,7 @@ func (p Policy) problems(catalog *instancetype.Catalog) []error {
 	if p.MaxPricePerHour < 0 {
 		bad("policy: highest price %v an hour may not be negative", p.MaxPricePerHour)
 	}
+	p.limitProblems(bad)
 	if !slices.Contains([]Sharing{"", PerUser, Exclusive, Pool}, p.Sharing) {
 		bad("policy: sharing %.40q: want %q, %q, %q or empty", p.Sharing, Exclusive, PerUser, Pool)
 	}
@@ -134,7 +152,8 @@ func (p Policy) normal() Policy {
 
 func (p Policy) equal(q Policy) bool {
 	return slices.Equal(p.Types, q.Types) && slices.Equal(p.Images, q.Images) && slices.Equal(p.Roles, q.Roles) &&
-		p.MaxPricePerHour == q.MaxPricePerHour && p.Sharing == q.Sharing && p.equalIdle(q)
+		p.MaxPricePerHour == q.MaxPricePerHour && p.Sharing == q.Sharing && p.equalIdle(q) &&
+		p.Sessions == q.Sessions && p.SessionsPerUser == q.SessionsPerUser && p.Budget == q.Budget && p.BudgetPerUser == q.BudgetPerUser
 }
 
 // A refusal is what a policy has against a part of a wish.
@@ -165,6 +184,9 @@ func (p Policy) refusals(prices prices, w wish) []refusal {
 	typ := w.typ
 	if typ == "" {
 		return found
+	}
+	if _, priced := prices.catalog.Price(typ, prices.region); !priced && p.hasBudget() {
+		found = append(found, refusal{unpriced(typ, prices.region), advicePriced})
 	}
 	for _, rule := range []struct {
 		only   instancetype.Requirements

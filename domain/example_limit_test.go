@@ -1,0 +1,54 @@
+package domain_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/instancetype"
+)
+
+// A user may have one session at a time. What the second would cost is known before
+// it is refused.
+func ExampleDomain_Reserve() {
+	ctx := context.Background()
+	d, err := research(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = d.SetPolicy(ctx, domain.Policy{SessionsPerUser: 1, Budget: 500 * instancetype.Dollar})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	quote, err := d.Quote(ctx, domain.Ask{User: "alice", InstanceType: "r5.4xlarge", Size: domain.Size{MilliCPU: 4000, MemoryMiB: 16 << 10}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(quote.PerHour, "an hour")
+	for _, l := range quote.Limits {
+		fmt.Printf("%s of %s %s: %d sessions and %v left\n", l.Rule, l.Scope, l.Name, l.SessionsLeft, l.BudgetLeft)
+	}
+	if err := d.Reserve(ctx, domain.Reservation{Key: "analysis.1", Grant: quote.Grant}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = d.Reserve(ctx, domain.Reservation{Key: "plots.1", Grant: quote.Grant})
+	fmt.Println(errors.Is(err, domain.ErrQuota), err)
+
+	began := time.Now()
+	cost, err := d.Settle(ctx, domain.Settlement{
+		Key: "analysis.1", Grant: quote.Grant, PerHour: quote.PerHour, From: began, To: began.Add(90 * time.Minute),
+	})
+	fmt.Println("it cost", cost, err)
+	// Output:
+	// $0.252 an hour
+	// the domain's policy of domain research: 0 sessions and $500.00 left
+	// the domain's policy of user alice: 1 sessions and $0.00 left
+	// true domain: reserve research/alice: quota exceeded: user alice: 1 session at one time, at most 1 allowed (the domain's policy), and this would be one more; stop one, or ask an administrator
+	// it cost $0.378 <nil>
+}
