@@ -49,6 +49,12 @@ func (m *Manager) drive(ctx context.Context, id ID, e *effort) (again time.Time)
 		if err := m.writeDown(ctx, r); err != nil {
 			return m.stumble(ctx, id, "audit", err)
 		}
+		if r.still() && !r.charged() {
+			if _, err := m.charge(ctx, r); err != nil && !errors.Is(err, errStale) {
+				return m.stumble(ctx, id, "charge", err)
+			}
+			continue
+		}
 		if r.settled() {
 			m.seen.forget(id)
 			if err := m.tidy(ctx, r); err != nil && !errors.Is(err, errStale) {

@@ -146,6 +146,8 @@ func codes() []struct {
 		{ErrNotRunning, http.StatusServiceUnavailable},
 		{ErrDeadline, http.StatusGatewayTimeout},
 		{ErrToken, http.StatusUnauthorized},
+		{ErrNotReady, http.StatusServiceUnavailable},
+		{ErrNotSaved, http.StatusConflict},
 
 		{domain.ErrInvalid, http.StatusBadRequest},
 		{domain.ErrNotAllowed, http.StatusForbidden},
@@ -154,7 +156,8 @@ func codes() []struct {
 		{domain.ErrState, http.StatusConflict},
 		{domain.ErrThrottled, http.StatusTooManyRequests},
 		{domain.ErrUnavailable, http.StatusServiceUnavailable},
-		{domain.ErrQuota, http.StatusServiceUnavailable},
+		{domain.ErrQuota, http.StatusTooManyRequests},
+		{domain.ErrBudget, http.StatusPaymentRequired},
 		{domain.ErrDenied, http.StatusInternalServerError},
 
 		{launcher.ErrInvalid, http.StatusBadRequest},
@@ -180,10 +183,11 @@ func codes() []struct {
 //	200  nil
 //	400  the request makes no sense
 //	401  a token is not valid
+//	402  a budget leaves too little
 //	403  a policy forbids it
 //	404  no such session, user, image or port
 //	409  the ID is taken, or the session's state does not allow it
-//	429  too many calls
+//	429  too many calls, or as many sessions as may be at one time
 //	499  the caller went away (context.Canceled)
 //	501  the launcher cannot do it
 //	503  no capacity, a quota, a service that does not answer, or no Run: later it may work

@@ -109,6 +109,9 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, 
 			return Session{}, err
 		}
 		var grant domain.Grant
+		if r, err = m.settle(ctx, op, r); err != nil {
+			return Session{}, err
+		}
 		if again, _ := r.repeats(op, q.Order); r.State == Suspended && !again {
 			grant, err = m.domain.Authorize(ctx, q.ask(r))
 			if err != nil {
@@ -116,6 +119,9 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, 
 			}
 			if problems := m.roleProblems(grant.Role); problems != nil {
 				return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: errors.Join(problems...)}
+			}
+			if err := m.reserve(ctx, id, r.Generation+1, grant, time.Now()); err != nil {
+				return Session{}, m.refuse(ctx, op, id, "", q.Order, fail(ctx, op, id, err))
 			}
 		}
 		s, err := m.alter(ctx, op, id, q.Order, func(now *record) error {
@@ -167,12 +173,22 @@ func (m *Manager) fits(r record, q ResumeRequest) bool {
 // for a day. A session that has not ended, or whose container may still live,
 // is [ErrState]; one that was deleted is [ErrNotFound]. It needs no Run.
 func (m *Manager) Delete(ctx context.Context, id ID, o Order) error {
-	_, err := m.alter(ctx, "delete", id, o, func(r *record) error {
+	const op = "delete"
+	r, err := m.find(ctx, op, id)
+	if err != nil {
+		return m.refuse(ctx, op, id, "", o, err)
+	}
+	if _, err = m.settle(ctx, op, r); err != nil {
+		return err
+	}
+	_, err = m.alter(ctx, op, id, o, func(r *record) error {
 		switch {
 		case !r.State.Ended():
 			return stateError{r.State, "stop it first"}
 		case r.loose():
 			return stateError{r.State, "its container could not be confirmed to have ended yet; try again later"}
+		case !r.charged():
+			return stateError{r.State, "it has ended this moment; try again"}
 		}
 		r.Deleted = time.Now()
 		r.Request = StartRequest{ID: id}

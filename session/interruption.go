@@ -100,6 +100,9 @@ func (r record) resumeAt() time.Time {
 // until the user resumes it. Errors returned are those of the store.
 func (m *Manager) goOn(ctx context.Context, r record) error {
 	grant, err := m.domain.Authorize(ctx, domain.Ask{User: r.Request.User, Resume: &r.Grant})
+	if err == nil {
+		err = m.reserve(ctx, r.ID, r.Generation+1, grant, time.Now())
+	}
 	switch {
 	case err != nil && !refusing(err):
 		m.log.Warn("the domain does not answer; it is asked again", "session", r.ID, "op", "go on", "error", err)
@@ -126,5 +129,5 @@ func (m *Manager) goOn(ctx context.Context, r record) error {
 // not answered.
 func refusing(err error) bool {
 	e, ok := errors.AsType[*domain.Error](err)
-	return ok && slices.Contains([]domain.Kind{domain.ErrInvalid, domain.ErrNotFound, domain.ErrNotAllowed, domain.ErrState}, e.Kind)
+	return ok && slices.Contains([]domain.Kind{domain.ErrInvalid, domain.ErrNotFound, domain.ErrNotAllowed, domain.ErrState, domain.ErrQuota, domain.ErrBudget}, e.Kind)
 }

@@ -71,7 +71,7 @@ func (e event) with(s launcher.Status) step { return step{happened: true, event:
 // What was seen counts before the clock: a session that came to run while no
 // manager was alive is not failed for its deadline.
 func next(r record, s sighting, now time.Time) step {
-	if r.settled() {
+	if r.still() && (!r.goesOn() || !r.charged()) {
 		return step{}
 	}
 	if r.goesOn() {

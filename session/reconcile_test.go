@@ -19,7 +19,7 @@ func draft(s State, now time.Time) record {
 	r := record{
 		ID: "s1", State: s, Generation: 1, Request: StartRequest{ID: "s1", Kind: Kind{Name: "plain"}},
 		Grant: domain.Grant{Domain: "research"}, Since: now.Add(-time.Minute), Asked: now.Add(-time.Minute),
-		Gone: s == Suspended || s.Ended(),
+		Gone: s == Suspended || s.Ended(), Charged: 1,
 	}
 	if machine[s].deadline != nil {
 		r.Deadline = now.Add(time.Minute)
@@ -297,14 +297,15 @@ func TestStatusCode(t *testing.T) {
 		200: {nil},
 		400: {launcher.ErrInvalid, domain.ErrInvalid},
 		401: {ErrToken},
+		402: {domain.ErrBudget},
 		403: {domain.ErrNotAllowed},
 		404: {launcher.ErrNotFound, domain.ErrNotFound},
-		409: {ErrState, launcher.ErrConflict, domain.ErrConflict, domain.ErrState, launcher.ErrNotRunning},
-		429: {launcher.ErrThrottled, domain.ErrThrottled},
+		409: {ErrState, launcher.ErrConflict, domain.ErrConflict, domain.ErrState, launcher.ErrNotRunning, ErrNotSaved},
+		429: {launcher.ErrThrottled, domain.ErrThrottled, domain.ErrQuota},
 		500: {launcher.ErrDenied, launcher.ErrImage, launcher.ErrMount, launcher.ErrOutOfMemory, domain.ErrDenied, errors.New("unheard of")},
 		501: {launcher.ErrUnsupported, errors.ErrUnsupported},
 		503: {ErrNotRunning, launcher.ErrCapacity, launcher.ErrQuota, launcher.ErrUnavailable, launcher.ErrInterrupted, launcher.ErrHostLost,
-			domain.ErrUnavailable, domain.ErrQuota},
+			domain.ErrUnavailable, ErrNotReady},
 		504: {ErrDeadline},
 	}
 	checked := map[error]bool{}

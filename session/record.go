@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/instancetype"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -75,6 +76,10 @@ type record struct {
 	// Forced is set while the session is suspended whether or not it can save its
 	// state.
 	Forced bool `json:",omitempty"`
+	// Charged is the latest generation whose cost is settled, Spent what all that
+	// are have cost.
+	Charged int                `json:",omitempty"`
+	Spent   instancetype.Money `json:",omitempty"`
 	// Unsuspended is when the present generation was last asked to suspend and went
 	// on instead.
 	Unsuspended time.Time `json:",omitzero"`
@@ -103,7 +108,7 @@ func (r record) loose() bool { return !r.Asked.IsZero() && !r.Gone }
 
 // settled reports whether there is nothing to be done for the session until a
 // caller asks.
-func (r record) settled() bool { return r.still() && !r.goesOn() }
+func (r record) settled() bool { return r.still() && !r.goesOn() && r.charged() }
 
 // still reports whether the present generation has no container and gets none.
 func (r record) still() bool {
@@ -219,6 +224,9 @@ func sameAttempt(a, b launcher.Attempt) bool {
 func (r *record) exit(s launcher.Status) {
 	r.Gone = true
 	if r.State == Failed { // why it failed is known, and not by its end
+		if s.ExitedAt.After(r.Ended) {
+			r.Ended = s.ExitedAt
+		}
 		return
 	}
 	r.ExitCode = s.ExitCode

@@ -53,6 +53,11 @@ type Session struct {
 	PricePerHour instancetype.Money
 	// PriceKnown is whether the price is known.
 	PriceKnown bool
+	// PerHour is what the session itself is charged an hour: its part of the host;
+	// see [domain.Grant.PerHour]. Zero if the price is not known.
+	PerHour instancetype.Money
+	// Spent is what its generations that have ended were charged.
+	Spent instancetype.Money
 	// Labels are those it was started with.
 	Labels map[string]string
 
@@ -111,7 +116,9 @@ func (r record) session() Session {
 	if r.Type != "" {
 		bought = r.Market
 	}
+	rate, _ := r.rate()
 	return Session{
+		PerHour: rate, Spent: r.Spent,
 		ID: r.ID, User: r.Request.User, State: r.State, Since: r.Since, Deadline: r.Deadline,
 		Generation: r.Generation, Kind: r.Request.Kind.clone(),
 		Image: r.Grant.Image.Name, Reference: r.Grant.Image.Reference.String(),

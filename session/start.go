@@ -136,7 +136,8 @@ func (q StartRequest) ask() domain.Ask {
 // session it made, in whatever state that is; another request with the ID is
 // [ErrConflict]. A request that makes no sense is refused with one error that
 // names every problem, and what the domain refuses with its error, such as
-// [domain.ErrNotAllowed]; then there is no session. After any other error, a
+// [domain.ErrNotAllowed], [domain.ErrQuota] or [domain.ErrBudget]; then there is no
+// session. After any other error, a
 // cancelled context among them, there may be one: repeat the request.
 func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 	const op = "start"
@@ -166,6 +167,9 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 		return Session{}, m.refuse(ctx, op, id, q.User, order, fail(ctx, op, id, err))
 	}
 	now := time.Now()
+	if err := m.reserve(ctx, id, 1, grant, now); err != nil {
+		return Session{}, m.refuse(ctx, op, id, q.User, order, fail(ctx, op, id, err))
+	}
 	r := record{ID: id, Revision: 1, Request: q, Grant: grant, Created: now, Generation: 1, State: Pending, Since: now}
 	r.Access = m.access(id, r.Generation, grant)
 	r.Deadline = now.Add(m.deadlines.Pending)

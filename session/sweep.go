@@ -19,6 +19,10 @@ const (
 	// sweep, before it is stopped. It is longer than a launch may be on its
 	// way.
 	sweepGrace = time.Minute
+	// accountsEvery is how often the domain's accounts are, and abandonedAfter how old
+	// a reservation must be that belongs to no session.
+	accountsEvery  = 10 * time.Minute
+	abandonedAfter = 15 * time.Minute
 )
 
 // A sweeper stops what no record wants, and lets the launcher forget what is
@@ -27,6 +31,7 @@ type sweeper struct {
 	manager *Manager
 	// suspects are workloads that no record wanted, since when.
 	suspects map[launcher.ID]time.Time
+	accounts time.Time // when the domain's accounts were swept
 }
 
 // sweep compares once. The launcher is listed before the store, so a workload
@@ -89,6 +94,12 @@ func (w *sweeper) sweep(ctx context.Context) error {
 			m.seen.forget(id) // its end went unnoticed, or a launch is on its way
 			m.jobs.enqueue(id)
 		}
+	}
+	if now.Sub(w.accounts) >= accountsEvery && m.members.mine("accounts") {
+		if err := m.sweepAccounts(limited, records); err != nil {
+			return err
+		}
+		w.accounts = now
 	}
 	return w.remove(ctx, unwanted)
 }

@@ -1,0 +1,101 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/instancetype"
+)
+
+// A session is reserved in the domain's accounts before its generation is recorded,
+// and settled there when the generation's container has ended for certain, before it
+// is at rest. Both are idempotent by the generation's key: whoever crashes between,
+// the next one finishes it, and what came to nothing is swept.
+
+// key names a generation in the domain's accounts.
+func key(id ID, generation int) string { return fmt.Sprintf("%s.%d", id, generation) }
+
+// generationOf is key read backwards.
+func generationOf(key string) (id ID, generation int, ok bool) {
+	name, number, ok := strings.Cut(key, ".")
+	generation, err := strconv.Atoi(number)
+	return ID(name), generation, ok && err == nil
+}
+
+// reserve has a generation counted that is to be recorded, if the limits of its
+// grant leave room for it.
+func (m *Manager) reserve(ctx context.Context, id ID, generation int, g domain.Grant, now time.Time) error {
+	return m.domain.Reserve(ctx, domain.Reservation{Key: key(id, generation), Grant: g, At: now})
+}
+
+// charged reports whether what the present generation cost is settled.
+func (r record) charged() bool { return r.Charged == r.Generation || !r.Deleted.IsZero() }
+
+// rate is what the session costs an hour on the host that it has.
+func (r record) rate() (instancetype.Money, bool) {
+	if rate, known := r.Grant.PerHour(r.Type); known {
+		return rate, true
+	}
+	return r.Grant.PerHour("")
+}
+
+// charge settles what the present generation, which is at rest, has cost.
+func (m *Manager) charge(ctx context.Context, r record) (record, error) {
+	rate, _ := r.rate()
+	end := r.Ended
+	if end.IsZero() {
+		end = r.Since
+	}
+	cost, err := m.domain.Settle(ctx, domain.Settlement{
+		Key: key(r.ID, r.Generation), Grant: r.Grant, PerHour: rate, From: r.Started, To: end,
+	})
+	if err != nil {
+		return r, err
+	}
+	return m.advance(ctx, r, func(r *record) {
+		r.Charged = r.Generation
+		r.Spent += cost
+	})
+}
+
+// settle charges a session that is at rest if it is not charged, on behalf of a
+// caller who goes on with it.
+func (m *Manager) settle(ctx context.Context, op string, r record) (record, error) {
+	for r.still() && !r.charged() {
+		next, err := m.charge(ctx, r)
+		if errors.Is(err, errStale) {
+			next, err = m.find(ctx, op, r.ID)
+		}
+		if err != nil {
+			return r, fail(ctx, op, r.ID, err)
+		}
+		r = next
+	}
+	return r, nil
+}
+
+// sweepAccounts ends reservations of generations that were never recorded.
+func (m *Manager) sweepAccounts(ctx context.Context, records map[ID]record) error {
+	_, err := m.domain.Sweep(ctx, abandonedAfter, func(k string) (domain.Grant, bool) {
+		id, generation, ok := generationOf(k)
+		r, known := records[id]
+		if !ok || !known || !r.Deleted.IsZero() || generation != r.Generation || r.charged() {
+			return domain.Grant{}, false
+		}
+		return r.Grant, true
+	})
+	return err
+}
+
+// Quote tells what a session of q would cost, and what limits say to it, before it is
+// started. It decides as [Manager.Start] does, and changes nothing; q needs no ID. It
+// reads the store and needs no Run.
+func (m *Manager) Quote(ctx context.Context, q StartRequest) (domain.Quote, error) {
+	quote, err := m.domain.Quote(ctx, q.ask())
+	return quote, fail(ctx, "quote", q.ID, err)
+}
