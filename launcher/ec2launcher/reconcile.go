@@ -20,6 +20,9 @@ const (
 	// breath is the least time between two passes, each of which looks at every
 	// host, however much happens meanwhile.
 	breath = 50 * time.Millisecond
+	// hostBreath is the same for each host, so that the work of passes does not grow
+	// with the product of hosts and the time that a storm of them lasts.
+	hostBreath = 20 * time.Microsecond
 	// batchFor is how long a purchase waits for others that are equal, and the
 	// end of a host for others': a storm comes one by one, and EC2 takes few
 	// calls and many instances.
@@ -30,9 +33,9 @@ const (
 	// how many there are tokens for before more are asked for than there were.
 	mostBought, leastBought = 100, 20
 	// planPause is the least time between two plans, for each workload and host that
-	// one looks at: ten times what it takes. Between two of a queue for which
+	// one looks at: twenty times what it takes. Between two of a queue for which
 	// everything is on its way it is ten times as long, and at least planAgain.
-	planPause = 50 * time.Microsecond
+	planPause = 100 * time.Microsecond
 	planAgain = time.Second
 	// terminateEvery is how often EC2 is asked to end a host that has not ended:
 	// asking twice is harmless, and once is usually enough.
@@ -121,10 +124,11 @@ func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 		if err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Warn("a pass over the fleet failed and is repeated", "error", err)
 		}
-		if err := pace.Sleep(ctx, breath); err != nil {
+		rest := max(breath, time.Duration(r.known.Len())*hostBreath)
+		if err := pace.Sleep(ctx, rest); err != nil {
 			return err
 		}
-		next := time.NewTimer(again - breath)
+		next := time.NewTimer(again - rest)
 		select {
 		case <-ctx.Done():
 		case <-l.kick:
