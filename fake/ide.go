@@ -10,6 +10,7 @@ import (
 
 	"github.com/atelier-go/atelier/fake/fakelauncher"
 	"github.com/atelier-go/atelier/internal/ide"
+	"github.com/atelier-go/atelier/session"
 )
 
 // IDEPort is the port [IDE] listens on: RStudio's.
@@ -18,7 +19,8 @@ const IDEPort = 8787
 // IDE is a program that stands for an interactive session: an HTTP server on
 // [IDEPort] that reads and writes the files of its container. GET and PUT of
 // /files/home/alice/x are the file /home/alice/x; GET of / names the user. It
-// ends with code 0 when it is asked to by SIGTERM. A session of a kind with
+// ends with code 0 when it is asked to by SIGTERM, and on SIGUSR1 with
+// [session.RStudioSaved]: files are all the state it has. A session of a kind with
 // another port needs a program of its own.
 func IDE(ctx context.Context, p *fakelauncher.Proc) int {
 	listener, err := p.Listen(IDEPort)
@@ -29,10 +31,14 @@ func IDE(ctx context.Context, p *fakelauncher.Proc) int {
 	server := &http.Server{Handler: ide.Handler(p.Getenv("USER"), p), ReadHeaderTimeout: time.Minute}
 	done := make(chan struct{})
 	defer close(done)
-	signals := p.Signals("SIGTERM")
+	signals := p.Signals("SIGTERM", "SIGUSR1")
+	code := make(chan int, 1)
 	go func() {
 		select {
-		case <-signals:
+		case signal := <-signals:
+			if signal == "SIGUSR1" {
+				code <- session.RStudioSaved
+			}
 		case <-ctx.Done():
 		case <-done:
 		}
@@ -42,5 +48,10 @@ func IDE(ctx context.Context, p *fakelauncher.Proc) int {
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return 1
 	}
-	return 0
+	select {
+	case saved := <-code:
+		return saved
+	default:
+		return 0
+	}
 }

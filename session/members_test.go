@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/instancetype"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/session"
 )
@@ -223,8 +225,9 @@ func TestManagersDieAndPause(t *testing.T) {
 					paused[n]()
 				}
 			}
-			time.Sleep(5 * time.Minute)
+			time.Sleep(30 * time.Minute) // what was reserved and never recorded is swept
 			live := 0
+			var spent instancetype.Money
 			for id, want := range wanted {
 				s, err := all[0].Get(t.Context(), id)
 				check(t, err)
@@ -234,7 +237,18 @@ func TestManagersDieAndPause(t *testing.T) {
 				if s.State == session.Running {
 					live++
 				}
+				spent += s.Spent
 			}
+			account, err := w.domain.Account(t.Context(), domain.ScopeUser, "alice")
+			check(t, err)
+			var settled instancetype.Money
+			for _, month := range account.Settled {
+				settled += month
+			}
+			if settled != spent || spent == 0 || len(account.Live) != live {
+				t.Errorf("settled are %v, and the sessions cost %v; reserved are %d for %d", settled, spent, len(account.Live), live)
+			}
+			chained(t, w.entries(all[0].Manager, session.AuditFilter{}))
 			if n := len(w.live()); n != live {
 				t.Errorf("%d containers live for %d sessions", n, live)
 			}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/atelier-go/atelier/internal/pace"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -94,13 +95,25 @@ func (m *Manager) look(ctx context.Context, r record) sighting {
 // whether it serves.
 func (m *Manager) probe(ctx context.Context, r record, s launcher.Status) sighting {
 	if s.Phase == launcher.Running && !s.Unknown && (r.State == Pending || r.State == Starting) {
-		if ready, why := r.Request.Kind.ready(ctx, m.dialer(r)); !ready {
-			s.Reason, s.Message = ErrNotReady, oneLine(why)
-			return sighting{sure: true, status: s, unready: true}
+		begun := time.Now()
+		for pause := firstProbe; ; pause *= 2 {
+			ready, why := r.Request.Kind.ready(ctx, m.dialer(r))
+			if ready {
+				break
+			}
+			if time.Since(begun)+pause >= tick || pace.Sleep(ctx, pause) != nil {
+				s.Reason, s.Message = ErrNotReady, oneLine(why)
+				return sighting{sure: true, status: s, unready: true}
+			}
 		}
 	}
 	return sighting{sure: true, status: s}
 }
+
+// firstProbe is how long after its container began to run a program is asked again
+// that did not serve at once, as hardly any does; then twice as long, and so on up to
+// a second.
+const firstProbe = 20 * time.Millisecond
 
 // dialer connects to the container of a session's present generation.
 func (m *Manager) dialer(r record) dialer {
