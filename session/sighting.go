@@ -96,12 +96,13 @@ func (m *Manager) look(ctx context.Context, r record) sighting {
 func (m *Manager) probe(ctx context.Context, r record, s launcher.Status) sighting {
 	if s.Phase == launcher.Running && !s.Unknown && (r.State == Pending || r.State == Starting) {
 		begun := time.Now()
-		for pause := firstProbe; ; pause *= 2 {
+		for pause := firstProbe; r.Request.Kind.Ready != (Probe{}); pause *= 2 {
+			_ = pace.Sleep(ctx, pause)
 			ready, why := r.Request.Kind.ready(ctx, m.dialer(r))
 			if ready {
 				break
 			}
-			if time.Since(begun)+pause >= tick || pace.Sleep(ctx, pause) != nil {
+			if time.Since(begun)+pause >= tick || ctx.Err() != nil {
 				s.Reason, s.Message = ErrNotReady, oneLine(why)
 				return sighting{sure: true, status: s, unready: true}
 			}
@@ -110,9 +111,9 @@ func (m *Manager) probe(ctx context.Context, r record, s launcher.Status) sighti
 	return sighting{sure: true, status: s}
 }
 
-// firstProbe is how long after its container began to run a program is asked again
-// that did not serve at once, as hardly any does; then twice as long, and so on up to
-// a second.
+// firstProbe is how long after its container was seen to run a program is first asked
+// whether it serves, as hardly any does at once; then after twice as long, and so on
+// for a second.
 const firstProbe = 20 * time.Millisecond
 
 // dialer connects to the container of a session's present generation.

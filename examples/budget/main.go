@@ -67,7 +67,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "it ran for %v and cost %v\n", ended.EndedAt.Sub(ended.StartedAt), ended.Spent)
+	fmt.Fprintf(out, "it ran for %v and cost %v\n", ended.EndedAt.Sub(ended.StartedAt).Round(time.Second), ended.Spent)
 
 	again := big
 	again.ID = "again"
