@@ -14,7 +14,8 @@
 //	                     ◄── fakelauncher, faultlauncher
 //
 // Start reading with [session.Manager]; a program that shows all of it is
-// examples/quickstart. To test a program that uses the library, use [fake]: a
+// examples/quickstart. Records live in memory, in a file (domain/store/boltstore) or
+// in DynamoDB (domain/store/dynamostore). To test a program that uses the library, use [fake]: a
 // whole world in one call, on the account in memory that is fake/fakeaws. Beside
 // these, session/credentials gives sessions roles in AWS, launcher/launchertest
 // is the contract to test a launcher of one's own with, and domain/store/storetest
