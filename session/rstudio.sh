@@ -18,27 +18,37 @@ limit=${ATELIER_SUSPEND_SECONDS:-110}
 data=${RSTUDIO_DATA_HOME:-${XDG_DATA_HOME:-${HOME:?}/.local/share}/rstudio}
 active=$data/sessions/active
 state=suspended-session-data
-server=''
+server='' early='' savers='' turn=0
 
 # rsessions sets pids to the living R sessions of the container, and kib to the
-# memory they hold.
+# memory they hold. What an R session has forked, as package parallel does, bears
+# its name and is none.
 rsessions() {
-	pids='' kib=0
+	found=''
 	for status in /proc/[0-9]*/status; do
-		name='' life='' pid='' rss=0
+		name='' life='' pid='' parent='' rss=0
 		{
 			while read -r key value rest; do
 				case $key in
 				Name:) name=$value ;;
 				State:) life=$value ;;
 				Pid:) pid=$value ;;
+				PPid:) parent=$value ;;
 				VmRSS:) rss=$value ;;
 				esac
 			done <"$status"
 		} 2>/dev/null # it may have ended since
 		case $name.$life in
 		rsession.Z | rsession.X) ;; # ended, and not waited for
-		rsession.?) pids="$pids $pid" kib=$((kib + rss)) ;;
+		rsession.?) found="$found $pid.$parent.$rss" ;;
+		esac
+	done
+	pids='' kib=0
+	for one in $found; do
+		pid=${one%%.*} rss=${one##*.} parent=${one#*.}
+		case " $found" in
+		*" ${parent%.*}."*) ;;
+		*) pids="$pids $pid" kib=$((kib + rss)) ;;
 		esac
 	done
 }
@@ -60,12 +70,13 @@ refuse() {
 	return 1
 }
 
-# save has the R sessions suspend, and returns 0 if all have.
+# save has the R sessions suspend, and returns 0 if all have. Its argument sets
+# it apart from another one that is at work.
 save() {
 	rsessions
 	[ -n "$pids" ] || return 0
 	# A file beside the states: one clock tells the times of both.
-	since=$active/.atelier-suspend
+	since=$active/.atelier-suspend-$1
 	if ! { mkdir -p "$active" && printf '' >"$since"; } 2>/dev/null; then
 		refuse "$active cannot be written to"
 		return
@@ -107,40 +118,75 @@ save() {
 		refuse "$count R sessions have ended, but only $((whole)) of them wrote their state whole"
 		return
 	fi
-	rsessions
-	if [ -n "$pids" ]; then
-		refuse "R sessions began meanwhile, or could not be asked"
-		return
-	fi
 }
 
-# on_suspend is what SIGUSR1 does.
+# on_suspend is what SIGUSR1 does. It leaves the work to a process of its own: a
+# shell that is in a trap may not look at other signals until it has left that.
 on_suspend() {
-	[ -n "$server" ] || return 0
-	trap '' USR1
-	if save; then
-		kill -s TERM "$server" 2>/dev/null
-		wait "$server"
-		rsessions
-		if [ -z "$pids" ]; then
-			exit "$saved"
+	interrupted=1
+	if [ -z "$server" ]; then
+		early=1
+		return 0
+	fi
+	turn=$((turn + 1))
+	{
+		if save "$turn"; then
+			kill -s USR2 "$$"
 		fi
+		rm -f "$active/.atelier-suspend-$turn"
+	} &
+	savers="$savers $!"
+}
+
+# on_saved is what that process says with SIGUSR2 when all is saved. That comes
+# from nobody else; if it does, it does no harm while an R session lives.
+on_saved() {
+	interrupted=1
+	[ "$turn" -gt 0 ] || return 0
+	rsessions
+	if [ -n "$pids" ]; then
+		refuse 'R sessions began meanwhile, or could not be asked'
+		return 0
+	fi
+	kill -s TERM "$server" 2>/dev/null
+	wait_for_server
+	rsessions
+	if [ -n "$pids" ]; then
 		printf '%sR sessions began while the server ended, and end with it:%s\n' "$not_saved" "$pids" >&2
 		exit 1
 	fi
-	trap on_suspend USR1
+	exit "$saved"
+}
+
+# wait_for_server sets code to what the server ended with. A signal interrupts
+# waiting, and what was waited for once is not known any more: 127.
+wait_for_server() {
+	code=''
+	while :; do
+		interrupted=''
+		wait "$server"
+		status=$?
+		if [ -z "$code" ] || [ "$status" -ne 127 ]; then
+			code=$status
+		fi
+		[ -n "$interrupted" ] || return 0
+	done
 }
 
 # on_stop is what SIGTERM does.
 on_stop() {
-	trap '' USR1 TERM
+	interrupted=1
+	trap '' USR1 USR2 TERM
+	for pid in $savers; do
+		kill -s TERM "$pid" 2>/dev/null
+	done
 	[ -n "$server" ] || exit 0
 	kill -s TERM "$server" 2>/dev/null
 	rsessions
 	for pid in $pids; do
-		kill -s TERM "$pid" 2>/dev/null
+		:
 	done
-	wait "$server"
+	wait_for_server
 	while rsessions && [ -n "$pids" ]; do
 		sleep 1
 	done
@@ -166,17 +212,17 @@ set_aside() {
 }
 
 trap on_suspend USR1
+trap on_saved USR2
 trap on_stop TERM
 if [ "${ATELIER_CLEAN:-}" = 1 ]; then
 	set_aside
 fi
 "$@" &
 server=$!
-code=0
-while kill -0 "$server" 2>/dev/null; do # a signal ends waiting, too
-	wait "$server"
-	code=$?
-done
+if [ -n "$early" ]; then
+	on_suspend
+fi
+wait_for_server
 if [ "$code" -eq "$saved" ]; then
 	code=1 # what this code confirms is not the server's to say
 fi

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,18 +15,30 @@ import (
 	"github.com/atelier-go/atelier/internal/ide"
 )
 
+// saved is session.RStudioSaved, without all that package session links: the exit
+// code by which a session of RStudio's kind confirms that its state is on disk.
+// This one has none but its files.
+const saved = 80
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM, syscall.SIGUSR1)
+	code := 0
 	server := &http.Server{Addr: ":8787", Handler: ide.Handler(os.Getenv("USER"), disk{}), ReadHeaderTimeout: time.Minute}
+	done := make(chan struct{})
 	go func() {
-		<-ctx.Done()
+		defer close(done)
+		if <-asked == syscall.SIGUSR1 {
+			code = saved
+		}
 		_ = server.Close()
 	}()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:gocritic // nothing is left to undo
+		os.Exit(1)
 	}
+	<-done
+	os.Exit(code)
 }
 
 // disk is the container's files.

@@ -1,0 +1,32 @@
+package session
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// IsReady is ready, for tests that use package fake, which imports this one.
+func (k Kind) IsReady(ctx context.Context, dial func(ctx context.Context, port string) (net.Conn, error)) (bool, string) {
+	return k.ready(ctx, dial)
+}
+
+// LastUse is activity.
+func (k Kind) LastUse(ctx context.Context, dial func(ctx context.Context, port string) (net.Conn, error)) (time.Time, bool, string, error) {
+	return k.activity(ctx, dial)
+}
+
+// Unsuspendable is unsuspendable.
+func (k Kind) Unsuspendable() string { return k.unsuspendable() }
+
+// KeptState is keptState.
+func (k Kind) KeptState(code int) bool { return k.keptState(code) }
+
+// SuspendOptions is suspendOptions.
+func (k Kind) SuspendOptions() (signal string, grace time.Duration) {
+	o := k.suspendOptions()
+	return o.Signal, o.Grace
+}
+
+// ErrSilent is errSilent.
+var ErrSilent = errSilent
