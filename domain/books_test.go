@@ -419,7 +419,9 @@ func TestAccountsUnderInterleaving(t *testing.T) {
 				var wg sync.WaitGroup
 				for n := range 60 {
 					key := fmt.Sprintf("s-%d.1", n)
+					b.mu.Lock() // callers of others draw already
 					g := randomGrant(r)
+					b.mu.Unlock()
 					begin := time.Duration(draw(12*3600)) * time.Second
 					recorded := false
 					for range 1 + draw(3) { // callers of one session, at about the same time

@@ -267,11 +267,9 @@ func (a *account) settle(s Settlement) error {
 	if a.Settled == nil {
 		a.Settled = map[string]instancetype.Money{}
 	}
-	if !s.From.IsZero() {
-		for month, _ := monthOf(s.From); month.Before(s.To); month = month.AddDate(0, 1, 0) {
-			if cost := costIn(month, s.PerHour, s.From, s.To); cost != 0 {
-				a.Settled[monthName(month)] = plus(a.Settled[monthName(month)], cost)
-			}
+	for month, _ := monthOf(s.From); month.Before(s.To); month = month.AddDate(0, 1, 0) {
+		if cost := costIn(month, s.PerHour, s.From, s.To); cost != 0 {
+			a.Settled[monthName(month)] = plus(a.Settled[monthName(month)], cost)
 		}
 	}
 	if a.Done == nil {

@@ -325,6 +325,9 @@ func TestReserveAgain(t *testing.T) {
 		}
 		reserve(t, d, "s.1", g)
 		reserve(t, d, "s.1", g)
+		if a, err = d.accounts().Get(t.Context(), "user/alice"); err != nil || a.Live["s.1"].By != many {
+			t.Errorf("calls %q, %v", a.Live["s.1"].By, err)
+		}
 		for _, call := range calls {
 			d.takeBack(t.Context(), "s.1", g.owners(), call)
 		}
@@ -402,7 +405,7 @@ func TestCrashAtEveryStoreCall(t *testing.T) {
 	g := grantFor("alice", "students", dollar, limits...)
 	nothing := func(string) (Grant, bool) { return Grant{}, false }
 	for at := 1; ; at++ {
-		reached := true
+		reached := false
 		for _, how := range []fault{refused, lostReply} {
 			crash := func(b *books) {
 				b.fail = func(call int) fault { // nothing works from then on, as for a process that is gone
@@ -544,6 +547,10 @@ func TestLateReserve(t *testing.T) {
 		settle(t, d, "s.1", g, decided, decided.Add(time.Hour))
 		for range 5 { // until the decision is too old
 			time.Sleep(2 * time.Minute)
+			reserve(t, d, "another.1", g) // which has the account tidied
+			if err := d.Release(t.Context(), "another.1", g); err != nil {
+				t.Fatal(err)
+			}
 			late := d.Reserve(t.Context(), Reservation{Key: "s.1", Grant: g, At: decided})
 			if late != nil && !errors.Is(late, ErrConflict) {
 				t.Fatal(late)
