@@ -77,7 +77,7 @@ func (f facts) checkAlternatives(ask Ask, rules rules, img wanted, want wish, si
 			wrong.add("size", ErrInvalid, roomOn(t, ask.Size))
 		}
 		var refused problems
-		rules.check(f.prices, wish{want.image, t.Name, want.role}, &refused)
+		rules.check(f.prices, want.on(t.Name), &refused)
 		wrong.addNew(refused)
 		price, priced := f.prices.catalog.Price(t.Name, f.prices.region)
 		offers = append(offers, instancetype.Offer{Type: t, Price: price, Priced: priced})

@@ -32,8 +32,15 @@ type Ask struct {
 	// Role is the ARN of an IAM role whose credentials the session is to have.
 	// Empty is none or, with Resume, the role of the earlier grant.
 	Role string
+	// Projects are the names of projects that the session is to have, at most
+	// 10. None is none or, with Resume, those of the earlier grant.
+	Projects []string
+	// Mounts are the names of mounts, of those in the domain's policy, that it
+	// is to have, at most 10. None is none or, with Resume, those of the
+	// earlier grant.
+	Mounts []string
 	// Resume is the grant the session ran by before, or nil. It keeps its
-	// image digest, role and home; if neither InstanceType nor Size is given, its
+	// image digest, role, projects, mounts and home; if neither InstanceType nor Size is given, its
 	// type and size too, and then without Alternatives also those. What is
 	// allowed is decided anew.
 	Resume *Grant
@@ -59,6 +66,12 @@ type Grant struct {
 	Size Size
 	// Role is the ARN of the IAM role whose credentials it gets. Empty is none.
 	Role string `json:",omitempty"`
+	// Projects are the projects it has, each with gid and directory, in the
+	// order of the ask.
+	Projects []Project `json:",omitempty"`
+	// Mounts are the mounts it has beside them, as the domain's policy said
+	// what they are, in the order of the ask.
+	Mounts []Mount `json:",omitempty"`
 	// PricePerHour is what a host of the type costs, if PriceKnown. Sessions
 	// on one host share it.
 	PricePerHour instancetype.Price
@@ -85,7 +98,9 @@ type Grant struct {
 // unknown user or image is [ErrNotFound], a user who was offboarded
 // [ErrNotAllowed], an unknown instance type, one the image does not run on or
 // too small for the size [ErrInvalid], what a policy forbids [ErrNotAllowed]
-// with the policy's owner and rule. That holds for each alternative, too; one
+// with the policy's owner and rule. An unknown project is [ErrNotFound], one
+// that none of the user's groups may have [ErrNotAllowed], one that is listed
+// twice [ErrInvalid]; mounts are as policies say. That holds for each alternative, too; one
 // that is named twice is [ErrInvalid].
 func (d *Domain) Authorize(ctx context.Context, ask Ask) (Grant, error) {
 	const op = "authorize"
@@ -104,6 +119,9 @@ func (d *Domain) Authorize(ctx context.Context, ask Ask) (Grant, error) {
 			return Grant{}, fail(ctx, op, name, err)
 		}
 	}
+	if f.projects, err = d.findProjects(ctx, ask); err != nil {
+		return Grant{}, fail(ctx, op, name, err)
+	}
 	grant, wrong := decide(f, ask)
 	if err := wrong.err(op, name); err != nil {
 		return Grant{}, err
@@ -116,6 +134,8 @@ type facts struct {
 	domain record
 	user   *User // nil if unknown
 	prices prices
+
+	projects map[string]Project // of those asked for, those there are
 }
 
 // decide is Authorize without its reading: a pure function.
@@ -131,8 +151,10 @@ func decide(f facts, ask Ask) (Grant, problems) {
 	wrong.add("domain", ErrState, f.domain.open())
 	grant.User = f.checkUser(ask, &wrong)
 	img := f.checkImage(ask, &wrong)
-	want := wish{image: img.name, role: checkAskedRole(ask, &wrong)}
+	want := wish{image: img.name, role: checkAskedRole(ask, &wrong), mounts: checkAskedMounts(ask, &wrong)}
 	grant.Role = want.role
+	grant.Projects = f.checkProjects(ask, grant.User, &wrong)
+	grant.Mounts = f.findMounts(want.mounts, &wrong)
 	rules := f.rules()
 	grant.Sharing, grant.Bounds = rules.sharing(), rules.bounds()
 	grant.Market = checkMarket(ask, &wrong)
@@ -270,7 +292,6 @@ func (f facts) choose(rules rules, img wanted, want wish, s Size, wrong *problem
 	}
 	will := func(t instancetype.Type) bool { return img.runsOn(t) == nil && roomOn(t, s) == nil }
 
-	on := func(typ string) wish { return wish{want.image, typ, want.role} }
 	var refused problems
 	if rules.check(f.prices, want, &refused); len(refused) > 0 {
 		*wrong = append(*wrong, refused...)
@@ -284,7 +305,7 @@ func (f facts) choose(rules rules, img wanted, want wish, s Size, wrong *problem
 			continue
 		}
 		var refused problems
-		group := rules.check(f.prices, on(o.Type.Name), &refused)
+		group := rules.check(f.prices, want.on(o.Type.Name), &refused)
 		if len(refused) == 0 {
 			return o.Type, group
 		}
@@ -298,7 +319,7 @@ func (f facts) choose(rules rules, img wanted, want wish, s Size, wrong *problem
 	if nearest != "" {
 		wrong.add("type", ErrNotAllowed, fmt.Errorf("no allowed instance type that runs the image has room for %v; ask for less, or ask an administrator; the nearest to that, %s, is refused", s, nearest))
 		rules.silent = true // what is allowed has no room
-		rules.check(f.prices, on(nearest), wrong)
+		rules.check(f.prices, want.on(nearest), wrong)
 		return instancetype.Type{}, ""
 	}
 	wrong.add("size", ErrInvalid, fmt.Errorf("size %v: no instance type that runs the image has as much", s))

@@ -26,7 +26,8 @@ import (
 // Config says what a [Client] works with.
 type Config struct {
 	// Store holds the records of domains. Required. Losing it loses policies,
-	// images and groups; users and uids are found again on the file system.
+	// images and groups; users, projects and their ids are found again on the
+	// file system.
 	Store store.Store
 	// Images resolves image references. Nil is image.NewFromConfig with the
 	// AWS configuration: public images, and those in Amazon ECR that the
@@ -35,7 +36,7 @@ type Config struct {
 	// Catalog has the instance types and their prices. Nil is
 	// [instancetype.Embedded].
 	Catalog *instancetype.Catalog
-	// Progress is told what Create, Onboard and Delete are doing. It is called
+	// Progress is told what Create, Onboard, CreateProject and Delete are doing. It is called
 	// on their goroutines and should return at once. Nil tells no one.
 	Progress func(Progress)
 	// Logger records what was changed. Nil is silent.
@@ -116,7 +117,7 @@ type CreateRequest struct {
 	// key for EFS.
 	KMSKeyID string
 	// Policy is what its sessions may use. The zero value allows everything but
-	// IAM roles.
+	// IAM roles and mounts.
 	Policy Policy
 	// Tags are put on everything made for the domain. The key Name and keys
 	// that begin with "atelier:" are set by this library.
@@ -165,7 +166,7 @@ func (q CreateRequest) problems(catalog *instancetype.Catalog) problems {
 	if len(q.KMSKeyID) > 2048 || strings.ContainsFunc(q.KMSKeyID, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		bad("KMS key %.40q: want a key's identifier, alias or ARN", q.KMSKeyID)
 	}
-	for _, err := range q.Policy.problems(catalog) {
+	for _, err := range slices.Concat(q.Policy.problems(catalog), q.Policy.mountProblems(false)) {
 		wrong.add("policy", ErrInvalid, err)
 	}
 	if len(q.Tags) > maxTags {
@@ -301,5 +302,9 @@ func (c *Client) List(ctx context.Context) iter.Seq2[*Domain, error] {
 }
 
 func (c *Client) domain(name string) *Domain {
-	return &Domain{client: c, name: name, users: store.NewTable[User](c.store, usersCollection(name))}
+	return &Domain{
+		client: c, name: name,
+		users:    store.NewTable[User](c.store, usersCollection(name)),
+		projects: store.NewTable[project](c.store, projectsCollection(name)),
+	}
 }

@@ -36,6 +36,41 @@ func story(ctx context.Context, w *world) ([]domain.User, error) {
 	return users, nil
 }
 
+// projectStory is the same of projects: one is made before any user is, one is
+// deleted.
+func projectStory(ctx context.Context, w *world) ([]domain.User, error) {
+	c, err := domain.NewFromConfig(w.Config(), domain.Config{Store: w.store})
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.Create(ctx, w.request())
+	if err != nil {
+		return nil, err
+	}
+	var ids []domain.User // that they are users' or projects' does not matter
+	for _, name := range []string{"alpha", "beta"} {
+		q := domain.CreateProjectRequest{Name: name, Groups: []string{"lab"}}
+		p, err := d.CreateProject(ctx, q)
+		if errors.Is(err, domain.ErrState) { // a deletion was cut short, which comes first
+			if err = d.DeleteProject(ctx, name); err == nil {
+				p, err = d.CreateProject(ctx, q)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, domain.User{UID: p.GID})
+	}
+	if err := d.DeleteProject(ctx, "beta"); err != nil && !errors.Is(err, domain.ErrNotFound) {
+		return nil, err
+	}
+	alice, err := d.Onboard(ctx, domain.OnboardRequest{User: "alice"})
+	if err != nil {
+		return nil, err
+	}
+	return append(ids, domain.User{UID: alice.UID, Home: alice.Home}), nil
+}
+
 // delays let AWS be slow and its reads be late, in moderation.
 func delays() fakeaws.Delays {
 	d := fakeaws.Brisk()
@@ -45,7 +80,11 @@ func delays() fakeaws.Delays {
 
 // TestCrashAtEveryCall ends the process at each call to AWS in turn, before it
 // took effect and after, and runs the story again in a new one.
-func TestCrashAtEveryCall(t *testing.T) {
+func TestCrashAtEveryCall(t *testing.T) { crashAtEveryCall(t, story) }
+
+func TestProjectCrashAtEveryCall(t *testing.T) { crashAtEveryCall(t, projectStory) }
+
+func crashAtEveryCall(t *testing.T, story func(context.Context, *world) ([]domain.User, error)) {
 	var calls []fakeaws.Call
 	var want string
 	var users []domain.User
@@ -56,6 +95,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 			t.Fatal(err)
 		}
 		calls = w.Calls()
+		time.Sleep(time.Second)
 		want = w.inventory(t.Context())
 	})
 	for _, call := range calls {
@@ -80,6 +120,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 						t.Errorf("%+v, undisturbed %+v", u, users[i])
 					}
 				}
+				time.Sleep(time.Second) // until every read tells of the last change
 				if diff := cmp.Diff(want, w.inventory(t.Context())); diff != "" {
 					t.Errorf("(-undisturbed +crashed):\n%s", diff)
 				}
@@ -111,7 +152,11 @@ func (s *failingStore) Put(ctx context.Context, r store.Record) (int64, error) {
 }
 
 // TestStoreFailsAtEveryPut does the same with the records.
-func TestStoreFailsAtEveryPut(t *testing.T) {
+func TestStoreFailsAtEveryPut(t *testing.T) { storeFailsAtEveryPut(t, story) }
+
+func TestProjectStoreFailsAtEveryPut(t *testing.T) { storeFailsAtEveryPut(t, projectStory) }
+
+func storeFailsAtEveryPut(t *testing.T, story func(context.Context, *world) ([]domain.User, error)) {
 	for at := 1; ; at++ {
 		reached := true
 		for _, after := range []bool{false, true} {

@@ -8,13 +8,15 @@ import (
 	"github.com/atelier-go/atelier/domain/store"
 )
 
-// Delete deletes a domain: mount targets, security groups, policies and
-// attached images. The file system with every home and access point is kept,
-// and so are the records of users and uids, for a domain created again under
-// the name.
+// Delete deletes a domain: projects, mount targets, security groups, policies
+// and attached images. The file system with every home, every file of a project
+// and every access point is kept, and so are the records of users, uids and
+// gids, for a domain created again under the name; a project is then created
+// again, too. [Client.PreviewDelete] tells all that without doing it.
 //
-// It is [ErrState] while users are onboarded or homes are being deleted, or
-// while something that runs holds a security group; end that, and call again. It can be
+// Sessions are not its concern: DeleteDomain of package session's Manager sees
+// to it that none is left. It is [ErrState] while users are onboarded, homes are
+// being deleted or projects are half-made, or while something that runs holds a security group; end that, and call again. It can be
 // called again after any failure and continues; a domain that is not there, or
 // no more, is [ErrNotFound].
 func (c *Client) Delete(ctx context.Context, name string) error {
@@ -27,7 +29,7 @@ func (c *Client) Delete(ctx context.Context, name string) error {
 		return fail(ctx, op, name, err)
 	}
 	for _, step := range []func(context.Context, record) error{
-		d.removeMountTargets, d.removeFileSystemGroup, d.removeHostGroup,
+		d.closeProjects, d.removeMountTargets, d.removeFileSystemGroup, d.removeHostGroup,
 	} {
 		r, err := c.domains.Get(ctx, name)
 		switch {
@@ -76,11 +78,11 @@ func (d *Domain) close(ctx context.Context) error {
 	if err != nil || r.Closing == closingRemoving {
 		return err
 	}
-	users, deleting, err := d.members(ctx)
+	blocking, err := d.blocking(ctx)
 	if err != nil {
 		return err
 	}
-	needed := len(users)+len(deleting) > 0
+	needed := len(blocking) > 0
 	next := closingRemoving
 	if needed {
 		next = ""
@@ -98,14 +100,49 @@ func (d *Domain) close(ctx context.Context) error {
 	if err != nil || !needed {
 		return err
 	}
-	var wrong problems
-	if len(users) > 0 {
-		wrong.add("users", ErrState, fmt.Errorf("%d users are onboarded, offboard them first: %s", len(users), enumerate(users, 10)))
+	names := map[Thing][]string{}
+	for _, c := range blocking {
+		names[c.Thing] = append(names[c.Thing], c.Name)
 	}
-	if len(deleting) > 0 {
-		wrong.add("homes", ErrState, fmt.Errorf("%d homes are being deleted, finish that first: %s", len(deleting), enumerate(deleting, 10)))
+	var wrong problems
+	for _, of := range []struct {
+		thing Thing
+		what  string
+	}{
+		{ThingUser, "users are onboarded, offboard them first"},
+		{ThingHome, "homes are being deleted, finish that first"},
+		{ThingProject, "projects are half-made, create or delete them first"},
+	} {
+		if n := names[of.thing]; len(n) > 0 {
+			wrong.add(string(of.thing), ErrState, fmt.Errorf("%d %s: %s", len(n), of.what, enumerate(n, 10)))
+		}
 	}
 	return wrong.err("delete", d.name)
+}
+
+// blocking is what a domain may not have to be deleted: users who are not
+// offboarded, homes that are being deleted, by user, and projects half-made.
+func (d *Domain) blocking(ctx context.Context) ([]Consequence, error) {
+	var found []Consequence
+	users, deleting, err := d.members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range users {
+		found = append(found, Consequence{Blocks, ThingUser, name, "is onboarded"})
+	}
+	for _, name := range deleting {
+		found = append(found, Consequence{Blocks, ThingHome, name, "is being deleted"})
+	}
+	for p, err := range d.projects.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if p.halfMade() {
+			found = append(found, Consequence{Blocks, ThingProject, p.Name, "is half-made"})
+		}
+	}
+	return found, nil
 }
 
 // removeMountTargets frees the network interfaces of the file system, which

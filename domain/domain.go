@@ -3,7 +3,8 @@
 //
 // A [Client] creates and finds domains. A [Domain] onboards users — each with
 // one uid for ever and one home, on an EFS file system that the first of them
-// brings about — attaches container images, and holds policies.
+// brings about — makes projects, which are directories that groups of users
+// share, attaches container images, and holds policies.
 // [Domain.Authorize] is its one decision: whether a user may run an image on
 // an instance type, and on which.
 //
@@ -26,7 +27,8 @@
 //
 // # What is kept
 //
-// No method of this package deletes a file system or the files of a home.
+// No method of this package deletes a file system or the files of a home or a
+// project.
 // Files are removed by a workload, through DeleteHome of package session's
 // Manager, which alone calls what this package has for it: only
 // [Domain.FinishHomeDeletion] deletes a home's access point. A uid is never
@@ -50,6 +52,8 @@ type Domain struct {
 	client *Client
 	name   string
 	users  store.Table[User]
+
+	projects store.Table[project]
 }
 
 // Name returns the domain's name.
@@ -57,6 +61,9 @@ func (d *Domain) Name() string { return d.name }
 
 // Region returns the AWS region the domain lies in.
 func (d *Domain) Region() string { return d.client.region }
+
+// Client returns the client that made d.
+func (d *Domain) Client() *Client { return d.client }
 
 // Store returns where the domain's records are kept, and those of its sessions.
 func (d *Domain) Store() store.Store { return d.client.store }

@@ -10,7 +10,8 @@ import (
 	"github.com/atelier-go/atelier/efs"
 )
 
-// DriftKind is a way in which the records of homes and what EFS has differ.
+// DriftKind is a way in which the records of homes and projects and what EFS has
+// differ.
 type DriftKind string
 
 const (
@@ -21,15 +22,20 @@ const (
 	// somebody else, than is recorded.
 	HomeDiffers DriftKind = "home and access point differ"
 	// AccessPointUnrecorded: an access point has the domain's tag and is no home
-	// by the records: what an onboarding left that was cut short, or whose user's
-	// record was lost.
+	// and no project by the records: what an onboarding or a creation left that
+	// was cut short, or what a record was lost of.
 	AccessPointUnrecorded DriftKind = "access point without a home"
+	// ProjectMissing: a project has a directory by the records, and EFS has no
+	// such access point, or one for another group. Sessions with it do not start,
+	// or do not enter it.
+	ProjectMissing DriftKind = "project without its access point"
 	// RootLeft: an access point opens the whole file system for the deletion of a
 	// home that is not under way.
 	RootLeft DriftKind = "access point of a deletion left"
 )
 
-// Drift is one difference between the records of homes and what EFS has.
+// Drift is one difference between the records of homes and projects and what EFS
+// has.
 type Drift struct {
 	Kind DriftKind
 	// User and AccessPoint name what it is about. User is empty if it is not known.
@@ -45,8 +51,8 @@ func (d Drift) String() string {
 	return fmt.Sprintf("%s (%s): %s; %s", d.Kind, strings.TrimSpace(d.User+" "+d.AccessPoint), d.Detail, d.Repair)
 }
 
-// Drift compares the records of the domain's homes with the access points of its
-// file system, and returns every difference with its safe repair: none deletes a
+// Drift compares the records of the domain's homes and projects with the access
+// points of its file system, and returns every difference with its safe repair: none deletes a
 // file. It changes nothing. A domain without a file system has none. Access points
 // of others on the file system, and those that are being made or deleted, are not
 // looked at. EFS is asked before the records, so that a user who is onboarded
@@ -88,6 +94,20 @@ func (d *Domain) Drift(ctx context.Context) ([]Drift, error) {
 			})
 		}
 	}
+	projects := map[string]bool{}
+	for p, err := range d.projects.All(ctx) {
+		if err != nil {
+			return nil, fail(ctx, op, d.name, err)
+		}
+		dir := p.Directory
+		projects[dir.AccessPoint] = true
+		if !p.Created.IsZero() && points[dir.AccessPoint].SharedDirectory() != dir {
+			found = append(found, Drift{
+				Kind: ProjectMissing, AccessPoint: dir.AccessPoint, Detail: fmt.Sprintf("EFS does not have it as %s of project %s and group %d; no file is touched by that", dir.Path, p.Name, p.GID),
+				Repair: "create the project again, for its groups: that makes an access point for the same directory; one of the name that is another's has to be deleted before, which deletes no file",
+			})
+		}
+	}
 	for _, p := range points {
 		switch {
 		case p.Tags[tagDomain] != d.name || p.State != "available":
@@ -95,6 +115,11 @@ func (d *Domain) Drift(ctx context.Context) ([]Drift, error) {
 			found = append(found, Drift{
 				Kind: RootLeft, AccessPoint: p.ID, Detail: "it was made for the " + strings.ReplaceAll(p.Root, "-", " ") + ", and none is under way",
 				Repair: "delete the access point, with efs.Client.DeleteAccessPoint: that deletes no file",
+			})
+		case p.Shared != "" && !projects[p.ID]:
+			found = append(found, Drift{
+				Kind: AccessPointUnrecorded, AccessPoint: p.ID, Detail: fmt.Sprintf("it opens the shared directory %s for group %d", p.Path, p.OwnerGID),
+				Repair: "create the project: it takes on that directory; else delete the access point, which deletes no file",
 			})
 		case p.User != "" && !homes[p.ID]:
 			found = append(found, Drift{

@@ -97,5 +97,22 @@ func TestDrift(t *testing.T) {
 			t.Fatal(err)
 		}
 		report(domain.RootLeft, domain.AccessPointUnrecorded) // an offboarded user's home is at rest
+
+		// Projects: one that was deleted behind our back, and one of no record.
+		// To make one takes stock, by which carol is remembered.
+		alpha := createProject(t, d, "alpha", "lab")
+		report(domain.RootLeft)
+		remove(alpha.Directory.AccessPoint)
+		report(domain.RootLeft, domain.ProjectMissing)
+		alpha = createProject(t, d, "alpha", "lab")
+		report(domain.RootLeft)
+		if err := store.NewTable[domain.Project](w.store, "domains/research/projects").Delete(t.Context(), "alpha"); err != nil {
+			t.Fatal(err)
+		}
+		report(domain.RootLeft, domain.AccessPointUnrecorded)
+		if back := createProject(t, d, "alpha"); back.GID != alpha.GID || back.Directory != alpha.Directory {
+			t.Errorf("repaired to %+v, was %+v", back, alpha)
+		}
+		report(domain.RootLeft)
 	})
 }

@@ -186,3 +186,53 @@ func ExampleDomain_SetGroupPolicy() {
 	// Output:
 	// domain: authorize research/alice: not allowed: instance type r5.large: $0.126 an hour, at most $0.10 allowed (policy of group students); choose a cheaper one, or ask an administrator
 }
+
+// A project is for the members of groups, each of whose sessions may have it.
+func ExampleDomain_CreateProject() {
+	ctx := context.Background()
+	d, err := research(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	p, err := d.CreateProject(ctx, domain.CreateProjectRequest{Name: "genome", Groups: []string{"students"}})
+	fmt.Println(p.Name, p.GID, p.Directory.Path, err)
+	grant, err := d.Authorize(ctx, domain.Ask{User: "alice", InstanceType: "t3.medium", Projects: []string{"genome"}})
+	fmt.Println(grant.ProjectNames(), err)
+	if err := d.SetProjectGroups(ctx, "genome", []string{"staff"}); err != nil {
+		fmt.Println(err)
+	}
+	_, err = d.Authorize(ctx, domain.Ask{User: "alice", Resume: &grant})
+	fmt.Println(err)
+	// Output:
+	// genome 200002 /shared/genome <nil>
+	// [genome] <nil>
+	// domain: authorize research/alice: not allowed: project genome: is for members of staff, and user alice is in students; ask for none, or ask an administrator
+}
+
+// What would go with a domain, before it does.
+func ExampleClient_PreviewDelete() {
+	ctx := context.Background()
+	d, err := research(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := d.Offboard(ctx, "alice"); err != nil {
+		fmt.Println(err)
+	}
+	preview, err := d.Client().PreviewDelete(ctx, d.Name())
+	for _, c := range preview {
+		if c.Thing != domain.ThingMountTarget && c.Thing != domain.ThingFileSystem && c.Thing != domain.ThingAccessPoint { // AWS named these
+			fmt.Println(c.Fate, c.Thing, c.Name)
+		}
+	}
+	fmt.Println(err)
+	// Output:
+	// ends security group atelier-research-efs
+	// ends security group atelier-research-hosts
+	// ends image rstudio
+	// ends domain research
+	// stays home alice
+	// <nil>
+}

@@ -421,14 +421,22 @@ func (d *Domain) FinishHomeDeletion(ctx context.Context, begun User, path string
 	return fail(ctx, op, name, err)
 }
 
-// CheckHome reports whether the home in a grant is still its user's, or is
-// being or was deleted since, which is [ErrState]. Whoever is about to mount a
+// CheckHome reports whether the home in a grant is still its user's, or the user
+// was offboarded since, or it is being or was deleted, which is [ErrState].
+// Whoever is about to mount a
 // home asks after it has recorded that it will; see [Domain.BeginHomeDeletion].
 func (d *Domain) CheckHome(ctx context.Context, granted User) error {
 	u, err := d.User(ctx, granted.Name)
-	if err == nil && (u.Deletion.UnderWay() || u.Deletion.Count != granted.Deletion.Count) {
-		err = &Error{Op: "home", Name: d.name + "/" + u.Name, Kind: ErrState,
-			Err: errors.New("the home is being deleted or was; onboard the user again, and start a new session")}
+	refuse := func(why string) error {
+		return &Error{Op: "home", Name: d.name + "/" + u.Name, Kind: ErrState, Err: errors.New(why)}
 	}
-	return err
+	switch {
+	case err != nil:
+		return err
+	case u.Deletion.UnderWay() || u.Deletion.Count != granted.Deletion.Count:
+		return refuse("the home is being deleted or was; onboard the user again, and start a new session")
+	case !u.Offboarded.IsZero():
+		return refuse("the user was offboarded; onboard them again, and start a new session")
+	}
+	return nil
 }

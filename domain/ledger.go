@@ -21,16 +21,18 @@ const (
 	lastUID = 1<<31 - 2
 )
 
-// A ledger is the account of the uids of a domain. It outlives the domain: one
-// created again under the name goes on where the earlier one stopped.
+// A ledger is the account of the uids of a domain's users, which are their gids,
+// too, and of the gids of its projects: one sequence, so that no two of them are
+// equal. It outlives the domain: one created again under the name goes on where
+// the earlier one stopped.
 //
-// A uid is taken by raising Next, by compare-and-swap, before it is written
-// into the user's record. A crash between the two loses a number, which is
-// cheap, and never gives one twice. Users' records are never deleted, so that
-// whoever comes back finds their own.
+// A number is taken by raising Next, by compare-and-swap, before it is written
+// into the user's or project's record. A crash between the two loses a number,
+// which is cheap, and never gives one twice. These records are never deleted, so
+// that whoever comes back finds their own.
 type ledger struct {
 	Domain string
-	// Next is the lowest uid that was never given.
+	// Next is the lowest number that was never given.
 	Next uint32
 }
 
@@ -46,15 +48,7 @@ func (d *Domain) ensureUID(ctx context.Context, r record, u User) (User, error) 
 	if err != nil || u.UID != 0 { // as the file system remembers
 		return u, err
 	}
-	var uid uint32
-	_, err = d.client.ledgers.Update(ctx, d.name, func(l *ledger) error {
-		if l.Next > lastUID {
-			return &Error{Op: "onboard", Name: d.name, Kind: ErrQuota, Err: errors.New("every uid has been given")}
-		}
-		uid = l.Next
-		l.Next++
-		return nil
-	})
+	uid, err := d.takeID(ctx, "onboard")
 	if err != nil {
 		return User{}, err
 	}
@@ -65,6 +59,19 @@ func (d *Domain) ensureUID(ctx context.Context, r record, u User) (User, error) 
 		u.UID, u.GID = uid, uid
 		return nil
 	})
+}
+
+// takeID takes the next number of the ledger, for one user or project.
+func (d *Domain) takeID(ctx context.Context, op string) (id uint32, err error) {
+	_, err = d.client.ledgers.Update(ctx, d.name, func(l *ledger) error {
+		if l.Next > lastUID {
+			return &Error{Op: op, Name: d.name, Kind: ErrQuota, Err: errors.New("every uid has been given")}
+		}
+		id = l.Next
+		l.Next++
+		return nil
+	})
+	return id, err
 }
 
 // openLedger makes sure that there is a ledger. A new one knows of the homes on
@@ -78,10 +85,10 @@ func (d *Domain) openLedger(ctx context.Context, r record) error {
 	return err
 }
 
-// takeStock raises the ledger above every uid that the file system shows, by
-// homes or by the mark that deleted ones left.
+// takeStock raises the ledger above every uid and gid that the file system
+// shows, by homes and shared directories or by the mark that deleted ones left.
 // Users who have a home there and no record get one, as offboarded, with their
-// uid.
+// uid; projects likewise, as deleted, with their gid.
 func (d *Domain) takeStock(ctx context.Context, r record) error {
 	d.client.report(Progress{Domain: d.name, Step: "uid", Resource: r.FileSystem, State: "taking stock"})
 	next, err := d.markedUID(ctx, r)
@@ -92,8 +99,14 @@ func (d *Domain) takeStock(ctx context.Context, r record) error {
 		if err != nil {
 			return err
 		}
-		if p.UID >= next && p.UID <= lastUID {
-			next = p.UID + 1
+		if id := max(p.UID, p.OwnerGID); id >= next && id <= lastUID {
+			next = id + 1
+		}
+		if dir := p.SharedDirectory(); p.Tags[tagDomain] == d.name && checkName("project", p.Shared) == nil &&
+			dir.GID >= firstUID && dir.GID <= lastUID {
+			if err := d.rememberProject(ctx, dir, p.Shared); err != nil {
+				return err
+			}
 		}
 		if p.Tags[tagDomain] != d.name || checkName("user", p.User) != nil ||
 			p.UID == 0 || p.GID != p.UID || p.Path != fmt.Sprintf("/%d", p.UID) {
@@ -170,11 +183,11 @@ func (d *Domain) ensureHome(ctx context.Context, r record, u User) (home efs.Hom
 	return efs.Home{}, err
 }
 
-// tagLastUID, of a file system, is the last uid that was given when a home was
-// deleted, or a later one.
+// tagLastUID, of a file system, is the last uid or gid that was given when a
+// home or a project was deleted, or a later one.
 const tagLastUID = tagPrefix + "last-uid"
 
-// markUIDs leaves on the file system how far the uids have been given: the
+// markUIDs leaves on the file system how far uids and gids have been given: the
 // access point that showed it is about to go, and the records may be lost.
 // Calls that cross may leave an older mark for as long as it takes the one
 // that wrote it to look at the ledger again.

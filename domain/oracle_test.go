@@ -69,6 +69,9 @@ func randomPolicy(r *rand.Rand) Policy {
 	if r.IntN(2) == 0 {
 		p.Roles = [][]string{worldRoles, worldRoles[:2], worldRoles[1:], some(r, worldRoles)}[r.IntN(4)]
 	}
+	if r.IntN(3) > 0 {
+		p.Mounts = [][]Mount{worldMounts, worldMounts[:2], worldMounts[1:], some(r, worldMounts)}[r.IntN(4)]
+	}
 	if r.IntN(3) == 0 {
 		p.MaxPricePerHour = instancetype.Money(1 + r.IntN(600_000))
 	}
@@ -81,15 +84,45 @@ func randomPolicy(r *rand.Rand) Policy {
 	return p
 }
 
+// randomGroupPolicy selects mounts, and says nothing of what they are.
+func randomGroupPolicy(r *rand.Rand) Policy {
+	p := randomPolicy(r)
+	var names []Mount
+	for _, m := range p.Mounts {
+		names = append(names, Mount{Name: m.Name})
+	}
+	p.Mounts = names
+	return p
+}
+
+// worldMounts has one that is the domain's own file system.
+var worldMounts = []Mount{
+	{Name: "data", Source: "/efs/fs-76543210.fsap-76543210", ReadOnly: true}, {Name: "tools", Source: "/srv/tools"},
+	{Name: "homes", Source: "/efs/fs-01234567.fsap-76543210"},
+}
+
+// worldProjects has one that nobody may have, and one half-made.
+func worldProjects() map[string]Project {
+	all := map[string]Project{}
+	for i, p := range []Project{
+		{Name: "alpha", Groups: []string{"one"}, Created: begun}, {Name: "beta", Groups: []string{"three", "two"}, Created: begun},
+		{Name: "closed", Created: begun}, {Name: "half", Groups: []string{"one", "two"}},
+	} {
+		p.GID = uint32(300001 + i)
+		all[p.Name] = p
+	}
+	return all
+}
+
 func randomFacts(r *rand.Rand, c *instancetype.Catalog) facts {
-	f := facts{prices: prices{c, "us-east-1"}}
+	f := facts{prices: prices{c, "us-east-1"}, projects: worldProjects()}
 	f.domain = record{
-		Name: "research", Region: "us-east-1", Policy: randomPolicy(r), Groups: map[string]Policy{},
+		Name: "research", Region: "us-east-1", FileSystem: "fs-01234567", Policy: randomPolicy(r), Groups: map[string]Policy{},
 		Images: map[string]Image{"both": testImage("both", amd64, arm64), "x86": testImage("x86", amd64), "arm": testImage("arm", arm64)},
 	}
 	f.domain.DefaultImage = []string{"", "both", "x86", "arm"}[r.IntN(4)]
 	for _, g := range some(r, []string{"one", "two", "three"}) {
-		f.domain.Groups[g] = randomPolicy(r)
+		f.domain.Groups[g] = randomGroupPolicy(r)
 	}
 	if r.IntN(10) > 0 {
 		f.user = testUser("alice", 200001, some(r, []string{"one", "two", "three", "four"})...)
@@ -126,12 +159,56 @@ func randomAsk(r *rand.Rand) Ask {
 	if r.IntN(4) == 0 {
 		a.Role = append(slices.Clone(worldRoles), "arn:aws:iam::123456789012:role/absent", "one")[r.IntN(len(worldRoles)+2)]
 	}
+	if r.IntN(4) == 0 {
+		for range 1 + r.IntN(4)/3 {
+			a.Projects = append(a.Projects, []string{"alpha", "alpha", "beta", "beta", "beta", "beta", "closed", "half", "absent", "No/Name"}[r.IntN(10)])
+		}
+	}
+	if r.IntN(6) == 0 {
+		for range 1 + r.IntN(4)/3 {
+			a.Mounts = append(a.Mounts, []string{"data", "data", "data", "tools", "tools", "tools", "homes", "absent"}[r.IntN(8)])
+		}
+	}
+	if r.IntN(100) == 0 {
+		a.Projects, a.Mounts = slices.Repeat([]string{"alpha"}, 11), slices.Repeat([]string{"data"}, 11)
+	}
 	return a
 }
 
+// projectsRefused is the rule for projects, written down a second time.
+func projectsRefused(f facts, names []string) bool {
+	for i, name := range names {
+		p, ok := f.projects[name]
+		if !ok || p.Created.IsZero() || slices.Contains(names[:i], name) {
+			return true
+		}
+		member := f.user == nil // then something else is wrong
+		for _, g := range p.Groups {
+			member = member || slices.Contains(f.user.Groups, g)
+		}
+		if !member {
+			return true
+		}
+	}
+	return len(names) > 10
+}
+
+// mountsRefused is what is wrong with mounts, whatever policies list.
+func mountsRefused(f facts, names []string) bool {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return true
+		}
+		if name == "homes" && slices.ContainsFunc(f.domain.Policy.Mounts, func(m Mount) bool { return m.Name == name }) {
+			return true
+		}
+	}
+	return len(names) > 10
+}
+
 // policyAllows is the rule of the documentation, written down a second time,
-// but for what an empty list of roles means.
-func policyAllows(p Policy, image, role string, t instancetype.Type, price instancetype.Money) bool {
+// but for what an empty list of roles or mounts means.
+func policyAllows(p Policy, image, role string, mounts []string, t instancetype.Type, price instancetype.Money) bool {
 	typeOK := len(p.Types) == 0 || slices.ContainsFunc(p.Types, func(pattern string) bool {
 		ok, _ := path.Match(strings.TrimPrefix(pattern, "ml."), t.Name)
 		return ok
@@ -139,7 +216,13 @@ func policyAllows(p Policy, image, role string, t instancetype.Type, price insta
 	imageOK := len(p.Images) == 0 || slices.Contains(p.Images, image)
 	roleOK := role == "" || len(p.Roles) == 0 || slices.Contains(p.Roles, role)
 	budgetOK := p.Budget == 0 && p.BudgetPerUser == 0 || price > 0
-	return typeOK && imageOK && roleOK && budgetOK && (p.MaxPricePerHour == 0 || price > 0 && price <= p.MaxPricePerHour)
+	mountsOK := true
+	for _, name := range mounts {
+		if len(p.Mounts) > 0 && !slices.ContainsFunc(p.Mounts, func(m Mount) bool { return m.Name == name }) {
+			mountsOK = false
+		}
+	}
+	return typeOK && imageOK && roleOK && budgetOK && mountsOK && (p.MaxPricePerHour == 0 || price > 0 && price <= p.MaxPricePerHour)
 }
 
 // unknownCost reports whether an alternative without a price would be held to a
@@ -150,7 +233,7 @@ func unknownCost(f facts, group string, alternatives []string) bool {
 }
 
 // verdict is what an oracle finds wrong with an ask on one type.
-func verdict(f facts, name, role string, s Size, t instancetype.Type, price instancetype.Money) map[string]bool {
+func verdict(f facts, name, role string, mounts []string, s Size, t instancetype.Type, price instancetype.Money) map[string]bool {
 	broken := map[string]bool{}
 	if img, ok := f.domain.Images[name]; ok {
 		arch := map[instancetype.Arch]string{instancetype.X86_64: "amd64", instancetype.ARM64: "arm64"}[t.Arch]
@@ -161,7 +244,8 @@ func verdict(f facts, name, role string, s Size, t instancetype.Type, price inst
 	if s.MilliCPU > int64(t.VCPUs)*1000 || s.MemoryMiB*100 > t.MemoryMiB*93 || s.GPUs > int64(t.GPUs) {
 		broken["size"] = true
 	}
-	if !policyAllows(f.domain.Policy, name, role, t, price) || role != "" && len(f.domain.Policy.Roles) == 0 {
+	if !policyAllows(f.domain.Policy, name, role, mounts, t, price) || role != "" && len(f.domain.Policy.Roles) == 0 ||
+		len(mounts) > 0 && len(f.domain.Policy.Mounts) == 0 {
 		broken["domain policy"] = true
 	}
 	if f.user != nil {
@@ -169,7 +253,7 @@ func verdict(f facts, name, role string, s Size, t instancetype.Type, price inst
 		for _, g := range f.user.Groups {
 			if p, ok := f.domain.Groups[g]; ok {
 				with++
-				if policyAllows(p, name, role, t, price) {
+				if policyAllows(p, name, role, mounts, t, price) {
 					allowed++
 				}
 			}
@@ -195,8 +279,8 @@ func rulesOf(wrong problems) []string {
 func TestDecideAgainstOracle(t *testing.T) {
 	catalog := worldCatalog(t)
 	r := rand.New(rand.NewPCG(1, 2))
-	granted, refused, withRole, withOthers := 0, 0, 0, 0
-	for n := range 24_000 {
+	granted, refused, withRole, withOthers, withProjects, withMounts := 0, 0, 0, 0, 0, 0
+	for n := range 50_000 {
 		f, ask := randomFacts(r, catalog), randomAsk(r)
 		grant, wrong := decide(f, ask)
 
@@ -216,6 +300,16 @@ func TestDecideAgainstOracle(t *testing.T) {
 		if role == "one" { // no ARN
 			general["role"], role = true, ""
 		}
+		if projectsRefused(f, ask.Projects) {
+			general["project"] = true
+		}
+		mounts := ask.Mounts
+		if mountsRefused(f, mounts) {
+			general["mount"] = true
+		}
+		if len(mounts) > 10 {
+			mounts = nil // policies are not asked
+		}
 		s := ask.Size
 		if s == (Size{}) && ask.InstanceType == "" || s != (Size{}) && (s.MilliCPU <= 0 || s.MemoryMiB <= 0) {
 			general["size"] = true
@@ -224,7 +318,7 @@ func TestDecideAgainstOracle(t *testing.T) {
 		// What each type would be refused for.
 		fits := map[string]map[string]bool{}
 		for i, typ := range worldTypes {
-			fits[typ.Name] = verdict(f, imageName, role, s, typ, worldPrices[i])
+			fits[typ.Name] = verdict(f, imageName, role, mounts, s, typ, worldPrices[i])
 		}
 		// What the alternatives are refused for, whatever the type.
 		others := map[string]bool{}
@@ -246,12 +340,27 @@ func TestDecideAgainstOracle(t *testing.T) {
 			if grant.Role != ask.Role {
 				t.Fatalf("granted role %q\n%s", grant.Role, describe())
 			}
+			if !slices.Equal(grant.ProjectNames(), ask.Projects) || !slices.Equal(grant.MountNames(), ask.Mounts) {
+				t.Fatalf("granted projects %q and mounts %q\n%s", grant.ProjectNames(), grant.MountNames(), describe())
+			}
+			for _, p := range grant.Projects {
+				if p.GID != f.projects[p.Name].GID {
+					t.Fatalf("granted project %+v\n%s", p, describe())
+				}
+			}
+			for _, m := range grant.Mounts {
+				if !slices.Contains(worldMounts, m) {
+					t.Fatalf("granted mount %+v\n%s", m, describe())
+				}
+			}
 			if grant.Role != "" {
 				withRole++
 			}
 			if unknownCost(f, grant.Group, names) {
 				t.Fatalf("granted an unknown cost by group %s\n%s", grant.Group, describe())
 			}
+			withProjects += min(len(grant.Projects), 1)
+			withMounts += min(len(grant.Mounts), 1)
 			if len(general) > 0 || len(fits[grant.Type.Name]) > 0 || len(others) > 0 {
 				t.Fatalf("granted against %v %v %v\n%s", general, fits[grant.Type.Name], others, describe())
 			}
@@ -315,8 +424,9 @@ func TestDecideAgainstOracle(t *testing.T) {
 			}
 		}
 	}
-	if granted < 500 || refused < 500 || withRole < 50 || withOthers < 50 {
-		t.Errorf("%d granted, %d of them with a role, %d with alternatives, and %d refused: the asks are not varied enough", granted, withRole, withOthers, refused)
+	if granted < 500 || refused < 500 || min(withRole, withOthers, withProjects, withMounts) < 50 {
+		t.Errorf("%d granted, %d of them with a role, %d with alternatives, %d with projects, %d with mounts, and %d refused: the asks are not varied enough",
+			granted, withRole, withOthers, withProjects, withMounts, refused)
 	}
 }
 
@@ -326,7 +436,7 @@ func TestGroupPolicyNeverWidens(t *testing.T) {
 	catalog := worldCatalog(t)
 	r := rand.New(rand.NewPCG(3, 4))
 	compared := 0
-	for n := range 20_000 {
+	for n := range 30_000 {
 		f, ask := randomFacts(r, catalog), randomAsk(r)
 		grant, wrong := decide(f, ask)
 		if wrong != nil {
@@ -359,7 +469,11 @@ func TestRestrictingNeverWidens(t *testing.T) {
 	for n := range 20_000 {
 		f, ask := randomFacts(r, catalog), randomAsk(r)
 		tight := f
-		switch r.IntN(3) {
+		switch r.IntN(4) {
+		case 3:
+			if mounts := tight.domain.Policy.Mounts; len(mounts) > 0 {
+				tight.domain.Policy.Mounts = mounts[1:]
+			}
 		case 2:
 			if roles := tight.domain.Policy.Roles; len(roles) > 0 {
 				tight.domain.Policy.Roles = roles[1:]

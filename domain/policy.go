@@ -12,7 +12,7 @@ import (
 )
 
 // A Policy says what sessions may use. The zero value allows every image on
-// every type, and no IAM role.
+// every type, no IAM role and no mount.
 //
 // A domain has one policy, and each group of its users may have one. An ask
 // must be allowed by the domain's policy and, if any of the user's groups has
@@ -34,6 +34,11 @@ type Policy struct {
 	// given, exactly. Empty is none for a domain and, for a group, what the
 	// domain says. A session that asks for no role needs none of them.
 	Roles []string `json:",omitempty"`
+	// Mounts are the directories that sessions may have beside their home, each
+	// at /mnt/ and its name. Empty is none for a domain and, for a group, what
+	// the domain says: what a group's names and the domain's does not have is
+	// nothing.
+	Mounts []Mount `json:",omitempty"`
 	// Sharing says whose sessions may run on one host. Empty is
 	// [PerUser] for a domain and, for a group, what the domain says. Of all
 	// that apply to a user the strictest holds.
@@ -143,15 +148,18 @@ func checkPattern(pattern string, catalog *instancetype.Catalog) error {
 
 // normal returns a copy that is equal for equal meaning.
 func (p Policy) normal() Policy {
-	p.Types, p.Images, p.Roles, p.Idle = slices.Clone(p.Types), slices.Clone(p.Images), slices.Clone(p.Roles), slices.Clone(p.Idle)
+	p.Types, p.Images, p.Roles = slices.Clone(p.Types), slices.Clone(p.Images), slices.Clone(p.Roles)
+	p.Mounts, p.Idle = slices.Clone(p.Mounts), slices.Clone(p.Idle)
 	slices.Sort(p.Types)
 	slices.Sort(p.Images)
 	slices.Sort(p.Roles)
+	slices.SortFunc(p.Mounts, func(a, b Mount) int { return strings.Compare(a.Name, b.Name) })
 	return p
 }
 
 func (p Policy) equal(q Policy) bool {
 	return slices.Equal(p.Types, q.Types) && slices.Equal(p.Images, q.Images) && slices.Equal(p.Roles, q.Roles) &&
+		slices.Equal(p.Mounts, q.Mounts) &&
 		p.MaxPricePerHour == q.MaxPricePerHour && p.Sharing == q.Sharing && p.equalIdle(q) &&
 		p.Sessions == q.Sessions && p.SessionsPerUser == q.SessionsPerUser && p.Budget == q.Budget && p.BudgetPerUser == q.BudgetPerUser
 }
@@ -169,8 +177,17 @@ const (
 )
 
 // A wish is what policies are asked about: an image on an instance type, with
-// an IAM role. What is empty is not looked at.
-type wish struct{ image, typ, role string }
+// an IAM role and mounts. What is empty is not looked at.
+type wish struct {
+	image, typ, role string
+	mounts           []string
+}
+
+// on is w on an instance type.
+func (w wish) on(typ string) wish {
+	w.typ = typ
+	return w
+}
 
 // refusals says what p has against a wish; none is consent.
 func (p Policy) refusals(prices prices, w wish) []refusal {
@@ -181,6 +198,7 @@ func (p Policy) refusals(prices prices, w wish) []refusal {
 	if w.role != "" && len(p.Roles) > 0 && !slices.Contains(p.Roles, w.role) {
 		found = append(found, refusal{fmt.Sprintf("role %s: not among those allowed, %q", w.role, p.Roles), adviceList})
 	}
+	found = append(found, p.mountRefusals(w.mounts)...)
 	typ := w.typ
 	if typ == "" {
 		return found
@@ -258,6 +276,9 @@ func (r rules) check(p prices, w wish, wrong *problems) (group string) {
 	if w.role != "" && len(r.domain.Roles) == 0 {
 		refuse("domain policy", fmt.Sprintf("role %s: no role is allowed (the domain's policy)", w.role), adviceRole)
 	}
+	if err := r.domain.noMounts(w.mounts); err != nil {
+		refuse("domain policy", err.Error(), adviceMount)
+	}
 	for _, no := range r.domain.refusals(p, w) {
 		refuse("domain policy", no.phrase+" (the domain's policy)", no.advice)
 	}
@@ -300,7 +321,7 @@ func (p prices) arch(typ string) instancetype.Arch {
 func (d *Domain) SetPolicy(ctx context.Context, p Policy) error {
 	const op = "set policy"
 	var wrong problems
-	for _, err := range p.problems(d.client.catalog) {
+	for _, err := range slices.Concat(p.problems(d.client.catalog), p.mountProblems(false)) {
 		wrong.add("policy", ErrInvalid, err)
 	}
 	if err := wrong.err(op, d.name); err != nil {
@@ -320,7 +341,7 @@ func (d *Domain) SetGroupPolicy(ctx context.Context, group string, p *Policy) er
 	var wrong problems
 	wrong.add("name", ErrInvalid, checkName("group", group))
 	if p != nil {
-		for _, err := range p.problems(d.client.catalog) {
+		for _, err := range slices.Concat(p.problems(d.client.catalog), p.mountProblems(true)) {
 			wrong.add("policy", ErrInvalid, err)
 		}
 	}

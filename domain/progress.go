@@ -8,7 +8,7 @@ import (
 	"github.com/atelier-go/atelier/efs"
 )
 
-// Progress is one step of Create, Onboard or Delete, or one look at what AWS
+// Progress is one step of Create, Onboard, CreateProject or Delete, or one look at what AWS
 // has not finished yet.
 type Progress struct {
 	// Domain is the name of the domain.
@@ -16,7 +16,7 @@ type Progress struct {
 	// User is the name of the user who is onboarded, if one is.
 	User string
 	// Step is what is being done: "security group", "file system",
-	// "mount targets", "uid", "home".
+	// "mount targets", "uid", "home", "project".
 	Step string
 	// Resource is the name or identifier of what is waited for, if known.
 	Resource string

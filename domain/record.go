@@ -12,7 +12,8 @@ import (
 )
 
 // What is stored, and where: every domain in the collection "domains", its
-// users in one of their own, the uids they were given in "uids".
+// users and its projects in collections of their own, the uids and gids that
+// they were given in "uids".
 const (
 	domainsCollection = "domains"
 	ledgerCollection  = "uids"

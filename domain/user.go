@@ -49,13 +49,18 @@ type OnboardRequest struct {
 func (q OnboardRequest) problems() problems {
 	var wrong problems
 	wrong.add("name", ErrInvalid, checkName("user", q.User))
-	for _, g := range q.Groups {
+	checkGroups(q.Groups, &wrong)
+	return wrong
+}
+
+// checkGroups reports what is wrong with a list of groups.
+func checkGroups(groups []string, wrong *problems) {
+	for _, g := range groups {
 		wrong.add("name", ErrInvalid, checkName("group", g))
 	}
-	for _, g := range repeated(q.Groups) {
+	for _, g := range repeated(groups) {
 		wrong.add("name", ErrInvalid, fmt.Errorf("group %.40q is listed twice", g))
 	}
-	return wrong
 }
 
 // Onboard makes a person a user of the domain, with a uid that was and will be
@@ -91,7 +96,7 @@ func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
 	// The intent first: Delete looks for users after it has closed the domain,
 	// and this looks whether it is closed after it has written the user. So at
 	// least one of the two sees the other.
-	if _, err := d.openRecord(ctx); err != nil {
+	if _, err := d.openRecord(ctx, "onboard"); err != nil {
 		return User{}, err
 	}
 	u, err := d.intend(ctx, q)
@@ -99,7 +104,7 @@ func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
 		return User{}, err
 	}
 	homes := u.Deletion.Count
-	r, err := d.openRecord(ctx)
+	r, err := d.openRecord(ctx, "onboard")
 	if err != nil {
 		return User{}, err
 	}
@@ -129,13 +134,13 @@ func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
 }
 
 // openRecord reads the domain's record and refuses one that is being deleted.
-func (d *Domain) openRecord(ctx context.Context) (record, error) {
-	r, err := d.load(ctx, "onboard")
+func (d *Domain) openRecord(ctx context.Context, op string) (record, error) {
+	r, err := d.load(ctx, op)
 	if err != nil {
 		return record{}, err
 	}
 	if err := r.open(); err != nil {
-		return record{}, &Error{Op: "onboard", Name: d.name, Kind: ErrState, Err: err}
+		return record{}, &Error{Op: op, Name: d.name, Kind: ErrState, Err: err}
 	}
 	return r, nil
 }
@@ -166,7 +171,8 @@ func (d *Domain) intend(ctx context.Context, q OnboardRequest) (User, error) {
 }
 
 // Offboard ends a user's membership: [Domain.Authorize] refuses them from now
-// on. Sessions that run are not its concern. Home, access point and uid are
+// on, and [Domain.CheckHome] what of theirs waits to be launched. Sessions that
+// run are not its concern: Offboard of package session's Manager ends them, too. Home, access point and uid are
 // kept, and nobody else ever gets them; [Domain.Onboard] gives them back. The
 // home of one who was offboarded can be deleted, by DeleteHome of package
 // session's Manager. It is idempotent; a user who never was one is [ErrNotFound].

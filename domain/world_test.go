@@ -155,7 +155,12 @@ func (w *world) inventory(ctx context.Context) string {
 			w.t.Fatal(err)
 		}
 		for _, p := range points.AccessPoints {
-			text := fmt.Sprintf("  access point %s as %d:%d,", *p.RootDirectory.Path, *p.PosixUser.Uid, *p.PosixUser.Gid)
+			var text string
+			if p.PosixUser == nil {
+				text = fmt.Sprintf("  access point %s of group %d,", *p.RootDirectory.Path, *p.RootDirectory.CreationInfo.OwnerGid)
+			} else {
+				text = fmt.Sprintf("  access point %s as %d:%d,", *p.RootDirectory.Path, *p.PosixUser.Uid, *p.PosixUser.Gid)
+			}
 			for _, tag := range p.Tags {
 				text += fmt.Sprintf(" %s=%s", *tag.Key, *tag.Value)
 			}

@@ -41,8 +41,20 @@ type AccessPoint struct {
 	// client is. If it is false, both are zero.
 	Forced   bool
 	UID, GID uint32
+	// OwnerGID is the group that its directory is given when it is created. Zero
+	// is root's, or that it is not created by mounting it.
+	OwnerGID uint32
 	// Tags are all its tags.
 	Tags map[string]string
+}
+
+// SharedDirectory is the shared directory that p opens, as [Client.EnsureShared]
+// made it, or zero if it is none.
+func (p AccessPoint) SharedDirectory() Shared {
+	if p.Shared == "" || p.Forced || p.Path != (SharedSpec{Name: p.Shared}).path() {
+		return Shared{}
+	}
+	return Shared{FileSystem: p.FileSystem, AccessPoint: p.ID, Path: p.Path, GID: p.OwnerGID}
 }
 
 // AccessPoints lists the access points of a file system, of all who use it, in
@@ -219,6 +231,9 @@ func accessPointOf(d types.AccessPointDescription) AccessPoint {
 	p.User, p.Shared, p.Root = p.Tags[userTag], p.Tags[sharedTag], p.Tags[rootTag]
 	if d.RootDirectory != nil && d.RootDirectory.Path != nil {
 		p.Path = *d.RootDirectory.Path
+	}
+	if d.RootDirectory != nil && d.RootDirectory.CreationInfo != nil {
+		p.OwnerGID = uint32(aws.ToInt64(d.RootDirectory.CreationInfo.OwnerGid))
 	}
 	if u := d.PosixUser; u != nil {
 		p.Forced, p.UID, p.GID = true, uint32(aws.ToInt64(u.Uid)), uint32(aws.ToInt64(u.Gid))

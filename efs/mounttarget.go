@@ -37,7 +37,8 @@ type MountTarget struct {
 	Address string
 	// State is the life-cycle state, see [FileSystem].
 	State string
-	// SecurityGroups decide who reaches it, on TCP port 2049.
+	// SecurityGroups decide who reaches it, on TCP port 2049. Nil from
+	// [Client.MountTargets], which does not ask for them.
 	SecurityGroups []string
 }
 
@@ -207,6 +208,24 @@ func (c *Client) mountTargetsByZone(ctx context.Context, fileSystem string) (map
 		}
 	}
 	return found, nil
+}
+
+// MountTargets returns the mount targets of a file system that exist, whoever
+// made them, in the order of zones. Without the file system there are none.
+func (c *Client) MountTargets(ctx context.Context, fileSystem string) ([]MountTarget, error) {
+	const op = "list mount targets"
+	if err := invalid(op, "", fileSystemProblem(fileSystem)); err != nil {
+		return nil, err
+	}
+	found, err := c.mountTargetsByZone(ctx, fileSystem)
+	if err != nil && code(err) != "FileSystemNotFound" {
+		return nil, failed(ctx, op, fileSystem, err)
+	}
+	var targets []MountTarget
+	for _, zone := range slices.Sorted(maps.Keys(found)) {
+		targets = append(targets, mountTargetOf(found[zone]))
+	}
+	return targets, nil
 }
 
 // DeleteMountTargets deletes all mount targets of a file system and returns

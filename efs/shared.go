@@ -73,13 +73,9 @@ func (s SharedSpec) path() string { return "/shared/" + s.Name }
 // same says how the access point for a name differs from what is asked for.
 func (s SharedSpec) same(d types.AccessPointDescription) error {
 	p := accessPointOf(d)
-	var gid int64
-	if d.RootDirectory != nil && d.RootDirectory.CreationInfo != nil {
-		gid = aws.ToInt64(d.RootDirectory.CreationInfo.OwnerGid)
-	}
-	if p.FileSystem != s.FileSystem || p.Path != s.path() || p.Forced || gid != int64(s.GID) {
+	if p.FileSystem != s.FileSystem || p.Path != s.path() || p.Forced || p.OwnerGID != s.GID {
 		return fmt.Errorf("the shared directory %q exists as %s on %s for group %d (forced identity: %v), not as %s on %s for group %d; "+
-			"ask for what exists, or use another name", s.Name, p.Path, p.FileSystem, gid, p.Forced, s.path(), s.FileSystem, s.GID)
+			"ask for what exists, or use another name", s.Name, p.Path, p.FileSystem, p.OwnerGID, p.Forced, s.path(), s.FileSystem, s.GID)
 	}
 	return nil
 }

@@ -60,7 +60,8 @@ type Config struct {
 	// name, the program that a container runs. The first is the domain's default. Nil is
 	// "rstudio", which runs [IDE]. The first by name is the default.
 	Images map[string]fakelauncher.Program
-	// Policy is the domain's. Zero allows everything but IAM roles.
+	// Policy is the domain's. Zero allows everything but IAM roles
+	// and mounts.
 	Policy domain.Policy
 	// Groups are the policies of groups, by name, set before users are
 	// onboarded. Groups that need none need not be here.

@@ -91,6 +91,9 @@ type Mount struct {
 	Target string
 	// ReadOnly forbids writing.
 	ReadOnly bool
+	// Group, if not zero, is the group whose members share the directory: hosts
+	// that make it make it theirs. Zero is a directory of the workload's user.
+	Group uint32 `json:",omitempty"`
 }
 
 // A Port is a TCP port a workload serves, known by name.

@@ -7,12 +7,22 @@
 // live container: each start and each resume is a new generation, and the old
 // one's container has ended, for certain, before the next is launched.
 //
-// Start, Suspend, Resume, Stop, Wait and Watch need a Run of their Manager in
+// Start, Suspend, Resume, Stop, Wait, Watch and Offboard need a Run of their Manager in
 // this process, and are [ErrNotRunning] without. Get, List, Dial, Logs,
-// Principal, Delete and DeleteHome need none.
+// Principal, Delete, DeleteHome, DeleteDomain and previews need none.
 //
-// [Manager.DeleteHome] deletes the home of a user who has left. Nothing else in
-// this library removes a file of theirs.
+// [Manager.Offboard] ends a user's membership with their sessions, and
+// [Manager.DeleteDomain] a domain without sessions; their previews tell what
+// they would do. [Manager.DeleteHome] deletes the home of a user who has left.
+// Nothing else in this library removes a file of theirs.
+//
+// # Files
+//
+// A session has its user's home at HOME, what it was started with of the
+// domain's projects below /projects, and of the mounts in the domain's policy
+// below /mnt. Its process is the user's uid and gid with the gid of each project,
+// and no other. Resumed, it has the same projects and mounts, if the user still
+// may have each: access is decided anew, and what a mount is, as well.
 //
 // # States
 //

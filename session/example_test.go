@@ -2,10 +2,11 @@ package session_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log"
+	"net"
+	"net/http"
 	"strings"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 	"github.com/atelier-go/atelier/fake"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/fake/fakelauncher"
-	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/session"
 )
 
@@ -42,19 +42,18 @@ func ExampleNew() {
 	}
 	fmt.Printf("%s on %s for %v an hour\n", s.State, s.InstanceType, s.PricePerHour)
 
-	conn, err := m.Dial(ctx, "analysis", "http")
-	for errors.Is(err, launcher.ErrUnavailable) { // its container runs, its program does not listen yet
-		time.Sleep(time.Millisecond)
-		conn, err = m.Dial(ctx, "analysis", "http")
-	}
+	browser := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return m.Dial(ctx, "analysis", "http")
+	}}}
+	answer, err := browser.Get("http://analysis/")
 	if err != nil {
 		log.Fatal(err)
 	}
-	greeting, err := io.ReadAll(conn)
+	greeting, err := io.ReadAll(answer.Body)
 	if err != nil {
 		log.Fatal(err)
 	}
-	conn.Close()
+	answer.Body.Close()
 	fmt.Printf("%s\n", greeting)
 
 	if _, err = m.Suspend(ctx, "analysis", session.Order{}); err != nil {
@@ -114,6 +113,39 @@ func ExampleManager_DeleteHome() {
 	// user alice: is onboarded; offboard them first
 	// <nil>
 	// true true 200001 <nil>
+	// <nil>
+}
+
+// A user leaves: what that would end is told before, and their home is kept.
+func ExampleManager_Offboard() {
+	ctx := context.Background()
+	w, end, err := fake.Start(ctx, fake.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := w.Sessions.Start(ctx, session.StartRequest{ID: "analysis", User: "alice", InstanceType: "t3.medium"}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := w.Sessions.Wait(ctx, "analysis", session.Running); err != nil {
+		log.Fatal(err)
+	}
+	preview, err := w.Sessions.PreviewOffboard(ctx, "alice")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, c := range preview[:3] {
+		fmt.Println(c.Fate, c.Thing, c.Name)
+	}
+	fmt.Println(w.Sessions.Offboard(ctx, "alice", session.Order{}))
+	s, err := w.Sessions.Get(ctx, "analysis")
+	fmt.Println(s.State, err)
+	fmt.Println(end())
+	// Output:
+	// ends user alice
+	// ends session analysis
+	// stays home alice
+	// <nil>
+	// stopped <nil>
 	// <nil>
 }
 
@@ -192,22 +224,23 @@ func research(ctx context.Context) (d *domain.Domain, host *fakelauncher.Launche
 	return d, host, func() { host.Close(); cloud.Close() }
 }
 
-// greeter answers one connection.
+// greeter greets whoever asks by HTTP, and ends well when it is asked to.
 func greeter(ctx context.Context, p *fakelauncher.Proc) int {
-	asked := p.Signals("SIGTERM")
+	asked := p.Signals("SIGTERM", "SIGUSR1")
 	listener, err := p.Listen(8787)
 	if err != nil {
 		return 1
 	}
-	defer listener.Close()
-	go func() {
-		if conn, err := listener.Accept(); err == nil {
-			fmt.Fprintf(conn, "hello, %s", p.Getenv("USER"))
-			conn.Close()
-		}
-	}()
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "hello, %s", p.Getenv("USER"))
+	})}
+	go func() { _ = server.Serve(listener) }()
+	defer server.Close()
 	select {
-	case <-asked:
+	case signal := <-asked:
+		if signal == "SIGUSR1" {
+			return session.RStudioSaved
+		}
 	case <-ctx.Done():
 	}
 	return 0

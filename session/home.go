@@ -105,20 +105,28 @@ func failHome(ctx context.Context, err error) error {
 	return fail(ctx, op, "", err)
 }
 
-// busyError says which sessions still need a home. It is [ErrState].
+// busyError says which sessions, of a user or of the domain, are in the way. It
+// is [ErrState].
 type busyError struct {
-	user     string
-	sessions []string
+	user     string // empty is all
+	sessions []record
 }
 
 func (e busyError) Error() string {
 	const most = 10
-	list := strings.Join(e.sessions[:min(len(e.sessions), most)], ", ")
+	var names []string
+	for _, r := range e.sessions[:min(len(e.sessions), most)] {
+		names = append(names, fmt.Sprintf("%s (%s)", r.ID, r.State))
+	}
+	list, whose := strings.Join(names, ", "), "the domain"
 	if n := len(e.sessions); n > most {
 		list += fmt.Sprintf(" and %d more", n-most)
 	}
-	return fmt.Sprintf("user %s: has %d sessions that have not ended, or not for certain; stop them and wait for that: %s",
-		e.user, len(e.sessions), list)
+	if e.user != "" {
+		whose = "user " + e.user
+	}
+	return fmt.Sprintf("%s: has %d sessions that have not ended, or not for certain; stop them and wait for that: %s",
+		whose, len(e.sessions), list)
 }
 
 func (busyError) Unwrap() error { return ErrState }
@@ -126,17 +134,9 @@ func (busyError) Unwrap() error { return ErrState }
 // unused returns an error that lists the sessions of a user that have not
 // ended, or whose container may still live.
 func (m *Manager) unused(ctx context.Context, user string) error {
-	var busy []string
-	for r, err := range m.records.All(ctx) {
-		if err != nil {
-			return err
-		}
-		if r.Request.User == user && r.Deleted.IsZero() && (!r.State.Ended() || r.loose()) {
-			busy = append(busy, fmt.Sprintf("%s (%s)", r.ID, r.State))
-		}
-	}
-	if len(busy) == 0 {
-		return nil
+	busy, err := m.unended(ctx, user)
+	if err != nil || len(busy) == 0 {
+		return err
 	}
 	return busyError{user, busy}
 }
@@ -334,8 +334,8 @@ func (m *Manager) lastWords(ctx context.Context, id launcher.ID) string {
 	return fmt.Sprintf("%q", end)
 }
 
-// homeless refuses the launch of a session whose home is being deleted or was,
-// in the launcher's words. A store that does not answer is an error.
+// homeless refuses the launch of a session whose user was offboarded, or whose
+// home is being deleted or was, in the launcher's words. A store that does not answer is an error.
 func (m *Manager) homeless(ctx context.Context, r record) (refused bool, why string, err error) {
 	err = m.domain.CheckHome(ctx, r.Grant.User)
 	e, ok := errors.AsType[*domain.Error](err)

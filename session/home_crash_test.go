@@ -208,8 +208,8 @@ func (s *gateStore) Put(ctx context.Context, r store.Record) (int64, error) {
 }
 
 // TestDeleteHomeAfterLateSession: a session that was recorded after it was looked
-// for, and launched before the deletion was, keeps the home: it is looked for
-// again.
+// for, and launched before the deletion was, as its user came back for a while,
+// keeps the home: it is looked for again.
 func TestDeleteHomeAfterLateSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := within(t, time.Hour)
@@ -237,10 +237,13 @@ func TestDeleteHomeAfterLateSession(t *testing.T) {
 		deleted := make(chan error, 1)
 		go func() { deleted <- m.DeleteHome(ctx, deleteAlice()) }()
 		<-claim.at
+		_, err = w.Domain.Onboard(ctx, domain.OnboardRequest{User: "alice"})
+		check(t, err)
 		close(start.open)
 		synctest.Wait()
 		_, err = late.Wait(ctx, "late", session.Running)
 		check(t, err)
+		check(t, w.Domain.Offboard(ctx, "alice"))
 		close(claim.open)
 		fails(t, <-deleted, session.ErrState, "late (running)")
 		w.untouched()

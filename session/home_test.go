@@ -164,6 +164,7 @@ func TestDeleteHomeInUse(t *testing.T) {
 		check(t, err)
 		_, err = w.Sessions.Start(ctx, session.StartRequest{ID: "s1", User: "alice", Image: "rstudio", InstanceType: "t3.medium"})
 		check(t, err)
+		synctest.Wait() // the fleet has taken it
 		check(t, w.Domain.Offboard(ctx, "alice"))
 		refused := func(state string) {
 			t.Helper()

@@ -48,6 +48,9 @@ type Session struct {
 	Size domain.Size
 	// Role is the ARN of the IAM role as which it acts in AWS. Empty is none.
 	Role string
+	// Projects and Mounts are the names of those it has beside its home.
+	Projects []string
+	Mounts   []string
 	// PricePerHour is what a host of the InstanceType costs on demand in the
 	// domain's region, if PriceKnown. Sessions on one host share it.
 	PricePerHour instancetype.Money
@@ -124,6 +127,7 @@ func (r record) session() Session {
 		Image: r.Grant.Image.Name, Reference: r.Grant.Image.Reference.String(),
 		InstanceType: on.Type.Name, Alternatives: r.Grant.AlternativeNames(), Market: bought,
 		OnInterruption: r.Request.OnInterruption, Size: r.Grant.Size, Role: r.Grant.Role,
+		Projects: r.Grant.ProjectNames(), Mounts: r.Grant.MountNames(),
 		PricePerHour: on.Price.PerHour, PriceKnown: on.Priced,
 		Labels: maps.Clone(r.Request.Labels),
 		Host:   r.Host, Endpoints: maps.Clone(r.Endpoints), Unreachable: r.Unreachable,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -53,6 +54,13 @@ type StartRequest struct {
 	// the domain's policy has to list. Empty is none: it then has no
 	// credentials. It needs [Config.CredentialsURL].
 	Role string `json:",omitempty"`
+	// Projects are the names of projects of the domain that it has, at most 10,
+	// each at /projects/ and its name, with a supplementary group for it. One of
+	// the user's groups has to be among the project's.
+	Projects []string `json:",omitempty"`
+	// Mounts are the names of mounts that it has, at most 10, each at /mnt/ and
+	// its name. The domain's policy has to list them, and says what they are.
+	Mounts []string `json:",omitempty"`
 	// Kind is what sort of program it runs. Zero is [RStudio].
 	Kind Kind `json:",omitzero"`
 	// Command replaces the image's own. Nil keeps it.
@@ -94,6 +102,12 @@ func (q StartRequest) problems() []error {
 		Command: q.Command, Env: q.Env, StopSignal: q.Kind.StopSignal, Ports: q.Kind.Ports,
 		Mounts: []launcher.Mount{{Source: "home", Target: q.Kind.home("user")}},
 	}
+	for dir, names := range map[string][]string{projectsDir: q.Projects, mountsDir: q.Mounts} {
+		home := q.Kind.home(q.User) + "/" // may not hide them, nor be hidden
+		if len(names) > 0 && (strings.HasPrefix(home, dir) || strings.HasPrefix(dir, home)) {
+			found = append(found, fmt.Errorf("kind: home %.80q: %s is where the session has %q; want another place", q.Kind.Home, dir, names))
+		}
+	}
 	if e, ok := errors.AsType[*launcher.Error](draft.Validate()); ok {
 		found = append(found, e.Err)
 	}
@@ -125,6 +139,7 @@ func (q StartRequest) ask() domain.Ask {
 	return domain.Ask{
 		User: q.User, Image: q.Image, InstanceType: q.InstanceType, Alternatives: q.Alternatives,
 		Market: new(domain.Market(q.Market)), Size: q.Size, Role: q.Role,
+		Projects: q.Projects, Mounts: q.Mounts,
 	}
 }
 

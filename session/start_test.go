@@ -41,6 +41,8 @@ func TestStartIsIdempotent(t *testing.T) {
 			"market":       func(q *session.StartRequest) { q.Market = launcher.Spot },
 			"interruption": func(q *session.StartRequest) { q.OnInterruption = session.StaySuspended },
 			"size":         func(q *session.StartRequest) { q.Size.MilliCPU = 1 },
+			"projects":     func(q *session.StartRequest) { q.Projects = []string{"alpha"} },
+			"mounts":       func(q *session.StartRequest) { q.Mounts = []string{"data"} },
 			"role":         func(q *session.StartRequest) { q.Role = reader },
 			"kind":         func(q *session.StartRequest) { q.Kind = session.Kind{Name: "other"} },
 			"command":      func(q *session.StartRequest) { q.Command = []string{"wait"} },

@@ -44,8 +44,8 @@ func (r record) workload() launcher.Workload {
 		Role:         r.role(),
 		Stdin:        q.Stdin,
 		StopSignal:   q.Kind.StopSignal,
-		User:         launcher.User{UID: g.User.UID, GID: g.User.GID},
-		Mounts:       []launcher.Mount{mount(g.User.Home, env["HOME"])},
+		User:         launcher.User{UID: g.User.UID, GID: g.User.GID, Groups: gids(g.Projects)},
+		Mounts:       mounts(g, env["HOME"]),
 		Ports:        q.Kind.Ports,
 		Resources:    launcher.Resources(g.Size),
 		InstanceType: g.Type.Name,
@@ -73,10 +73,43 @@ func Like(ctx context.Context, d *domain.Domain, q StartRequest) (launcher.Workl
 	}, nil
 }
 
-// mount is a home as a launcher's hosts understand it: their automounter
-// mounts an access point at the path that names it.
+// Where a session has its projects and mounts: below these, by their names.
+const (
+	projectsDir = "/projects/"
+	mountsDir   = "/mnt/"
+)
+
+// mounts are all that a session with a grant has: its home first.
+func mounts(g domain.Grant, home string) []launcher.Mount {
+	all := []launcher.Mount{mount(g.User.Home, home)}
+	for _, p := range g.Projects {
+		all = append(all, launcher.Mount{
+			Source: source(p.Directory.FileSystem, p.Directory.AccessPoint), Target: projectsDir + p.Name, Group: p.GID,
+		})
+	}
+	for _, m := range g.Mounts {
+		all = append(all, launcher.Mount{Source: m.Source, Target: mountsDir + m.Name, ReadOnly: m.ReadOnly})
+	}
+	return all
+}
+
+// gids are the groups by which a session enters its projects.
+func gids(projects []domain.Project) []uint32 {
+	var all []uint32
+	for _, p := range projects {
+		all = append(all, p.GID)
+	}
+	return all
+}
+
+// mount is a home as a launcher's hosts understand it.
 func mount(h efs.Home, target string) launcher.Mount {
-	return launcher.Mount{Source: "/efs/" + h.FileSystem + "." + h.AccessPoint, Target: target}
+	return launcher.Mount{Source: source(h.FileSystem, h.AccessPoint), Target: target}
+}
+
+// source is where the hosts' automounter mounts an access point.
+func source(fileSystem, accessPoint string) string {
+	return "/efs/" + fileSystem + "." + accessPoint
 }
 
 // sharing is a domain's rule in the launcher's words. What this version does

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -179,6 +180,50 @@ func TestAnothersFolder(t *testing.T) {
 	info, err := os.Stat(filepath.Join(root, "fs-1.fsap-1"))
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the home is %v, %v; want mode 0700", info, err)
+	}
+}
+
+// TestGroupsFolder: what is made in a folder of a group is the group's. Whoever
+// has the group among their supplementary ones enters it, whatever their uid;
+// who has not, does not, even if it is mounted.
+func TestGroupsFolder(t *testing.T) {
+	dockertest.Engine(t)
+	root := t.TempDir()
+	l := open(t, root, func(c *dockerlauncher.Config) { c.Mounts = dockerlauncher.Homes(root) })
+	if os.Getuid() != 0 {
+		t.Skip("giving a folder to a group needs root")
+	}
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	id := named(t, l)
+	const gid = 10099
+	work := func(name string, uid uint32, groups []uint32, command ...string) launcher.Workload {
+		return launcher.Workload{
+			ID: id(name), Owner: name, Image: dockertest.Image, Command: command,
+			User:   launcher.User{UID: uid, GID: uid, Groups: groups},
+			Mounts: []launcher.Mount{{Source: "/efs/fs-1.fsap-2", Target: "/projects/alpha", Group: gid}},
+		}
+	}
+	if text, s := says(t, l, work("alice", 10001, []uint32{gid}, "write", "/projects/alpha/plan", "to share")); s.ExitCode != 0 {
+		t.Fatalf("alice writes: %q", text)
+	}
+	if text, s := says(t, l, work("bob", 10002, []uint32{gid}, "read", "/projects/alpha/plan")); text != "to share" {
+		t.Errorf("bob reads %q, %+v", text, s)
+	}
+	if text, s := says(t, l, work("carol", 10003, nil, "read", "/projects/alpha/plan")); s.ExitCode == 0 {
+		t.Errorf("carol, who is not in the group, reads %q", text)
+	}
+	info, err := os.Stat(filepath.Join(root, "fs-1.fsap-2"))
+	if err != nil || info.Mode().Perm() != 0o770 || info.Mode()&os.ModeSetgid == 0 {
+		t.Errorf("the folder is %v, %v; want mode 2770", info.Mode(), err)
+	}
+	info, err = os.Stat(filepath.Join(root, "fs-1.fsap-2", "plan"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner := info.Sys().(*syscall.Stat_t); owner.Uid != 10001 || owner.Gid != gid {
+		t.Errorf("what alice wrote is %d:%d's; want 10001:%d", owner.Uid, owner.Gid, gid)
 	}
 }
 

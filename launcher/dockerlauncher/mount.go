@@ -39,8 +39,10 @@ var homeSource = regexp.MustCompile(`^/efs/(fs-[0-9a-z]+\.fsap-[0-9a-z]+)$`)
 // Homes returns a [Config.Mounts] for an engine on this machine where homes are
 // folders: the source /efs/<file system>.<access point> is the folder of that
 // name below root. It is made when it is first mounted, as EFS makes a home's
-// directory, owned by the workload's user with mode 0700; unless that is the
-// user of this process, making it needs root. Root has to exist.
+// directory, owned by the workload's user with mode 0700 or, for a mount with a
+// Group, by root and the group with mode 2770; unless that is the user and group
+// of this process, making it needs root. A folder that is there and not empty stays
+// as it is: what is neither a home nor a group's is made before. Root has to exist.
 //
 // There is no file system here of which the homes are directories, so the
 // workload that removes a home's files (label atelier.home) is refused: it
@@ -58,13 +60,16 @@ func Homes(root string) func(context.Context, launcher.Workload, launcher.Mount)
 		if err != nil {
 			return "", err
 		}
-		return dir, ensureHome(dir, int(w.User.UID), int(w.User.GID))
+		if m.Group == 0 {
+			return dir, ensureDir(dir, 0o700, int(w.User.UID), int(w.User.GID))
+		}
+		return dir, ensureDir(dir, fs.ModeSetgid|0o770, 0, int(m.Group))
 	}
 }
 
-// ensureHome makes a home and gives it its owner. While it is empty its owner is
-// set again, so that a call that was interrupted is finished by the next.
-func ensureHome(dir string, uid, gid int) error {
+// ensureDir makes a directory and gives it its owner and mode. While it is empty
+// they are set again, so that a call that was interrupted is finished by the next.
+func ensureDir(dir string, mode fs.FileMode, uid, gid int) error {
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		entries, err := os.ReadDir(dir)
@@ -74,13 +79,15 @@ func ensureHome(dir string, uid, gid int) error {
 	} else if err != nil {
 		return err
 	}
-	if uid == os.Getuid() && gid == os.Getgid() {
+	if uid != os.Getuid() || gid != os.Getgid() {
+		if err := os.Chown(dir, uid, gid); err != nil {
+			return fmt.Errorf("directory %s cannot be given to %d:%d by uid %d; run as root, or make it first: %w", dir, uid, gid, os.Getuid(), err)
+		}
+	}
+	if mode == 0o700 {
 		return nil
 	}
-	if err := os.Chown(dir, uid, gid); err != nil {
-		return fmt.Errorf("home %s cannot be given to uid %d by uid %d; run as root, or make it first: %w", dir, uid, os.Getuid(), err)
-	}
-	return nil
+	return os.Chmod(dir, mode) // after the change of owner, which takes set-group-ID away
 }
 
 // directories finds the engine's directory for each mount of a workload and

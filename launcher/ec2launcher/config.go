@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -75,6 +76,16 @@ type Config struct {
 	// gibibytes of gp3. Zero is 100, which is about a cent an hour. A host with
 	// a Connect has the disks of its AMI alone.
 	DiskGiB int32
+	// HostPaths are directories of the hosts that workloads may mount, each as
+	// it is named and nothing below it, beside the access points of EFS. The AMI
+	// has to have prepared them: what is not there when a workload wants it is
+	// [launcher.ErrMount]. Whoever names one vouches for it: what every workload
+	// of the fleet that mounts it may see there, and that no user can turn it, or
+	// a directory above it, into a link that leads elsewhere. Directories of the
+	// system are refused, such as /etc, /proc, /run and /var with the engine's
+	// socket and data, and so is one within another. They are for hosts that this
+	// package boots: with a Connect, the host decides. Empty is none.
+	HostPaths []string
 	// Tags are added to every instance.
 	Tags map[string]string
 	// Catalog knows the instance types. Nil is [instancetype.Embedded].
@@ -140,9 +151,10 @@ func (c Config) validate(s Services, region string) error {
 	if c.Connect == nil && s.Secrets == nil {
 		bad("the Secrets client is nil, and with it there is no key to any host: use NewFromConfig, give it, or a Connect")
 	}
-	if c.Connect != nil && (c.DialContext != nil || c.Credentials != nil || c.DiskGiB != 0) {
-		bad("dial context, credentials and disk are for hosts that this package boots, and there is a Connect: leave out either")
+	if c.Connect != nil && (c.DialContext != nil || c.Credentials != nil || c.DiskGiB != 0 || c.HostPaths != nil) {
+		bad("dial context, credentials, disk and host paths are for hosts that this package boots, and there is a Connect: leave out either")
 	}
+	problems = append(problems, hostPathProblems(c.HostPaths)...)
 	if c.DiskGiB < 0 || c.DiskGiB > maxDiskGiB {
 		bad("disk of %d GiB: want 1 to %d, or 0 for %d", c.DiskGiB, maxDiskGiB, defaultDiskGiB)
 	}
@@ -217,6 +229,34 @@ func accessProblems(access []string) (problems []error) {
 			problems = append(problems, fmt.Errorf("access %q is listed twice", a))
 		}
 		seen[a] = true
+	}
+	return problems
+}
+
+// systemDirs are the top directories of a host that are its system's: programs,
+// configuration, devices, the engine's data and sockets, what others mount.
+var systemDirs = []string{
+	"bin", "boot", "dev", "efs", "etc", "lib", "lib32", "lib64", "libx32", "lost+found", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "var",
+}
+
+// hostPathProblems reports what is wrong with directories of hosts.
+func hostPathProblems(paths []string) (problems []error) {
+	for i, p := range paths {
+		top, _, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/")
+		switch {
+		case !path.IsAbs(p) || p == "/" || path.Clean(p) != p:
+			problems = append(problems, fmt.Errorf("host path %q: want an absolute path below the root, without . or .. or a slash too many", p))
+		case slices.Contains(systemDirs, top):
+			problems = append(problems, fmt.Errorf("host path %q: /%s is the system's; want a directory elsewhere, such as below /srv", p, top))
+		}
+		for j, q := range paths {
+			switch {
+			case p == q && i < j:
+				problems = append(problems, fmt.Errorf("host path %q is listed twice", p))
+			case p != q && strings.HasPrefix(p, q+"/"): // who writes to the outer one can replace the inner by a link
+				problems = append(problems, fmt.Errorf("host path %q is within %q: want one of them", p, q))
+			}
+		}
 	}
 	return problems
 }

@@ -51,7 +51,7 @@ func (l *Launcher) docker(_ context.Context, h Host) (HostLauncher, error) {
 		DialEngine: func(ctx context.Context) (net.Conn, error) { return l.dialEngine(ctx, h) },
 		Host:       h.ID, InstanceType: h.InstanceType, GPUs: gpus,
 		Address: h.Address, FirstPort: firstSessionPort, LastPort: lastSessionPort, DialContext: l.cfg.DialContext,
-		Mounts:      accessPoint,
+		Mounts:      l.mountable,
 		Credentials: l.cfg.Credentials,
 		Logger:      l.cfg.Logger,
 	})
@@ -61,10 +61,11 @@ func (l *Launcher) docker(_ context.Context, h Host) (HostLauncher, error) {
 // whole access points only, since below one a user's link may lead anywhere.
 var automounted = regexp.MustCompile(`^/efs/fs-[0-9a-f]{8,40}\.fsap-[0-9a-f]{8,40}$`)
 
-// accessPoint allows the mounts that hosts have.
-func accessPoint(_ context.Context, _ launcher.Workload, m launcher.Mount) (string, error) {
-	if !automounted.MatchString(m.Source) {
-		return "", fmt.Errorf("%q is nothing that hosts mount: want /efs/<file system>.<access point>", m.Source)
+// mountable allows the mounts that hosts have.
+func (l *Launcher) mountable(_ context.Context, _ launcher.Workload, m launcher.Mount) (string, error) {
+	if !automounted.MatchString(m.Source) && !slices.Contains(l.cfg.HostPaths, m.Source) {
+		return "", fmt.Errorf("%q is nothing that hosts mount: want /efs/<file system>.<access point>, or one of Config.HostPaths (%s)",
+			m.Source, strings.Join(l.cfg.HostPaths, ", "))
 	}
 	return m.Source, nil
 }

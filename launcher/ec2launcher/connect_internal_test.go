@@ -225,15 +225,17 @@ func TestHungEngine(t *testing.T) {
 	})
 }
 
-// TestAccessPoint: hosts mount whole access points, and nothing below one: a
-// link there may lead anywhere.
-func TestAccessPoint(t *testing.T) {
+// TestMountable: hosts mount whole access points and the directories that they
+// were given, and nothing below one: a link there may lead anywhere.
+func TestMountable(t *testing.T) {
+	l := &Launcher{cfg: Config{HostPaths: []string{"/srv/data"}}}
 	const whole = "/efs/fs-0123456789abcdef0.fsap-0123456789abcdef0"
 	for source, ok := range map[string]bool{
 		whole: true, whole + "/project": false, whole + "/": false, "/efs": false, "/efs/fs-0123456789abcdef0": false,
 		"/efs/../etc": false, "/etc": false, whole + "\n": false, "/efs/fs-0123456789abcdef0.fsap-x": false,
+		"/srv/data": true, "/srv": false, "/srv/data/": false, "/srv/data/../..": false, "/srv/data/below": false, "/srv/data2": false, "": false,
 	} {
-		if got, err := accessPoint(t.Context(), launcher.Workload{}, launcher.Mount{Source: source}); (err == nil) != ok || ok && got != source {
+		if got, err := l.mountable(t.Context(), launcher.Workload{}, launcher.Mount{Source: source}); (err == nil) != ok || ok && got != source {
 			t.Errorf("%q: %q, %v", source, got, err)
 		}
 	}

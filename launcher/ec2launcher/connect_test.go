@@ -9,7 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"path"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -202,7 +202,7 @@ func TestRealHost(t *testing.T) {
 		Secrets: awssecrets.NewFromConfig(cfg), Logs: awslogs.NewFromConfig(cfg),
 	}, cfg.Region, ec2launcher.Config{
 		Fleet: "test", Store: store.NewMemory(), Subnets: []string{cloud.Subnets()[0].ID}, SecurityGroups: []string{*group.GroupId},
-		Access: []string{"10.0.0.0/16"}, DialContext: host.dial, Linger: -1,
+		Access: []string{"10.0.0.0/16"}, DialContext: host.dial, Linger: -1, HostPaths: []string{"/srv/data"},
 		Credentials: func(_ context.Context, registry string) (string, string, error) {
 			asked <- registry
 			return "someone", "something", nil
@@ -322,9 +322,28 @@ func TestRealHost(t *testing.T) {
 	if want := "fs-0123456789abcdef0:/ /efs/fs-0123456789abcdef0.fsap-0123456789abcdef0 "; !strings.HasPrefix(host.host.Read("/run/mount.efs.log"), want) {
 		t.Errorf("the mount helper was called with %q", host.host.Read("/run/mount.efs.log"))
 	}
-	for _, source := range []string{"/etc", "/efs/fs-0123456789abcdef0"} {
+	// So is a directory that the configuration names and the image has, alone.
+	if err := os.MkdirAll(host.host.Path("/srv/data/below"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	host.host.Write("/srv/data/below/set", "numbers", 0o644)
+	shared := launch(launcher.Workload{
+		ID: "shared", InstanceType: "m5.large", Command: []string{"read", "/mnt/data/below/set", ";", "write", "/mnt/data/below/set", "others"},
+		Mounts: []launcher.Mount{{Source: "/srv/data", Target: "/mnt/data", ReadOnly: true}},
+	})
+	if s := until(shared, launcher.Exited); s.ExitCode == 0 || host.host.Read("/srv/data/below/set") != "numbers" {
+		t.Errorf("a session with a directory of the host, read-only: %+v", s)
+	}
+	if r, err = fleet.Logs(ctx, shared, launcher.LogOptions{Stream: launcher.Stdout}); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(r); err != nil || string(text) != "numbers" {
+		t.Errorf("of the directory of the host it reads %q, %v", text, err)
+	}
+	r.Close()
+	for i, source := range []string{"/etc", "/efs/fs-0123456789abcdef0", "/srv", "/srv/data/below", "/srv/data/../../etc"} {
 		s := until(launch(launcher.Workload{
-			ID: launcher.ID(path.Base(source)), InstanceType: "m5.large", Command: []string{"list", "/mnt"},
+			ID: launcher.ID(fmt.Sprint("elsewhere-", i)), InstanceType: "m5.large", Command: []string{"list", "/mnt"},
 			Mounts: []launcher.Mount{{Source: source, Target: "/mnt"}},
 		}), launcher.Exited)
 		if s.Reason != launcher.ErrMount {

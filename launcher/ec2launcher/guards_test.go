@@ -350,10 +350,13 @@ func TestBadInput(t *testing.T) {
 	if _, err := ec2launcher.New(ec2launcher.Services{}, "", ec2launcher.Config{
 		Access: []string{"10.0.0.1/8", "everybody", "sg-1", "sg-1"},
 		Fleet:  "My Fleet", Subnets: []string{"subnet-1", "subnet-1", "x"}, Tags: map[string]string{"aws:x": "y"}, BootDeadline: -time.Second, AMI: "foo", DiskGiB: 70000,
+		HostPaths: []string{"data", "/", "/etc/shadow.d", "/var/run/docker.sock", "/efs/fs-1", "/srv/a/../b", "/srv/c", "/srv/c", "/srv/d", "/srv/d/e"},
 	}); err == nil {
 		t.Error("a configuration in which everything is wrong was taken")
 	} else {
-		for _, problem := range []string{"client", "region", "fleet", "store", "Secrets client", "70000 GiB", "listed twice", `subnet 2 is "x"`, "security groups", "foo", "aws:x", "boot deadline", "10.0.0.0/8", `access 1 is "everybody"`, `access "sg-1" is listed twice`} {
+		for _, problem := range []string{"client", "region", "fleet", "store", "Secrets client", "70000 GiB", "listed twice", `subnet 2 is "x"`, "security groups", "foo", "aws:x", "boot deadline", "10.0.0.0/8",
+			`host path "data": want an absolute`, `host path "/": want`, "/etc is the system's", "/var is the system's", "/efs is the system's", `host path "/srv/a/../b": want`,
+			`host path "/srv/c" is listed twice`, `host path "/srv/d/e" is within "/srv/d"`, `access 1 is "everybody"`, `access "sg-1" is listed twice`} {
 			if !strings.Contains(err.Error(), problem) {
 				t.Errorf("the error does not speak of %s:\n%v", problem, err)
 			}

@@ -9,7 +9,7 @@ const (
 	// maxMounts is how many EFS mounts a host holds, which keeps each for its
 	// life: what a container has mounted does not show on the host, so that
 	// nobody there can tell when a mount is over. efs-utils gives each a
-	// local TLS port from 20049 to 20449.
+	// local TLS port from 20049 to 20449. Config.HostPaths count as well.
 	maxMounts = 400
 )
 
