@@ -169,9 +169,12 @@ func (m *Manager) refuse(ctx context.Context, op string, id ID, user string, o O
 	if !ok || id.check() != nil || o.problems() != nil {
 		return err
 	}
-	switch e.Kind {
-	case ErrInvalid, ErrUnavailable, ErrNotRunning, domain.ErrInvalid, domain.ErrUnavailable, domain.ErrThrottled, launcher.ErrThrottled:
-		return err
+	for _, undecided := range []error{
+		ErrInvalid, ErrUnavailable, ErrNotRunning, domain.ErrInvalid, domain.ErrUnavailable, domain.ErrThrottled, launcher.ErrThrottled,
+	} {
+		if errors.Is(e.Kind, undecided) {
+			return err
+		}
 	}
 	now := time.Now()
 	entry := Entry{

@@ -37,22 +37,22 @@ func (m *Manager) reserve(ctx context.Context, id ID, generation int, g domain.G
 func (r record) charged() bool { return r.Charged == r.Generation || !r.Deleted.IsZero() }
 
 // rate is what the session costs an hour on the host that it has.
-func (r record) rate() (instancetype.Money, bool) {
-	if rate, known := r.Grant.PerHour(r.Type); known {
-		return rate, true
+func (r record) rate() instancetype.Money {
+	rate, known := r.Grant.PerHour(r.Type)
+	if !known { // a launcher that has types of its own
+		rate, _ = r.Grant.PerHour("")
 	}
-	return r.Grant.PerHour("")
+	return rate
 }
 
 // charge settles what the present generation, which is at rest, has cost.
 func (m *Manager) charge(ctx context.Context, r record) (record, error) {
-	rate, _ := r.rate()
 	end := r.Ended
 	if end.IsZero() {
 		end = r.Since
 	}
 	cost, err := m.domain.Settle(ctx, domain.Settlement{
-		Key: key(r.ID, r.Generation), Grant: r.Grant, PerHour: rate, From: r.Started, To: end,
+		Key: key(r.ID, r.Generation), Grant: r.Grant, PerHour: r.rate(), From: r.Started, To: end,
 	})
 	if err != nil {
 		return r, err

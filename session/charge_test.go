@@ -35,7 +35,7 @@ func TestBudget(t *testing.T) {
 		if s.PerHour != price.PerHour {
 			t.Errorf("it is charged %v an hour", s.PerHour)
 		}
-		s, err = m.Wait(t.Context(), "s1", session.Suspended)
+		_, err = m.Wait(t.Context(), "s1", session.Suspended)
 		check(t, err)
 		time.Sleep(time.Second)
 		s, err = m.Get(t.Context(), "s1")

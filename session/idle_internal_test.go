@@ -106,7 +106,7 @@ func TestShort(t *testing.T) {
 		2 * time.Hour: "2h", 90 * time.Minute: "1h30m", 45 * time.Second: "45s", 10 * time.Minute: "10m", 0: "0s", 61 * time.Second: "1m1s", 20 * time.Hour: "20h",
 	} {
 		if got := short(d); got != want {
-			t.Errorf("%v: %s, want %s", time.Duration(d), got, want)
+			t.Errorf("%v: %s, want %s", d, got, want)
 		}
 	}
 }

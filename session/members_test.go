@@ -169,7 +169,8 @@ func TestManagersDieAndPause(t *testing.T) {
 					paused[at]()
 					paused[at] = nil
 				default:
-					op, err := (func() (session.State, error))(nil), error(nil)
+					var op func() (session.State, error)
+					var err error
 					o := session.Order{ID: fmt.Sprint("order ", n), By: "alice"}
 					if r.IntN(4) == 0 && last[id].ID != "" { // the answer got lost
 						o = last[id]

@@ -166,11 +166,12 @@ func act(r record, s sighting, now time.Time) step {
 			st.again = t
 		}
 	}
-	if !s.sure {
+	switch {
+	case !s.sure:
 		soon(now.Add(glance))
-	} else if s.unready {
-		soon(now.Add(time.Second))
-	} else if !there && !r.Asked.IsZero() {
+	case s.unready:
+		soon(now.Add(tick))
+	case !there && !r.Asked.IsZero():
 		soon(r.Asked.Add(fence))
 	}
 	killAt := r.Since.Add(graceOf(r.Request.Kind.StopGrace) + fence) // of one that failed

@@ -119,9 +119,8 @@ func (r record) session() Session {
 	if r.Type != "" {
 		bought = r.Market
 	}
-	rate, _ := r.rate()
 	return Session{
-		PerHour: rate, Spent: r.Spent,
+		PerHour: r.rate(), Spent: r.Spent,
 		ID: r.ID, User: r.Request.User, State: r.State, Since: r.Since, Deadline: r.Deadline,
 		Generation: r.Generation, Kind: r.Request.Kind.clone(),
 		Image: r.Grant.Image.Name, Reference: r.Grant.Image.Reference.String(),
