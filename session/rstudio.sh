@@ -184,7 +184,7 @@ on_stop() {
 	kill -s TERM "$server" 2>/dev/null
 	rsessions
 	for pid in $pids; do
-		:
+		kill -s TERM "$pid" 2>/dev/null
 	done
 	wait_for_server
 	while rsessions && [ -n "$pids" ]; do
@@ -220,6 +220,7 @@ fi
 "$@" &
 server=$!
 if [ -n "$early" ]; then
+	sleep 1 # what is sent to a process that has only just begun may get lost
 	on_suspend
 fi
 wait_for_server
