@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -125,6 +126,28 @@ func (r *record) trail(before record, op string, o Order, now time.Time) {
 type trails struct {
 	mu      sync.Mutex
 	written map[ID]int64
+	owed    map[ID]bool // what could not be written
+}
+
+// owe notes whether something could not be written of a session.
+func (t *trails) owe(id ID, owed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !owed {
+		delete(t.owed, id)
+		return
+	}
+	if t.owed == nil {
+		t.owed = map[ID]bool{}
+	}
+	t.owed[id] = true
+}
+
+// debts are the sessions of which something could not be written.
+func (t *trails) debts() []ID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Sorted(maps.Keys(t.owed))
 }
 
 func (t *trails) wrote(id ID, revision int64) {
@@ -166,7 +189,7 @@ func (m *Manager) writeDown(ctx context.Context, r record) error {
 // sense, or that nobody could decide about, is not. It returns the error.
 func (m *Manager) refuse(ctx context.Context, op string, id ID, user string, o Order, err error) error {
 	e, ok := errors.AsType[*Error](err)
-	if !ok || id.check() != nil || o.problems() != nil {
+	if !ok || errors.Is(err, errStale) || id.check() != nil || o.problems() != nil {
 		return err
 	}
 	for _, undecided := range []error{

@@ -153,6 +153,16 @@ func TestOrders(t *testing.T) {
 		if s, err = m.Resume(t.Context(), "s1", session.ResumeRequest{Order: resume}); err != nil || s.State != session.Suspended {
 			t.Errorf("a resume that is repeated: %s, %v", s.State, err)
 		}
+		// One that found nothing to do is followed too.
+		_, err = m.Suspend(t.Context(), "s1", session.Order{ID: "needless"})
+		check(t, err)
+		_, err = m.Resume(t.Context(), "s1", session.ResumeRequest{})
+		check(t, err)
+		_, err = m.Wait(t.Context(), "s1", session.Running)
+		check(t, err)
+		if s, err = m.Suspend(t.Context(), "s1", session.Order{ID: "needless"}); err != nil || s.State != session.Running {
+			t.Errorf("a needless suspend that is repeated: %s, %v", s.State, err)
+		}
 		_, err = m.Stop(t.Context(), "s1", session.Order{ID: "o\n", By: string(make([]byte, 101))})
 		fails(t, err, session.ErrInvalid, `ID "o\n"`, "By")
 	})

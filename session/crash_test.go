@@ -37,8 +37,8 @@ type fuse struct {
 // die ends the process now, without a word.
 func (f *fuse) die() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.dead = true
-	f.mu.Unlock()
 	f.kill()
 }
 
@@ -61,16 +61,15 @@ func burn[T any](f *fuse, call func() (T, error)) (T, error) {
 	f.mu.Lock()
 	f.calls++
 	struck := f.calls == f.at && !f.dead
-	f.dead = f.dead || struck
+	if f.dead = f.dead || struck; struck {
+		f.kill() // before another call finds that it is dead
+	}
 	dead, hold := f.dead, f.hold
 	f.mu.Unlock()
 	if hold != nil {
 		<-hold
 	}
 	var zero T
-	if struck {
-		f.kill()
-	}
 	if struck && f.after {
 		_, _ = call()
 	}

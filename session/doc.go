@@ -7,9 +7,8 @@
 // live container: each start and each resume is a new generation, and the old
 // one's container has ended, for certain, before the next is launched.
 //
-// Start, Suspend, Resume, Stop, Wait, Watch and Offboard need a Run of their Manager in
-// this process, and are [ErrNotRunning] without. Get, List, Dial, Logs,
-// Principal, Delete, DeleteHome, DeleteDomain and previews need none.
+// Start, Suspend, Resume, Stop, Keep, Report, Offboard, Wait and Watch need a Run of
+// their Manager in this process, and are [ErrNotRunning] without. The others need none.
 //
 // [Manager.Offboard] ends a user's membership with their sessions, and
 // [Manager.DeleteDomain] a domain without sessions; their previews tell what
@@ -27,11 +26,16 @@
 // # States
 //
 // Of what is seen at the launcher, "accepted" means that it has the workload,
-// "runs" that its process runs, "notice" that AWS has said when it takes the
+// "runs" that its process runs and its program serves ([Kind.Ready]), "notice" that AWS has said when it takes the
 // host back, "exited" that it is gone of itself or as asked, "interrupted" that
 // it is gone because AWS took the host back, "failed" that it is gone for
-// another reason the launcher gives, "refused" that it will never run. "Goes
-// on" is what the manager does of itself after an interruption. A dash means
+// another reason the launcher gives, "refused" that it will never run. "Resume
+// failed" stands for the last two and for the deadline where the session was
+// resumed: it is suspended again. "Not saved" is that a program was asked to save
+// its state and has not by the deadline: it goes on, and the session says why; if
+// it has "saved late", it is suspended after all. "Times out" is that nobody uses
+// it or that its time is up, by the rules of the domain. "Goes on" is what the
+// manager does of itself after an interruption. A dash means
 // that nothing changes, [ErrState] that the caller is refused. Every transient
 // state has a deadline, a field of [Deadlines], and a way out. "Kill" ends the
 // container by force and lets the state last as long again.
@@ -49,6 +53,7 @@
 //	refused             failed      failed      -           -           -          -         -         -
 //	deadline            failed      failed      -           kill        -          kill      -         -
 //	after kill          failed      failed      -           failed      -          failed    -         -
+//	saved late          -           -           suspended   -           -          -         -         -
 //	resume failed       suspending  suspending  -           -           -          -         -         -
 //	not saved           -           -           -           running     -          -         -         -
 //	times out           -           -           suspending  -           -          -         -         -
@@ -73,7 +78,7 @@
 // itself, as a next generation on what it had, if the domain still allows that;
 // if not, it stays Suspended and its Message says why. From there on it is a start
 // like any other, with its deadline: one that takes spot alone may find none and
-// fail, with its home kept; [launcher.SpotOrOnDemand] does not. [StaySuspended] leaves
+// is then suspended again; [launcher.SpotOrOnDemand] does not. [StaySuspended] leaves
 // that to the user, and a Suspend, Resume or Stop of theirs always counts for
 // more. One that is interrupted again and again before it has run for ten
 // minutes is resumed after a pause, which grows to 30 seconds.

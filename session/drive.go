@@ -68,6 +68,8 @@ func (m *Manager) drive(ctx context.Context, id ID, e *effort) (again time.Time)
 			err = m.happen(ctx, r, st)
 		case st.note:
 			_, err = m.advance(ctx, r, func(r *record) { r.note(st.status) })
+		case st.call == "" && len(r.Trail) > 0: // so that a new owner need not look for it
+			err = m.tidy(ctx, r)
 		case st.call == "":
 			return st.again
 		default:
@@ -129,9 +131,10 @@ func (m *Manager) happen(ctx context.Context, r record, st step) error {
 		switch st.event {
 		case sawNotice:
 			r.interrupt(st.status.Interruption, now)
-		case sawExit, sawFailure:
+		case sawExit, sawFailure, sawSaved:
 			r.exit(st.status)
 		case resumeFailed:
+			r.Forced = true // there is no state yet that it could save
 			if st.status.ID != "" {
 				r.exit(st.status)
 			} else {
@@ -239,7 +242,7 @@ func (m *Manager) refused(ctx context.Context, r record, kind launcher.Kind, why
 		if permanent(kind) {
 			e := sawRefusal
 			if now.Generation > 1 {
-				e = resumeFailed
+				e, now.Forced = resumeFailed, true
 			}
 			_ = now.apply(e, time.Now(), m.deadlines)
 		}

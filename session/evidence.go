@@ -21,7 +21,7 @@ type Source string
 const (
 	// Began is when its container began to run, or somebody asked for it.
 	Began Source = "began"
-	// Traffic is what a proxy has passed on to it: see package session/proxy.
+	// Traffic is what a proxy has passed on to it, as that reports.
 	Traffic Source = "traffic"
 	// Program is what its own program tells by [Kind.Activity].
 	Program Source = "program"
@@ -56,6 +56,15 @@ type Evidence struct {
 // counts reports whether e is more likely use than not.
 func (e Evidence) counts() bool { return e.Confidence == 0 || e.Confidence >= 0.5 }
 
+// outweighs reports whether e is to take the place of what was known of its source:
+// what counts is not displaced by what does not, however late that is.
+func (e Evidence) outweighs(known Evidence) bool {
+	if e.counts() != known.counts() {
+		return e.counts()
+	}
+	return e.Used.After(known.Used)
+}
+
 // last is the latest use that e has to be taken for.
 func (e Evidence) last() time.Time {
 	if e.Failure != "" && e.Asked.After(e.Used) {
@@ -86,10 +95,14 @@ func (e Evidence) problems(now time.Time) []error {
 // whether that is news.
 func (r *record) learn(e Evidence) bool {
 	known, ok := r.Evidence[e.Source]
-	if ok && !e.Used.After(known.Used) && known.Failure == e.Failure && (e.Failure != "" || e.Asked.Sub(known.Asked) < reportEvery) {
+	if ok && !e.Used.IsZero() && !known.Used.IsZero() && e.counts() != known.counts() && known.counts() {
 		return false
 	}
-	if !e.Used.After(known.Used) && !known.Used.IsZero() {
+	displaces := !ok || known.Used.IsZero() || !e.Used.IsZero() && e.outweighs(known)
+	if !displaces && known.Failure == e.Failure && (e.Failure != "" || e.Asked.Sub(known.Asked) < reportEvery) {
+		return false
+	}
+	if !displaces {
 		e.Used, e.Detail, e.Confidence = known.Used, known.Detail, known.Confidence
 	}
 	if e.Failure != "" {
@@ -129,7 +142,7 @@ func (p *reports) add(id ID, e Evidence, now time.Time) bool {
 	if p.fresh[id] == nil {
 		p.fresh[id] = map[Source]Evidence{}
 	}
-	if known, ok := p.fresh[id][e.Source]; !ok || e.Used.After(known.Used) {
+	if known, ok := p.fresh[id][e.Source]; !ok || e.outweighs(known) {
 		p.fresh[id][e.Source] = e
 	}
 	return now.Sub(p.saved[id]) >= reportEvery
@@ -171,7 +184,11 @@ func (m *Manager) Report(ctx context.Context, id ID, e Evidence) error {
 	const op = "report"
 	now := time.Now()
 	e.Asked = now
-	if problems := e.problems(now); problems != nil {
+	problems := e.problems(now)
+	if err := id.check(); err != nil {
+		problems = append(problems, err)
+	}
+	if problems != nil {
 		return &Error{Op: op, ID: id, Kind: ErrInvalid, Err: errors.Join(problems...)}
 	}
 	if err := m.awake(ctx, op, id); err != nil {
@@ -203,8 +220,8 @@ func (m *Manager) saveReports(ctx context.Context, id ID) error {
 		m.revise(r)
 		return nil
 	})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrInvalid) {
+		return nil // there is nothing to record it in
 	}
 	if err != nil {
 		for _, e := range fresh {

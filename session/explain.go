@@ -30,7 +30,7 @@ type Explanation struct {
 }
 
 // Explain tells why a session is alive, or why it is not. It reads the store and needs
-// no Run; what was reported to another process within the last minute may be missing.
+// no Run; what was reported within the last minute may be missing.
 func (m *Manager) Explain(ctx context.Context, id ID) (Explanation, error) {
 	r, err := m.find(ctx, "explain", id)
 	if err != nil {
@@ -112,7 +112,10 @@ func detail(e Evidence) string {
 	} else {
 		parts = append(parts, "used at "+clock(e.Used))
 	}
-	if e.Failure != "" {
+	switch {
+	case e.Failure != "" && e.Asked.IsZero():
+		parts = append(parts, "does not answer: "+e.Failure)
+	case e.Failure != "":
 		parts = append(parts, "does not answer since "+clock(e.Asked)+": "+e.Failure)
 	}
 	return strings.Join(parts, ", ")

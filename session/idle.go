@@ -40,7 +40,9 @@ const (
 
 // An Ending is when a session ends by itself if nothing changes.
 type Ending struct {
-	// At is when. Zero is that it does not, as far as is known.
+	// At is from when on; it is done one to three minutes later, once all that was
+	// reported of its use is recorded. Zero is that it does not end, as far as is
+	// known.
 	At time.Time
 	// Stop is whether it is then stopped for good. Otherwise it is suspended.
 	Stop bool
@@ -181,10 +183,13 @@ func (m *meters) forget(live func(launcher.ID) bool) {
 
 // watchIdle looks at all running sessions of this process's part.
 func (m *Manager) watchIdle(ctx context.Context) error {
+	var saving errgroup.Group
+	saving.SetLimit(asking)
 	for _, id := range m.reports.waiting() {
-		if err := m.saveReports(ctx, id); err != nil {
-			return err
-		}
+		saving.Go(func() error { return m.saveReports(ctx, id) })
+	}
+	if err := saving.Wait(); err != nil && ctx.Err() == nil { // it is kept, and tried again
+		m.log.Warn("some reports of use could not be recorded", "op", "idle", "error", err)
 	}
 	live := map[ID]bool{}
 	workloads := map[launcher.ID]bool{}
@@ -214,8 +219,8 @@ func (m *Manager) watchIdle(ctx context.Context) error {
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
+	if err := g.Wait(); err != nil && ctx.Err() == nil {
+		m.log.Warn("some sessions' use could not be recorded", "op", "idle", "error", err)
 	}
 	m.reports.forget(func(id ID) bool { return live[id] })
 	m.meters.forget(func(id launcher.ID) bool { return workloads[id] })
@@ -233,12 +238,18 @@ func (m *Manager) lookAfter(ctx context.Context, id ID, ask bool) {
 		found = m.evidence(ctx, r)
 	}
 	now := time.Now()
-	_, err = m.advance(ctx, r, func(r *record) {
+	change := func(r *record) (news bool) {
+		before := r.Ends
 		for _, e := range found {
-			r.learn(e)
+			news = r.learn(e) || news
 		}
 		m.conclude(r, now)
-	})
+		return news || r.State != Running || r.remark != "" || r.Ends != before
+	}
+	if draft := r; !change(&draft) {
+		return
+	}
+	_, err = m.advance(ctx, r, func(r *record) { change(r) })
 	if err != nil && !errors.Is(err, errStale) && ctx.Err() == nil {
 		m.log.Warn("the store does not answer", "session", id, "op", "idle", "error", err)
 	}

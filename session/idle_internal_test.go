@@ -84,6 +84,14 @@ func TestLearn(t *testing.T) {
 	if !r.learn(Evidence{Source: Traffic, Used: at, Asked: at, Detail: "first"}) {
 		t.Error("the first is no news")
 	}
+	if r.learn(Evidence{Source: Traffic, Used: at.Add(time.Second), Asked: at.Add(time.Second), Confidence: 0.1}) {
+		t.Error("what counts for nothing takes the place of what counts")
+	}
+	var unsure record
+	unsure.learn(Evidence{Source: Traffic, Used: at.Add(time.Second), Confidence: 0.1})
+	if !unsure.learn(Evidence{Source: Traffic, Used: at}) || !unsure.Evidence[Traffic].Used.Equal(at) {
+		t.Errorf("what counts does not take the place of what does not: %+v", unsure.Evidence)
+	}
 	if r.learn(Evidence{Source: Traffic, Used: at.Add(-time.Second), Asked: at}) || r.Evidence[Traffic].Detail != "first" {
 		t.Errorf("an older one is news: %+v", r.Evidence)
 	}

@@ -196,6 +196,7 @@ func TestReportProblems(t *testing.T) {
 		started(t, m, request("s1"))
 		err := m.Report(t.Context(), "s1", session.Evidence{Source: session.CPU, Used: time.Now().Add(time.Hour), Confidence: 2, Detail: strings.Repeat("x", 201)})
 		fails(t, err, session.ErrInvalid, `source "cpu"`, "not in the future", "confidence 2", "201 bytes")
+		fails(t, m.Report(t.Context(), "../x", session.Evidence{Source: session.Traffic, Used: time.Now()}), session.ErrInvalid, "../x")
 		_, err = m.Stop(t.Context(), "s1", session.Order{})
 		check(t, err)
 		_, err = m.Wait(t.Context(), "s1", session.Stopped)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/atelier-go/atelier/domain"
@@ -101,6 +102,8 @@ type Manager struct {
 	trails  trails
 	reports reports
 	meters  meters
+	probing chan struct{} // slots for probes
+	moved   atomic.Bool   // other managers work than before: all records are to be read
 
 	hub       watch.Hub[ID, *record] // records are not changed once published
 	published sync.Mutex             // orders what the hub is told
@@ -132,6 +135,8 @@ func New(d *domain.Domain, l launcher.Launcher, cfg Config) (*Manager, error) {
 		records:   store.NewTable[record](d.Store(), collection(d.Name())),
 		audit:     store.NewTable[Entry](d.Store(), auditCollection(d.Name())),
 	}
+	// Programs that do not serve leave half of the places to other work.
+	m.probing = make(chan struct{}, parallel/2)
 	m.jobs.work, m.jobs.mine = m.drive, m.members.mine
 	return m, nil
 }
@@ -176,7 +181,13 @@ func (m *Manager) alter(ctx context.Context, op string, id ID, o Order, change f
 			return store.ErrUnchanged
 		}
 		before, now := *r, time.Now()
-		if err := change(r); err != nil {
+		err = change(r)
+		if errors.Is(err, store.ErrUnchanged) && o.ID != "" { // it is followed all the same
+			m.revise(r)
+			r.remember(op, o)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		m.revise(r)
@@ -204,8 +215,11 @@ func (m *Manager) revise(r *record) {
 // record the other processes, one of which may be the one to work for it.
 func (m *Manager) announce(ctx context.Context, r record) {
 	m.publish(r)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit) // it has happened, whoever still listens
+	defer cancel()
 	if err := m.writeDown(ctx, r); err != nil {
 		m.log.Warn("the audit record could not be written; it is tried again", "session", r.ID, "error", err)
+		m.trails.owe(r.ID, true)
 	}
 	m.jobs.enqueue(r.ID)
 }
@@ -257,4 +271,6 @@ func (m *Manager) unpublish(id ID) {
 	m.published.Lock()
 	defer m.published.Unlock()
 	m.hub.Delete(id)
+	m.trails.forget(id)
+	m.seen.forget(id)
 }

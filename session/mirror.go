@@ -61,8 +61,11 @@ func (r *mirror) prime(ctx context.Context) error {
 // follow reads what was added to the audit record and looks at the sessions that it
 // is about, and now and then at all.
 func (r *mirror) follow(ctx context.Context) error {
-	if time.Since(r.passed) >= mirrorEvery {
+	if moved := r.manager.moved.Swap(false); moved || time.Since(r.passed) >= mirrorEvery {
 		return r.pass(ctx)
+	}
+	if err := r.settleDebts(ctx); err != nil {
+		return err
 	}
 	m, now := r.manager, time.Now()
 	tail, changed := map[string]bool{}, map[ID]bool{}
@@ -87,11 +90,28 @@ func (r *mirror) follow(ctx context.Context) error {
 		}
 	}
 	r.tail = tail
+	r.last = maxTime(r.last, now.Add(-overlap))
 	for id := range tail {
 		at, err := time.Parse(entryTime, id[:len(entryTime)])
 		if err == nil && at.After(r.last) && at.Before(now) { // else by a clock that is fast
 			r.last = at
 		}
+	}
+	return nil
+}
+
+// settleDebts writes into the audit record what could not be written there.
+func (r *mirror) settleDebts(ctx context.Context) error {
+	m := r.manager
+	for _, id := range m.trails.debts() {
+		rec, err := m.records.Get(ctx, string(id))
+		if err == nil {
+			err = m.writeDown(ctx, rec)
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		m.trails.owe(id, false)
 	}
 	return nil
 }

@@ -67,6 +67,11 @@ type followed struct{ ID, Op string }
 // follow notes an order that changed r.
 func (r *record) follow(op string, o Order, now time.Time) {
 	r.Last = Asked{Op: op, By: o.By, Why: o.Why, At: now}
+	r.remember(op, o)
+}
+
+// remember notes an order that r has followed.
+func (r *record) remember(op string, o Order) {
 	if o.ID != "" {
 		r.Orders = append(slices.Clone(r.Orders[max(0, len(r.Orders)-maxOrders+1):]), followed{o.ID, op})
 	}

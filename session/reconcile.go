@@ -20,6 +20,9 @@ const (
 	// unhurried is a grace that does not end: of a program that is asked to save
 	// its state and goes on if it cannot.
 	unhurried = 10 * 365 * 24 * time.Hour
+	// blindFor is how long a program that saves its state is waited for beyond its
+	// deadline while its host does not answer.
+	blindFor = 5 * time.Minute
 	// glance is when to look again after the launcher did not answer.
 	glance = 5 * time.Second
 )
@@ -85,6 +88,10 @@ func next(r record, s sighting, now time.Time) step {
 		(st.event == sawFailure || st.event == sawRefusal || st.event == passedDeadline) {
 		st.event = resumeFailed
 	}
+	if kind := r.Request.Kind; r.State == Running && st.happened && st.event == sawExit && !r.Unsuspended.IsZero() &&
+		kind.Suspension == SavesState && kind.keptState(st.status.ExitCode) {
+		st.event = sawSaved
+	}
 	return st
 }
 
@@ -97,7 +104,7 @@ func decide(r record, s sighting, now time.Time) step {
 			return sawExit.with(launcher.Status{})
 		}
 	case there:
-		if done, ok := seen(r, s); ok {
+		if done, ok := seen(r, s, now); ok {
 			return done
 		}
 	case s.sure:
@@ -109,7 +116,9 @@ func decide(r record, s sighting, now time.Time) step {
 		switch {
 		case r.Killed:
 			return passedKill.with(launcher.Status{})
-		case r.State == Suspending && r.patient() && s.sure:
+		case r.State == Suspending && r.patient() && (!s.sure || s.status.Unknown) && now.Before(r.Deadline.Add(blindFor)):
+			return step{again: now.Add(glance)} // it may have saved its state by now
+		case r.State == Suspending && r.patient() && s.sure && !s.status.Unknown:
 			return suspendFailed.with(s.status)
 		}
 		return passedDeadline.with(launcher.Status{})
@@ -118,7 +127,7 @@ func decide(r record, s sighting, now time.Time) step {
 }
 
 // seen decides by a status of the workload.
-func seen(r record, at sighting) (step, bool) {
+func seen(r record, at sighting, now time.Time) (step, bool) {
 	s := at.status
 	switch {
 	case s.Phase == launcher.Exited && !s.Unknown && s.Reason == launcher.ErrInterrupted:
@@ -134,7 +143,8 @@ func seen(r record, at sighting) (step, bool) {
 	case r.State == Running && s.Phase != launcher.Exited && !s.Interruption.IsZero():
 		return sawNotice.with(s), true
 	}
-	if (r.State == Starting || r.State == Running) && s.Phase != launcher.Exited && r.note(s) {
+	late := at.unready && !r.Deadline.IsZero() && !now.Before(r.Deadline)
+	if (r.State == Starting || r.State == Running) && s.Phase != launcher.Exited && !late && r.note(s) {
 		return step{note: true, status: s}, true
 	}
 	return step{}, false
@@ -210,5 +220,5 @@ func (r record) stopOptions(c call, now time.Time) launcher.StopOptions {
 
 // key names a call, so that its repetitions are known as such.
 func (r record) key(c call) string {
-	return fmt.Sprintf("%s %d %s", c, r.Generation, r.State)
+	return fmt.Sprintf("%s %d %s %d", c, r.Generation, r.State, r.Since.UnixNano())
 }

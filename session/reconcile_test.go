@@ -57,6 +57,13 @@ func TestNext(t *testing.T) {
 			return s
 		}
 	}
+	exitedWith := func(code int) func(record) sighting {
+		return func(r record) sighting {
+			s := sees(r, launcher.Exited)
+			s.status.ExitCode = code
+			return s
+		}
+	}
 	is := func(s sighting) func(record) sighting { return func(record) sighting { return s } }
 	in := func(p launcher.Phase) func(record) sighting {
 		return func(r record) sighting { return sees(r, p) }
@@ -137,13 +144,18 @@ func TestNext(t *testing.T) {
 
 		{Pending, unready, nil, "accepted"},
 		{Starting, unready, nil, "note"},
-		{Starting, unready, []func(*record){late}, "note"},
+		{Starting, unready, []func(*record){late}, "deadline"},
 		{Starting, unready, []func(*record){late, told}, "deadline"},
 		{Starting, unready, []func(*record){told}, "wait"},
 
 		{Suspending, in(launcher.Stopping), []func(*record){saves}, "wait"},
 		{Suspending, in(launcher.Stopping), []func(*record){saves, late}, "not saved"},
-		{Suspending, is(blind), []func(*record){saves, late}, "deadline"},
+		{Suspending, is(blind), []func(*record){saves, late}, "wait"},
+		{Suspending, silent(launcher.Stopping), []func(*record){saves, late}, "wait"},
+		{Suspending, is(blind), []func(*record){saves, func(r *record) { r.Deadline = now.Add(-blindFor) }}, "deadline"},
+		{Running, exitedWith(RStudioSaved), []func(*record){saves, func(r *record) { r.Unsuspended = now }}, "saved late"},
+		{Running, exitedWith(RStudioSaved), []func(*record){saves}, "exited"},
+		{Running, exitedWith(1), []func(*record){saves, func(r *record) { r.Unsuspended = now }}, "exited"},
 		{Suspending, in(launcher.Stopping), []func(*record){saves, late, killed}, "after kill"},
 		{Suspending, in(launcher.Stopping), []func(*record){saves, late, func(r *record) { r.Forced = true }}, "deadline"},
 		{Suspending, in(launcher.Stopping), []func(*record){saves, late, func(r *record) { r.Interruption = now }}, "deadline"},

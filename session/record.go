@@ -197,6 +197,9 @@ func (r *record) note(s launcher.Status) bool {
 	switch r.State {
 	case Pending, Starting:
 		next.Reason, next.Message = s.Reason, s.Message
+		if r.Reason == ErrNotReady && s.Reason == ErrNotReady {
+			next.Message = r.Message // the words may differ each time
+		}
 		next.Tried = slices.Clone(s.Tried[max(0, len(s.Tried)-maxTried):])
 	case Running:
 		next.Tried = nil

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -94,9 +95,16 @@ func (m *Manager) look(ctx context.Context, r record) sighting {
 // probe asks the program of a session that is starting, if its container runs,
 // whether it serves.
 func (m *Manager) probe(ctx context.Context, r record, s launcher.Status) sighting {
-	if s.Phase == launcher.Running && !s.Unknown && (r.State == Pending || r.State == Starting) {
+	if s.Phase == launcher.Running && !s.Unknown && (r.State == Pending || r.State == Starting) && r.Request.Kind.Ready != (Probe{}) {
+		select {
+		case m.probing <- struct{}{}:
+			defer func() { <-m.probing }()
+		default:
+			s.Reason, s.Message = ErrNotReady, cmp.Or(r.Message, "it waits to be asked whether it serves")
+			return sighting{sure: true, status: s, unready: true}
+		}
 		begun := time.Now()
-		for pause := firstProbe; r.Request.Kind.Ready != (Probe{}); pause *= 2 {
+		for pause := firstProbe; ; pause *= 2 {
 			_ = pace.Sleep(ctx, pause)
 			ready, why := r.Request.Kind.ready(ctx, m.dialer(r))
 			if ready {

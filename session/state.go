@@ -76,6 +76,7 @@ const (
 	// Told by the clock.
 	passedDeadline // the state has lasted too long
 	passedKill     // killing did not help within as long again
+	sawSaved       // it is gone, with its state saved, after it had been given up to suspend it
 	resumeFailed   // failed, refused or deadline, of a generation that was resumed
 	suspendFailed  // it was asked to save its state and end, and has not by the deadline
 	// Done by the manager of itself.
@@ -89,7 +90,7 @@ const (
 // String is the event in the documentation's table.
 func (e event) String() string {
 	return [eventCount]string{
-		"Suspend", "Resume", "Stop", "accepted", "runs", "notice", "exited", "interrupted", "failed", "refused", "deadline", "after kill", "resume failed", "not saved", "times out", "times out for good", "goes on",
+		"Suspend", "Resume", "Stop", "accepted", "runs", "notice", "exited", "interrupted", "failed", "refused", "deadline", "after kill", "saved late", "resume failed", "not saved", "times out", "times out for good", "goes on",
 	}[e]
 }
 
@@ -138,6 +139,7 @@ var machine = map[State]rule{
 			sawRefusal:      to(Failed),
 			passedDeadline:  to(Failed),
 			passedKill:      to(Failed),
+			sawSaved:        to(Pending),
 			resumeFailed:    to(Suspending),
 			suspendFailed:   to(Pending),
 			timesOut:        to(Pending),
@@ -161,6 +163,7 @@ var machine = map[State]rule{
 			sawRefusal:      to(Failed),
 			passedDeadline:  to(Failed),
 			passedKill:      to(Failed),
+			sawSaved:        to(Starting),
 			resumeFailed:    to(Suspending),
 			suspendFailed:   to(Starting),
 			timesOut:        to(Starting),
@@ -182,6 +185,7 @@ var machine = map[State]rule{
 			sawRefusal:      to(Running),
 			passedDeadline:  to(Running),
 			passedKill:      to(Running),
+			sawSaved:        to(Suspended),
 			resumeFailed:    to(Running),
 			suspendFailed:   to(Running),
 			timesOut:        to(Suspending),
@@ -205,6 +209,7 @@ var machine = map[State]rule{
 			sawRefusal:      to(Suspending),
 			passedDeadline:  killAndStay(Suspending),
 			passedKill:      to(Failed),
+			sawSaved:        to(Suspending),
 			resumeFailed:    to(Suspending),
 			suspendFailed:   to(Running),
 			timesOut:        to(Suspending),
@@ -226,6 +231,7 @@ var machine = map[State]rule{
 			sawRefusal:      to(Suspended),
 			passedDeadline:  to(Suspended),
 			passedKill:      to(Suspended),
+			sawSaved:        to(Suspended),
 			resumeFailed:    to(Suspended),
 			suspendFailed:   to(Suspended),
 			timesOut:        to(Suspended),
@@ -249,6 +255,7 @@ var machine = map[State]rule{
 			sawRefusal:      to(Stopping),
 			passedDeadline:  killAndStay(Stopping),
 			passedKill:      to(Failed),
+			sawSaved:        to(Stopping),
 			resumeFailed:    to(Stopping),
 			suspendFailed:   to(Stopping),
 			timesOut:        to(Stopping),
@@ -270,6 +277,7 @@ var machine = map[State]rule{
 			sawRefusal:      to(Stopped),
 			passedDeadline:  to(Stopped),
 			passedKill:      to(Stopped),
+			sawSaved:        to(Stopped),
 			resumeFailed:    to(Stopped),
 			suspendFailed:   to(Stopped),
 			timesOut:        to(Stopped),
@@ -291,6 +299,7 @@ var machine = map[State]rule{
 			sawRefusal:      to(Failed),
 			passedDeadline:  to(Failed),
 			passedKill:      to(Failed),
+			sawSaved:        to(Failed),
 			resumeFailed:    to(Failed),
 			suspendFailed:   to(Failed),
 			timesOut:        to(Failed),

@@ -109,7 +109,7 @@ func TestMachineIsComplete(t *testing.T) {
 			if o.to == Pending && s != Pending && s != Suspended {
 				t.Errorf("%s: a generation begins before the old one has ended", name)
 			}
-			if exits := []event{sawExit, sawInterrupted, sawFailure}; o.to == Suspended && s != Suspended && !slices.Contains(exits, e) {
+			if exits := []event{sawExit, sawInterrupted, sawFailure, sawSaved}; o.to == Suspended && s != Suspended && !slices.Contains(exits, e) {
 				t.Errorf("%s: suspended without an exit seen", name)
 			}
 			if e == goesOn && o.to != s && s != Suspended {
