@@ -98,6 +98,10 @@ func program(ctx context.Context, p *fakelauncher.Proc) int {
 		return behave.Program(ctx, p)
 	}
 	asked := p.Signals("SIGTERM", "SIGUSR1")
+	if p.Getenv(session.RStudioClean) == "1" { // it hangs, whatever it is asked
+		<-ctx.Done()
+		return 1
+	}
 	listener, err := p.Listen(8787)
 	if err != nil {
 		return 1
