@@ -191,7 +191,7 @@ func (m *Manager) call(ctx context.Context, r record, c call, e *effort) error {
 	defer cancel()
 	begun := time.Now()
 	err := m.launcher.Stop(ctx, r.workloadID(), r.stopOptions(c, begun))
-	m.members.answered(begun, err)
+	m.members.answered(c, begun, err)
 	switch {
 	case err == nil:
 		e.done = true
@@ -221,7 +221,7 @@ func (m *Manager) launch(ctx context.Context, r record, e *effort) error {
 	limited, cancel := context.WithDeadline(ctx, asked.Add(callLimit))
 	defer cancel()
 	status, err := m.launcher.Launch(limited, r.workload())
-	m.members.answered(asked, err)
+	m.members.answered(callLaunch, asked, err)
 	if err == nil {
 		e.done = true
 		m.seen.tell(status, false)

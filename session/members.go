@@ -34,8 +34,12 @@ const (
 )
 
 // A manager whose launcher has not answered it for illAfter is ill: its part is the
-// others', if one of them is well, until the launcher answers it again.
-const illAfter = 10 * time.Second
+// others', if one of them is well, until illFor at least and until the launcher
+// answers it again.
+const (
+	illAfter = 10 * time.Second
+	illFor   = 30 * time.Second
+)
 
 // member is a running manager as it is stored.
 type member struct {
@@ -60,7 +64,9 @@ type members struct {
 	renewed time.Time // when the last beat that succeeded was begun
 	live    []string  // those to work, as it was seen last
 	seen    map[string]heartbeat
-	silent  time.Time // since when the launcher has not answered; zero if it does
+	// silent is since when the launcher has not answered, by what it was asked: one
+	// that answers questions may not take work.
+	silent map[call]time.Time
 }
 
 // heartbeat is a version of another's record, and when it was first seen.
@@ -108,26 +114,39 @@ func (m *members) join() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.me, m.renewed, m.live, m.seen = rand.Text(), time.Time{}, nil, map[string]heartbeat{}
-	m.silent = time.Time{}
+	m.silent = nil
 }
 
 // answered notes whether the launcher answered a call that was begun at a time.
-func (m *members) answered(begun time.Time, err error) {
+func (m *members) answered(c call, begun time.Time, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
+	switch _, already := m.silent[c]; {
 	case !errors.Is(err, launcher.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded):
-		m.silent = time.Time{}
-	case m.silent.IsZero():
-		m.silent = begun
+		delete(m.silent, c)
+	case m.silent == nil:
+		m.silent = map[call]time.Time{c: begun}
+	case !already:
+		m.silent[c] = begun
 	}
 }
 
-// ill reports whether the launcher does not answer this process.
-func (m *members) ill(now time.Time) bool {
+// recovered forgets that the launcher did not answer.
+func (m *members) recovered() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !m.silent.IsZero() && now.Sub(m.silent) >= illAfter
+	m.silent = nil
+}
+
+// silence is for how long the launcher has not answered this process; zero if it
+// does.
+func (m *members) silence(now time.Time) (longest time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, since := range m.silent {
+		longest = max(longest, now.Sub(since))
+	}
+	return longest
 }
 
 // leave ends it: from now on nothing is this process's. It returns the name.
@@ -152,7 +171,7 @@ func (m *Manager) beat(ctx context.Context) (changed bool, err error) {
 	defer cancel()
 	me, renewed := m.members.state()
 	begun := time.Now()
-	ill := m.members.ill(begun)
+	ill := m.members.silence(begun) >= illAfter
 	_, err = m.roll().Update(ctx, me, func(r *member) error {
 		r.Beat++
 		r.Ill = ill

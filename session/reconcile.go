@@ -44,6 +44,7 @@ const (
 	callLaunch call = "launch"
 	callStop   call = "stop"
 	callKill   call = "kill"
+	callLook   call = "look"  // at a workload; no step's
 	callGoOn   call = "go on" // of the domain, whether it may
 )
 

@@ -88,12 +88,12 @@ func (m *Manager) takeUp() {
 
 // share renews this process's part in the work, and takes up what has become its.
 func (m *Manager) share(ctx context.Context) {
-	if m.members.ill(time.Now()) { // does it answer again?
+	if m.members.silence(time.Now()) >= illFor { // does it answer again?
 		limited, cancel := context.WithTimeout(ctx, beatEvery)
-		begun := time.Now()
-		_, err := launcher.Get(limited, m.launcher, "nobody")
+		if _, err := launcher.Get(limited, m.launcher, "nobody"); errors.Is(err, launcher.ErrNotFound) {
+			m.members.recovered()
+		}
 		cancel()
-		m.members.answered(begun, err)
 	}
 	changed, err := m.beat(ctx)
 	if err != nil && ctx.Err() == nil {

@@ -80,7 +80,7 @@ func (m *Manager) look(ctx context.Context, r record) sighting {
 	defer cancel()
 	begun := time.Now()
 	s, err := launcher.Get(ctx, m.launcher, r.workloadID())
-	m.members.answered(begun, err)
+	m.members.answered(callLook, begun, err)
 	switch {
 	case errors.Is(err, launcher.ErrNotFound):
 		return sighting{sure: true}
