@@ -84,7 +84,7 @@ func (m *Manager) sweepAccounts(ctx context.Context, records map[ID]record) erro
 	_, err := m.domain.Sweep(ctx, abandonedAfter, func(k string) (domain.Grant, bool) {
 		id, generation, ok := generationOf(k)
 		r, known := records[id]
-		if !ok || !known || !r.Deleted.IsZero() || generation != r.Generation || r.charged() {
+		if !ok || !known || generation != r.Generation || r.charged() {
 			return domain.Grant{}, false
 		}
 		return r.Grant, true

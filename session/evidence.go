@@ -95,7 +95,7 @@ func (e Evidence) problems(now time.Time) []error {
 // whether that is news.
 func (r *record) learn(e Evidence) bool {
 	known, ok := r.Evidence[e.Source]
-	if ok && !e.Used.IsZero() && !known.Used.IsZero() && e.counts() != known.counts() && known.counts() {
+	if ok && !e.Used.IsZero() && !known.Used.IsZero() && known.counts() && !e.counts() {
 		return false
 	}
 	displaces := !ok || known.Used.IsZero() || !e.Used.IsZero() && e.outweighs(known)

@@ -28,5 +28,8 @@ func (k Kind) SuspendOptions() (signal string, grace time.Duration) {
 	return o.Signal, o.Grace
 }
 
+// Update is update: one flag for all that is compared with generated text.
+var Update = update
+
 // ErrSilent is errSilent.
 var ErrSilent = errSilent

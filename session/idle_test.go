@@ -1,7 +1,6 @@
 package session_test
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,13 +15,11 @@ import (
 	"github.com/atelier-go/atelier/session"
 )
 
-var updateGolden = flag.Bool("update-golden", false, "write golden files")
-
 // golden compares a text with a file of testdata.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name)
-	if *updateGolden {
+	if *session.Update {
 		check(t, os.MkdirAll("testdata", 0o755))
 		check(t, os.WriteFile(file, []byte(got), 0o644))
 	}

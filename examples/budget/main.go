@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/atelier-go/atelier/domain"
@@ -19,15 +18,7 @@ import (
 	"github.com/atelier-go/atelier/session"
 )
 
-func main() {
-	bubble.Main(func() int {
-		if err := run(context.Background(), os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "budget:", err)
-			return 1
-		}
-		return 0
-	})
-}
+func main() { bubble.Run("budget", run) }
 
 func run(ctx context.Context, out io.Writer) (err error) {
 	w, end, err := fake.Start(ctx, fake.Config{

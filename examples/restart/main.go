@@ -25,15 +25,7 @@ import (
 	"github.com/atelier-go/atelier/session"
 )
 
-func main() {
-	bubble.Main(func() int {
-		if err := run(context.Background(), os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "restart:", err)
-			return 1
-		}
-		return 0
-	})
-}
+func main() { bubble.Run("restart", run) }
 
 func run(ctx context.Context, out io.Writer) (err error) {
 	cloud, err := fakeaws.New(fakeaws.Config{Delays: fakeaws.Realistic()})

@@ -98,13 +98,7 @@ func (o Options) validate() error {
 func main() {
 	flags := flag.NewFlagSet("storm", flag.ExitOnError)
 	o, asJSON := options(flags, os.Args[1:])
-	bubble.Main(func() int {
-		if err := run(context.Background(), o, asJSON, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "storm:", err)
-			return 1
-		}
-		return 0
-	})
+	bubble.Run("storm", func(ctx context.Context, out io.Writer) error { return run(ctx, o, asJSON, out) })
 }
 
 // options reads the command line. The flags of a scenario have their defaults only

@@ -7,10 +7,25 @@
 package bubble
 
 import (
+	"context"
+	"fmt"
+	"io"
 	"os"
 	"testing"
 	"testing/synctest"
 )
+
+// Run is Main for an example that prints and may fail: with code 1, and with why on
+// standard error, after the example's name.
+func Run(name string, run func(ctx context.Context, out io.Writer) error) {
+	Main(func() int {
+		if err := run(context.Background(), os.Stdout); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+			return 1
+		}
+		return 0
+	})
+}
 
 // Main runs f in a bubble and exits the process with the code it returns. It
 // never returns, and prints nothing of its own. Programs that have flags parse
