@@ -28,8 +28,7 @@ func ExampleNewFromConfig() {
 				return 1
 			}
 			tokens <- string(token)
-			<-ctx.Done()
-			return 0
+			return fake.IDE(ctx, p)
 		}},
 	})
 	if err != nil {

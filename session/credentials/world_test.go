@@ -47,10 +47,9 @@ func newWorld(t *testing.T, url string, cfg fakeaws.Config) *world {
 	return w
 }
 
-// program tells what it finds as an SDK would look for it, and waits to be
+// program tells what it finds as an SDK would look for it, and serves until it is
 // asked to end; it ends two seconds later.
 func (w *world) program(ctx context.Context, p *fakelauncher.Proc) int {
-	asked := p.Signals("SIGTERM")
 	f := found{url: p.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI")}
 	if file := p.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); file != "" {
 		token, err := p.ReadFile(file)
@@ -60,15 +59,12 @@ func (w *world) program(ctx context.Context, p *fakelauncher.Proc) int {
 		f.token = string(token)
 	}
 	w.found <- f
-	select {
-	case <-asked:
-	case <-ctx.Done():
-	}
+	code := fake.IDE(ctx, p)
 	select {
 	case <-time.After(2 * time.Second):
 	case <-ctx.Done():
 	}
-	return 0
+	return code
 }
 
 // start returns what the container of a session has when it runs.
