@@ -409,11 +409,11 @@ func TestAccountsUnderInterleaving(t *testing.T) {
 					return r.IntN(n)
 				}
 				running, done := map[string]Grant{}, map[string]ended{}
-				grant := func(key string) (Grant, bool) {
+				grant := func(key string) (Grant, bool, error) {
 					mu.Lock()
 					defer mu.Unlock()
 					g, ok := running[key]
-					return g, ok
+					return g, ok, nil
 				}
 				processes := []*Domain{b.process(), b.process(), b.process()}
 				var wg sync.WaitGroup

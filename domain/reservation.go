@@ -288,10 +288,10 @@ func (a *account) settle(s Settlement) error {
 // The function grant returns by what grant the session of a key runs, and whether
 // there is one: true until it is settled or released. It has to know every session
 // that was recorded a minute before, and whoever reserves has to record the session
-// within four. A reservation in an account that the grant does not charge, left by
+// within four. Its error ends the sweep. A reservation in an account that the grant does not charge, left by
 // an earlier grant for the same key, is nobody's, too. Sweeps may run at the same
 // time, and beside everything else. After an error, repeat it.
-func (d *Domain) Sweep(ctx context.Context, olderThan time.Duration, grant func(key string) (Grant, bool)) (ended int, err error) {
+func (d *Domain) Sweep(ctx context.Context, olderThan time.Duration, grant func(key string) (Grant, bool, error)) (ended int, err error) {
 	const op = "sweep"
 	if olderThan < minSweepAge {
 		return 0, &Error{Op: op, Name: d.name, Kind: ErrInvalid, Err: fmt.Errorf("reservations older than %v: want at least %v, as others may still be recording their sessions", olderThan, minSweepAge)}
@@ -302,7 +302,14 @@ func (d *Domain) Sweep(ctx context.Context, olderThan time.Duration, grant func(
 		}
 		o, left := owner{a.Scope, a.Name}, map[string]hold{}
 		for key, h := range a.Live {
-			if time.Since(time.Unix(h.At, 0)) > olderThan && !charges(grant, key, o) {
+			if time.Since(time.Unix(h.At, 0)) <= olderThan {
+				continue
+			}
+			g, live, err := grant(key)
+			if err != nil {
+				return ended, fail(ctx, op, d.name, err)
+			}
+			if !live || !slices.Contains(g.owners(), o) {
 				left[key] = h
 			}
 		}
@@ -330,10 +337,4 @@ func (d *Domain) Sweep(ctx context.Context, olderThan time.Duration, grant func(
 		d.client.log.InfoContext(ctx, "reservations swept", "domain", d.name, "account", o.String(), "ended", n)
 	}
 	return ended, nil
-}
-
-// charges reports whether the session of a key is in an account.
-func charges(grant func(key string) (Grant, bool), key string, o owner) bool {
-	g, ok := grant(key)
-	return ok && slices.Contains(g.owners(), o)
 }

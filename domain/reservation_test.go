@@ -403,7 +403,7 @@ func TestCrashAtEveryStoreCall(t *testing.T) {
 		{Scope: ScopeGroup, Name: "students", Rule: "policy of group students", Sessions: 1},
 	}
 	g := grantFor("alice", "students", dollar, limits...)
-	nothing := func(string) (Grant, bool) { return Grant{}, false }
+	nothing := func(string) (Grant, bool, error) { return Grant{}, false, nil }
 	for at := 1; ; at++ {
 		reached := false
 		for _, how := range []fault{refused, lostReply} {
@@ -481,7 +481,7 @@ func TestSweep(t *testing.T) {
 		reserve(t, d, "left.1", g)
 		time.Sleep(time.Hour)
 		reserve(t, d, "fresh.1", g)
-		n, err := d.Sweep(t.Context(), minSweepAge, func(key string) (Grant, bool) { return g, key == "runs.1" })
+		n, err := d.Sweep(t.Context(), minSweepAge, func(key string) (Grant, bool, error) { return g, key == "runs.1", nil })
 		if n != 2 || err != nil { // left.1, of the user and of the group
 			t.Errorf("%d swept, %v", n, err)
 		}
@@ -495,7 +495,7 @@ func TestSweep(t *testing.T) {
 		reserve(t, d, "s.1", grantFor("alice", "teachers", dollar)) // and its process ended
 		reserve(t, d, "s.1", g)
 		time.Sleep(time.Hour)
-		n, err := d.Sweep(t.Context(), minSweepAge, func(string) (Grant, bool) { return g, true })
+		n, err := d.Sweep(t.Context(), minSweepAge, func(string) (Grant, bool, error) { return g, true, nil })
 		if accounts := b.all(d); n != 1 || err != nil || len(accounts["group/teachers"].Live) != 0 || len(accounts["user/alice"].Live) != 1 {
 			t.Errorf("%d swept, %v, %+v", n, err, accounts)
 		}
@@ -504,9 +504,9 @@ func TestSweep(t *testing.T) {
 		g := grantFor("alice", "", dollar)
 		reserve(t, d, "s.1", g)
 		time.Sleep(time.Hour)
-		n, err := d.Sweep(t.Context(), minSweepAge, func(string) (Grant, bool) {
+		n, err := d.Sweep(t.Context(), minSweepAge, func(string) (Grant, bool, error) {
 			reserve(t, b.process(), "s.1", g)
-			return Grant{}, false
+			return Grant{}, false, nil
 		})
 		if n != 0 || err != nil || len(b.all(d)["user/alice"].Live) != 1 {
 			t.Errorf("%d swept, %v", n, err)

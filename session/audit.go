@@ -127,6 +127,26 @@ type trails struct {
 	mu      sync.Mutex
 	written map[ID]int64
 	owed    map[ID]bool // what could not be written
+	late    map[ID]time.Time
+}
+
+// tardy notes that something was written of a session so long after it happened that
+// who reads the end of the audit record may have missed it.
+func (t *trails) tardy(id ID, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.late == nil {
+		t.late = map[ID]time.Time{}
+	}
+	t.late[id] = now
+}
+
+// missed are the sessions of which something was written late, not long ago.
+func (t *trails) missed(now time.Time) []ID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.late, func(_ ID, at time.Time) bool { return now.Sub(at) >= memberTTL })
+	return slices.Sorted(maps.Keys(t.late))
 }
 
 // owe notes whether something could not be written of a session.
@@ -179,6 +199,9 @@ func (m *Manager) writeDown(ctx context.Context, r record) error {
 	for _, e := range r.Trail {
 		if err := m.audit.Create(ctx, e.ID, e); err != nil && !errors.Is(err, store.ErrConflict) {
 			return err
+		}
+		if now := time.Now(); now.Sub(e.At) >= overlap/2 {
+			m.trails.tardy(r.ID, now)
 		}
 	}
 	m.trails.wrote(r.ID, r.Revision)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/instancetype"
 )
 
@@ -80,14 +81,21 @@ func (m *Manager) settle(ctx context.Context, op string, r record) (record, erro
 }
 
 // sweepAccounts ends reservations of generations that were never recorded.
-func (m *Manager) sweepAccounts(ctx context.Context, records map[ID]record) error {
-	_, err := m.domain.Sweep(ctx, abandonedAfter, func(k string) (domain.Grant, bool) {
+func (m *Manager) sweepAccounts(ctx context.Context) error {
+	_, err := m.domain.Sweep(ctx, abandonedAfter, func(k string) (domain.Grant, bool, error) {
 		id, generation, ok := generationOf(k)
-		r, known := records[id]
-		if !ok || !known || generation != r.Generation || r.charged() {
-			return domain.Grant{}, false
+		if !ok {
+			return domain.Grant{}, false, nil
 		}
-		return r.Grant, true
+		owes := func(r record) bool { return r.Generation == generation && !r.charged() }
+		if known, ok := m.hub.Get(id); ok && owes(*known) {
+			return known.Grant, true, nil
+		}
+		r, err := m.records.Get(ctx, string(id))
+		if errors.Is(err, store.ErrNotFound) {
+			return domain.Grant{}, false, nil
+		}
+		return r.Grant, owes(r), err
 	})
 	return err
 }

@@ -67,7 +67,11 @@ func (m *Manager) drive(ctx context.Context, id ID, e *effort) (again time.Time)
 		case st.happened:
 			err = m.happen(ctx, r, st)
 		case st.note:
-			_, err = m.advance(ctx, r, func(r *record) { r.note(st.status) })
+			_, err = m.advance(ctx, r, func(r *record) {
+				before := *r
+				r.note(st.status)
+				r.remark = r.noticed(before)
+			})
 		case st.call == "" && len(r.Trail) > 0: // so that a new owner need not look for it
 			err = m.tidy(ctx, r)
 		case st.call == "":

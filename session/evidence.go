@@ -229,6 +229,6 @@ func (m *Manager) saveReports(ctx context.Context, id ID) error {
 		}
 		return err
 	}
-	m.publish(r)
+	m.adopt(r)
 	return nil
 }

@@ -230,7 +230,11 @@ func (m *Manager) watchIdle(ctx context.Context) error {
 // lookAfter finds out whether a session is used, warns its user, and has it ended.
 func (m *Manager) lookAfter(ctx context.Context, id ID, ask bool) {
 	r, err := m.records.Get(ctx, string(id))
-	if err != nil || r.State != Running {
+	if err != nil {
+		return
+	}
+	m.adopt(r) // another process may have recorded that it was used
+	if r.State != Running {
 		return
 	}
 	var found []Evidence

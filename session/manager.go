@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/atelier-go/atelier/domain"
@@ -103,7 +102,7 @@ type Manager struct {
 	reports reports
 	meters  meters
 	probing chan struct{} // slots for probes
-	moved   atomic.Bool   // other managers work than before: all records are to be read
+	missed  missed
 
 	hub       watch.Hub[ID, *record] // records are not changed once published
 	published sync.Mutex             // orders what the hub is told
@@ -264,6 +263,14 @@ func (m *Manager) publish(r record) bool {
 	}
 	m.hub.Set(r.ID, &r)
 	return true
+}
+
+// adopt publishes a record that other processes may have changed, and has this one
+// work for its session if that is news.
+func (m *Manager) adopt(r record) {
+	if m.publish(r) {
+		m.jobs.enqueue(r.ID)
+	}
 }
 
 // unpublish forgets a record that is not in the store any more.

@@ -47,7 +47,13 @@ type member struct {
 	Begun time.Time
 	Beat  int64
 	Ill   bool `json:",omitempty"`
+	// Late are the sessions of which it wrote something so late into the audit record
+	// that the others may have missed it there; after maxLate they are to read all.
+	Late []ID `json:",omitempty"`
 }
+
+// maxLate is how many sessions a member names.
+const maxLate = 500
 
 func membersCollection(domain string) string { return "domains/" + domain + "/managers" }
 
@@ -171,14 +177,15 @@ func (m *Manager) beat(ctx context.Context) (changed bool, err error) {
 	defer cancel()
 	me, renewed := m.members.state()
 	begun := time.Now()
-	ill := m.members.silence(begun) >= illAfter
+	ill, late := m.members.silence(begun) >= illAfter, m.trails.missed(begun)
+	late = late[:min(len(late), maxLate)]
 	_, err = m.roll().Update(ctx, me, func(r *member) error {
 		r.Beat++
-		r.Ill = ill
+		r.Ill, r.Late = ill, late
 		return nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		err = m.roll().Create(ctx, me, member{Name: me, Begun: begun, Beat: 1, Ill: ill})
+		err = m.roll().Create(ctx, me, member{Name: me, Begun: begun, Beat: 1, Ill: ill, Late: late})
 	}
 	if err != nil {
 		return false, err
@@ -191,6 +198,7 @@ func (m *Manager) beat(ctx context.Context) (changed bool, err error) {
 		var other member
 		if r.ID != me && json.Unmarshal(r.Value, &other) == nil { // what makes no sense works for nothing
 			others[r.ID] = heartbeat{version: r.Version, ill: other.Ill}
+			m.missed.add(other.Late)
 		}
 	}
 	dead := m.members.saw(others, begun)

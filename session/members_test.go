@@ -69,6 +69,35 @@ func TestManagersShare(t *testing.T) {
 	})
 }
 
+// TestHeardOfByAsking: a manager works for a session of its part also if it learned of
+// it because a caller asked, before it read of it.
+func TestHeardOfByAsking(t *testing.T) {
+	for name, ask := range map[string]func(context.Context, *process, session.ID){
+		"Wait": func(ctx context.Context, p *process, id session.ID) { _, _ = p.Wait(ctx, id, session.Pending) },
+		"Report": func(ctx context.Context, p *process, id session.ID) {
+			_ = p.Report(ctx, id, session.Evidence{Source: session.Traffic, Used: time.Now()})
+		},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			w := newWorld(t)
+			starts, asked := w.process(0, false), w.process(0, false)
+			time.Sleep(10*time.Second + 500*time.Millisecond)
+			const sessions = 20
+			for n := range sessions {
+				id := session.ID(fmt.Sprint("s", n))
+				_, err := starts.Start(t.Context(), request(id))
+				check(t, err)
+				ask(t.Context(), asked, id)
+			}
+			ctx := within(t, 5*time.Second)
+			for n := range sessions {
+				_, err := starts.Wait(ctx, session.ID(fmt.Sprint("s", n)), session.Running)
+				check(t, err)
+			}
+		})
+	}
+}
+
 // TestTakeOver: the sessions of a manager that ends are another's at once, and of one
 // that dies, or is cut off, within the time that Run promises.
 func TestTakeOver(t *testing.T) {

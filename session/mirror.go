@@ -4,8 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/internal/pace"
@@ -17,9 +22,11 @@ const (
 	// another whose clock is that much slower wrote stands before what was read.
 	tailEvery = time.Second
 	overlap   = 10 * time.Second
-	// mirrorEvery is how often all records are read: for what is not in the audit
-	// record, such as the host of a session that starts, and what was missed there.
-	mirrorEvery = time.Minute
+	// refreshEvery is how often the records of sessions are read that start or end for
+	// other processes: what they wait for is not in the audit record.
+	refreshEvery = 10 * time.Second
+	// mirrorEvery is how often all records are read, for what was missed.
+	mirrorEvery = 15 * time.Minute
 )
 
 // A mirror takes over what other processes have written: it tells this one's
@@ -28,11 +35,48 @@ const (
 type mirror struct {
 	manager *Manager
 	// versions are those read last. What has not changed is not decoded.
-	versions map[ID]int64
-	passed   time.Time // when all records were read last
+	versions  map[ID]int64
+	passed    time.Time // when all records were read last
+	refreshed time.Time // when those of others that start or end were
 	// tail are the entries of the audit record that were read last.
 	tail map[string]bool
 	last time.Time // of them
+}
+
+// missed are sessions of which others have said that they wrote something late. The
+// zero value is none.
+type missed struct {
+	mu  sync.Mutex
+	ids map[ID]bool
+	all bool
+}
+
+func (s *missed) add(ids []ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = s.all || len(ids) >= maxLate
+	if s.ids == nil {
+		s.ids = map[ID]bool{}
+	}
+	for _, id := range ids {
+		s.ids[id] = true
+	}
+}
+
+// addAll has all sessions read.
+func (s *missed) addAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = true
+}
+
+// take returns those added since, or that all are to be read.
+func (s *missed) take() (ids map[ID]bool, all bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids, all = s.ids, s.all
+	s.ids, s.all = nil, false
+	return ids, all
 }
 
 func newMirror(m *Manager) *mirror {
@@ -58,17 +102,32 @@ func (r *mirror) prime(ctx context.Context) error {
 	}
 }
 
-// follow reads what was added to the audit record and looks at the sessions that it
-// is about, and now and then at all.
+// follow reads what is new, and now and then all.
 func (r *mirror) follow(ctx context.Context) error {
-	if moved := r.manager.moved.Swap(false); moved || time.Since(r.passed) >= mirrorEvery {
-		return r.pass(ctx)
+	named, all := r.manager.missed.take()
+	if all || time.Since(r.passed) >= mirrorEvery {
+		err := r.pass(ctx)
+		if err != nil {
+			r.manager.missed.addAll()
+		}
+		return err
 	}
+	err := r.news(ctx, named)
+	if err != nil {
+		r.manager.missed.add(slices.Collect(maps.Keys(named)))
+	}
+	return err
+}
+
+// news reads what was added to the audit record, and the records of the sessions
+// that it is about and of those named.
+func (r *mirror) news(ctx context.Context, named map[ID]bool) error {
 	if err := r.settleDebts(ctx); err != nil {
 		return err
 	}
 	m, now := r.manager, time.Now()
 	tail, changed := map[string]bool{}, map[ID]bool{}
+	maps.Copy(changed, named)
 	for stored, err := range m.domain.Store().List(ctx, auditCollection(m.domain.Name()), r.last.Add(-overlap).UTC().Format(entryTime)) {
 		if err != nil {
 			return err
@@ -79,15 +138,16 @@ func (r *mirror) follow(ctx context.Context) error {
 			changed[ID(id)] = true
 		}
 	}
-	for id := range changed {
-		rec, err := m.records.Get(ctx, string(id))
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-		case err != nil:
-			return err
-		case m.publish(rec):
-			m.jobs.enqueue(id)
+	if now.Sub(r.refreshed) >= refreshEvery {
+		for _, known := range m.hub.All() {
+			if known.State != Running && !known.settled() && !m.members.mine(known.ID) {
+				changed[known.ID] = true
+			}
 		}
+		r.refreshed = now
+	}
+	if err := r.read(ctx, changed); err != nil {
+		return err
 	}
 	r.tail = tail
 	r.last = maxTime(r.last, now.Add(-overlap))
@@ -98,6 +158,34 @@ func (r *mirror) follow(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// read takes over the records of sessions.
+func (r *mirror) read(ctx context.Context, changed map[ID]bool) error {
+	m := r.manager
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(asking)
+	for id := range changed {
+		g.Go(func() error {
+			rec, err := m.records.Get(ctx, string(id))
+			switch {
+			case errors.Is(err, store.ErrNotFound):
+			case errors.Is(err, store.ErrCorrupt):
+				m.garbled(id, err)
+			case err != nil:
+				return err
+			default:
+				m.adopt(rec)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// garbled tells of a record that makes no sense. It must not hold up the others.
+func (m *Manager) garbled(id ID, err error) {
+	m.log.Error("a record of the store makes no sense; an administrator has to look at it", "session", id, "error", err)
 }
 
 // settleDebts writes into the audit record what could not be written there.
@@ -132,13 +220,10 @@ func (r *mirror) pass(ctx context.Context) error {
 		}
 		var rec record
 		if err := json.Unmarshal(stored.Value, &rec); err != nil {
-			// One that cannot be read must not hold up the others.
-			m.log.Error("a record of the store makes no sense; an administrator has to look at it", "session", id, "error", err)
+			m.garbled(id, err)
 			continue
 		}
-		if m.publish(rec) {
-			m.jobs.enqueue(id)
-		}
+		m.adopt(rec)
 	}
 	for id := range r.versions {
 		if _, still := seen[id]; still {

@@ -276,27 +276,24 @@ func TestStray(t *testing.T) {
 			if loose {
 				r.Gone = false
 			}
-			records := map[ID]record{"s1": r}
 			r.GoOn = s == Suspended // what is resumed later wants nothing of now
-			records["s1"] = r
-			want := r.still() // a live one that a record wants is left alone
-			if got := stray(workload("s1", "2", launcher.Running), records); got != want {
+			want := r.still()       // a live one that a record wants is left alone
+			if got := strays(workload("s1", "2", launcher.Running), r); got != want {
 				t.Errorf("live, %s, loose %v: stray %v", s, loose, got)
 			}
-			if stray(workload("s1", "2", launcher.Exited), records) {
+			if strays(workload("s1", "2", launcher.Exited), r) {
 				t.Errorf("exited, %s: its logs would be forgotten", s)
 			}
 			r.Deleted = now
-			records["s1"] = r
 			for _, p := range []launcher.Phase{launcher.Running, launcher.Exited} {
-				if !stray(workload("s1", "2", p), records) {
+				if !strays(workload("s1", "2", p), r) {
 					t.Errorf("%s of a deleted session is kept", p)
 				}
 			}
 		}
 	}
-	for _, w := range []launcher.Status{workload("s1", "2", launcher.Running), workload("s2", "2", launcher.Running), workload("s1", "x", launcher.Running), workload("", "", launcher.Running)} {
-		if !stray(w, map[ID]record{"s1": draft(Running, now)}) {
+	for _, w := range []launcher.Status{workload("s1", "2", launcher.Running), workload("s1", "x", launcher.Running), workload("", "", launcher.Running)} {
+		if !strays(w, draft(Running, now)) {
 			t.Errorf("%v is kept", w.Labels)
 		}
 	}

@@ -216,6 +216,22 @@ func (r *record) note(s launcher.Status) bool {
 	return changed
 }
 
+// noticed is what a note says that others are to see: what else it says of a session
+// that runs is of no interest to them.
+func (r record) noticed(before record) string {
+	switch {
+	case r.State != Running:
+		return ""
+	case r.Unreachable && !before.Unreachable:
+		return "unreachable"
+	case before.Unreachable && !r.Unreachable:
+		return "reachable"
+	case r.Endangered && !before.Endangered:
+		return "endangered"
+	}
+	return ""
+}
+
 // sameAttempt reports whether one attempt is told of twice.
 func sameAttempt(a, b launcher.Attempt) bool {
 	same := a.At.Equal(b.At)

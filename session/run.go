@@ -101,7 +101,7 @@ func (m *Manager) share(ctx context.Context) {
 	}
 	if changed {
 		m.takeUp()
-		m.moved.Store(true) // what the one that went had not told of
+		m.missed.addAll() // what the one that went had not told of
 	}
 }
 

@@ -27,6 +27,10 @@ const (
 
 // A sweeper stops what no record wants, and lets the launcher forget what is
 // over: what is this process's part of it.
+//
+// It compares with the records that this process knows, and reads the store only
+// where they disagree with the launcher: what costs something grows with what is
+// wrong, not with what there is.
 type sweeper struct {
 	manager *Manager
 	// suspects are workloads that no record wanted, since when.
@@ -34,69 +38,50 @@ type sweeper struct {
 	accounts time.Time // when the domain's accounts were swept
 }
 
-// sweep compares once. The launcher is listed before the store, so a workload
-// that is seen has its record written already.
+// sweep compares once.
 func (w *sweeper) sweep(ctx context.Context) error {
 	m := w.manager
 	limited, cancel := context.WithTimeout(ctx, sweepGrace)
 	defer cancel()
-	var workloads []launcher.Status
-	present := map[launcher.ID]bool{}
-	for s, err := range m.launcher.List(limited, launcher.Filter{Labels: map[string]string{labelDomain: m.domain.Name()}}) {
-		if err != nil {
-			return err
-		}
-		workloads = append(workloads, s)
-		present[s.ID] = true
-	}
-	removals := map[string]removal{} // of homes' files, by user
-	for r, err := range m.removals().All(limited) {
-		if err != nil {
-			return err
-		}
-		removals[r.User] = r
-	}
-	records := map[ID]record{}
-	for r, err := range m.records.All(limited) {
-		if err != nil {
-			return err
-		}
-		records[r.ID] = r
+	present, doubtful, err := w.doubts(limited)
+	if err != nil {
+		return err
 	}
 	now := time.Now()
 	suspects := map[launcher.ID]time.Time{}
 	var unwanted []launcher.Status
-	for _, s := range workloads {
-		if user, ok := s.Labels[labelHome]; ok && removals[user].wants(s.ID) || !ok && !stray(s, records) {
-			continue
-		}
-		if !m.members.mine(ID(s.ID)) {
-			continue
-		}
+	for _, s := range doubtful {
 		since, known := w.suspects[s.ID]
 		if !known {
 			since = now
 		}
 		suspects[s.ID] = since
-		if now.Sub(since) >= sweepGrace {
+		if now.Sub(since) < sweepGrace {
+			continue
+		}
+		stray, err := m.stray(limited, s)
+		switch {
+		case err != nil: // one that cannot be read must not hold up the others
+			m.log.Warn("it is not known whether a workload is wanted; it is left", "workload", s.ID, "op", "sweep", "error", err)
+		case stray:
 			unwanted = append(unwanted, s)
 		}
 	}
 	w.suspects = suspects
-	for id, r := range records {
+	for _, r := range m.hub.All() {
 		switch {
-		case !m.members.mine(id):
+		case !m.members.mine(r.ID):
 		case !r.Deleted.IsZero() && now.Sub(r.Deleted) >= retention:
-			if err := m.purge(ctx, id); err != nil && !errors.Is(err, errRetained) && !errors.Is(err, store.ErrNotFound) {
+			if err := m.purge(ctx, r.ID); err != nil && !errors.Is(err, errRetained) && !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
 		case r.loose() && !present[r.workloadID()]:
-			m.seen.forget(id) // its end went unnoticed, or a launch is on its way
-			m.jobs.enqueue(id)
+			m.seen.forget(r.ID) // its end went unnoticed, or a launch is on its way
+			m.jobs.enqueue(r.ID)
 		}
 	}
 	if now.Sub(w.accounts) >= accountsEvery && m.members.mine("accounts") {
-		if err := m.sweepAccounts(limited, records); err != nil {
+		if err := m.sweepAccounts(limited); err != nil {
 			return err
 		}
 		w.accounts = now
@@ -104,13 +89,59 @@ func (w *sweeper) sweep(ctx context.Context) error {
 	return w.remove(ctx, unwanted)
 }
 
-// stray reports whether a workload is nobody's business any more: its session
-// is unknown, was deleted, has ended or is at another generation. A workload
-// that has exited is kept with the session's latest generation, for its logs.
-func stray(s launcher.Status, records map[ID]record) bool {
-	id, generation, ok := owner(s)
-	r, known := records[id]
-	if !ok || !known || !r.Deleted.IsZero() || generation != r.Generation {
+// doubts lists the launcher's workloads of the domain: all that there are, and those
+// of this process's part that no record it knows wants.
+func (w *sweeper) doubts(ctx context.Context) (present map[launcher.ID]bool, doubtful []launcher.Status, err error) {
+	m := w.manager
+	present = map[launcher.ID]bool{}
+	for s, err := range m.launcher.List(ctx, launcher.Filter{Labels: map[string]string{labelDomain: m.domain.Name()}}) {
+		if err != nil {
+			return nil, nil, err
+		}
+		present[s.ID] = true
+		if id, _, ok := owner(s); ok {
+			if r, known := m.hub.Get(id); known && !strays(s, *r) {
+				continue
+			}
+		}
+		if m.members.mine(ID(s.ID)) {
+			doubtful = append(doubtful, s)
+		}
+	}
+	return present, doubtful, nil
+}
+
+// stray reports whether a workload is nobody's business any more, by the store. The
+// launcher was listed before, so the record of a workload that is wanted is there.
+func (m *Manager) stray(ctx context.Context, s launcher.Status) (bool, error) {
+	if user, ok := s.Labels[labelHome]; ok {
+		r, err := m.removals().Get(ctx, user)
+		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrInvalid) {
+			return true, nil
+		}
+		return !r.wants(s.ID), err
+	}
+	id, _, ok := owner(s)
+	if !ok {
+		return true, nil
+	}
+	r, err := m.records.Get(ctx, string(id))
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrInvalid) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	m.adopt(r)
+	return strays(s, r), nil
+}
+
+// strays reports whether a workload is not of a session's business any more: that
+// was deleted, has ended or is at another generation. A workload that has exited is
+// kept with the session's latest generation, for its logs.
+func strays(s launcher.Status, r record) bool {
+	_, generation, ok := owner(s)
+	if !ok || !r.Deleted.IsZero() || generation != r.Generation {
 		return true
 	}
 	return s.Phase != launcher.Exited && !r.wants(generation)

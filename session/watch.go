@@ -41,8 +41,8 @@ func (m *Manager) List(ctx context.Context, f Filter) iter.Seq2[Session, error] 
 // then each change of one that matches, until ctx ends or the loop is left. A
 // slow reader skips to the latest of each session, and always sees the last. A
 // session that ceases to match, by its state or because it was deleted, is not
-// told of. Changes of state by other processes are seen within two
-// seconds, what else they write within a minute.
+// told of. What other processes do is seen within two seconds, and what a
+// session of theirs waits for within ten.
 //
 // The last element carries the error that ended it: that of ctx,
 // [ErrNotRunning] when Run ends, or [ErrInvalid] at once for a state that does
@@ -108,7 +108,7 @@ func (m *Manager) Wait(ctx context.Context, id ID, want ...State) (Session, erro
 	if err != nil {
 		return Session{}, err
 	}
-	m.publish(r) // another process may have made it a moment ago
+	m.adopt(r) // another process may have made it a moment ago
 	last := r.session()
 	for r, err := range m.changes(ctx, op, id, func(k ID, _ *record) bool { return k == id }) {
 		switch {

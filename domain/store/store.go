@@ -34,6 +34,9 @@ var (
 	// ErrConflict: the record is not at the version the caller expected.
 	// Read it again and decide anew.
 	ErrConflict = errors.New("record was made or changed by another")
+	// ErrCorrupt: a document that does not decode: an administrator has to look at
+	// it. It is never skipped or overwritten.
+	ErrCorrupt = errors.New("record makes no sense")
 	// ErrInvalid: a key, value or lease that no store accepts. The error
 	// names everything that is wrong with it.
 	ErrInvalid = errors.New("invalid")

@@ -41,8 +41,7 @@ const (
 // whole: what T does not know of their elements is lost when the older program
 // updates the document.
 //
-// Errors are those of the Store, of the change, or of decoding: a document
-// that does not decode is reported, never skipped or overwritten.
+// Errors are those of the Store, of the change, or [ErrCorrupt].
 type Table[T any] struct {
 	store      Store
 	collection string
@@ -200,7 +199,7 @@ func (t Table[T]) decode(r Record) (T, error) {
 	var v T
 	if err := json.Unmarshal(r.Value, &v); err != nil {
 		var zero T
-		return zero, fmt.Errorf("decode %q in %s as %T: %w", r.ID, r.Collection, zero, err)
+		return zero, fmt.Errorf("%w: decode %q in %s as %T: %w", ErrCorrupt, r.ID, r.Collection, zero, err)
 	}
 	return v, nil
 }
