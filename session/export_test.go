@@ -2,8 +2,11 @@ package session
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
+
+	"github.com/atelier-go/atelier/launcher"
 )
 
 // IsReady is ready, for tests that use package fake, which imports this one.
@@ -33,3 +36,14 @@ var Update = update
 
 // ErrSilent is errSilent.
 var ErrSilent = errSilent
+
+// Pass returns a function that does once what Run does again and again.
+func (m *Manager) Pass() func(context.Context) error {
+	r, w := newMirror(m), sweeper{manager: m, suspects: map[launcher.ID]time.Time{}}
+	return func(ctx context.Context) error {
+		r.passed, r.refreshed, r.last = time.Now(), time.Time{}, time.Now()
+		m.jobs.due(time.Now())
+		m.share(ctx)
+		return errors.Join(r.follow(ctx), m.watchIdle(ctx), w.sweep(ctx))
+	}
+}

@@ -331,9 +331,7 @@ func (m *Manager) askProgram(ctx context.Context, r record) (Evidence, bool) {
 }
 
 func (m *Manager) askCPU(ctx context.Context, r record) (Evidence, bool) {
-	u, err := m.launcher.(interface {
-		Usage(context.Context, launcher.ID) (launcher.Usage, error)
-	}).Usage(ctx, r.workloadID())
+	u, err := m.launcher.Usage(ctx, r.workloadID())
 	now := time.Now()
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):

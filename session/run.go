@@ -26,15 +26,16 @@ const tick = time.Second
 // Within one Manager a second Run at the same time is [ErrConflict], at once.
 func (m *Manager) Run(ctx context.Context) error {
 	const op = "run"
-	mirror := newMirror(m)
-	if err := mirror.prime(ctx); err != nil {
-		return nil // ctx has ended
-	}
-	leave, err := m.gate.Enter()
+	open, leave, err := m.gate.Enter()
 	if err != nil {
 		return &Error{Op: op, Kind: ErrConflict, Err: errors.New("this manager runs already")}
 	}
 	defer leave()
+	mirror := newMirror(m)
+	if err := mirror.prime(ctx); err != nil {
+		return nil // ctx has ended
+	}
+	open()
 	m.members.join()
 	defer m.part(ctx)
 	g, ctx := errgroup.WithContext(ctx)
@@ -69,21 +70,30 @@ func (m *Manager) attempt(ctx context.Context, op string, f func(context.Context
 	}
 }
 
-// takeUp has every session worked for that something is to be done for. One
-// that runs needs nothing unless its workload was told of while it was another
-// process's, until it is told of again or found missing by a sweep.
+// takeUp has every session worked for that something is to be done for.
 func (m *Manager) takeUp() {
 	now := time.Now()
 	for _, r := range m.hub.All() {
-		due := !r.settled() && r.State != Running || len(r.Trail) > 0
-		if r.State == Running {
-			s, told := m.seen.of(*r)
-			due = due || told && next(*r, sighting{sure: true, status: s}, now).due()
-		}
-		if due {
+		if m.due(*r, now) {
 			m.jobs.enqueue(r.ID)
 		}
 	}
+}
+
+// due reports whether there is something to be done for a session, as far as this
+// process knows. One that runs needs nothing unless its workload says something that
+// its record does not, until it is told of again or found missing by a sweep.
+func (m *Manager) due(r record, now time.Time) bool {
+	switch {
+	case len(r.Trail) > 0:
+		return true
+	case r.settled():
+		return false
+	case r.State != Running:
+		return true
+	}
+	s, told := m.seen.of(r)
+	return told && next(r, sighting{sure: true, status: s}, now).due()
 }
 
 // share renews this process's part in the work, and takes up what has become its.
@@ -132,7 +142,8 @@ func (m *Manager) watchLauncher(ctx context.Context) error {
 				pause.Reset()
 				continue
 			}
-			if id, ok := m.seen.tell(s, true); ok {
+			id, ok := m.seen.tell(s, true)
+			if known, there := m.hub.Get(id); ok && (!there || m.due(*known, time.Now())) {
 				m.jobs.enqueue(id)
 			}
 		}

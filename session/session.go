@@ -1,6 +1,8 @@
 package session
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -160,13 +162,23 @@ type Filter struct {
 	States []State
 	// Labels selects sessions that have all of these labels with these values.
 	Labels map[string]string
+	// After, if not empty, selects the sessions whose ID is greater: a page of a list
+	// goes on where the last one ended.
+	After ID
 }
 
 // check reports what is wrong with f, or nil.
-func (f Filter) check() error { return checkStates(f.States) }
+func (f Filter) check() error {
+	if f.After != "" {
+		if err := f.After.check(); err != nil {
+			return errors.Join(checkStates(f.States), fmt.Errorf("after: %w", err))
+		}
+	}
+	return checkStates(f.States)
+}
 
-func (f Filter) match(r record) bool {
-	if !r.Deleted.IsZero() || f.User != "" && f.User != r.Request.User {
+func (f Filter) match(r *record) bool {
+	if !r.Deleted.IsZero() || f.User != "" && f.User != r.Request.User || r.ID <= f.After {
 		return false
 	}
 	if len(f.States) > 0 && !slices.Contains(f.States, r.State) {

@@ -200,6 +200,8 @@ func TestListAndWatch(t *testing.T) {
 			"b":     {User: "alice", States: []session.State{session.Running, session.Starting}},
 			"c":     {Labels: map[string]string{"of": "c"}},
 			"":      {Labels: map[string]string{"of": "d"}},
+			" b c":  {After: "a"},
+			" b":    {After: "a1", User: "alice"},
 		} {
 			var listed, watched []string
 			for s, err := range m.List(t.Context(), f) {
@@ -213,7 +215,7 @@ func TestListAndWatch(t *testing.T) {
 				}
 				watched = append(watched, string(s.ID))
 			}
-			if got := strings.Join(listed, " "); got != want || !slices.Equal(listed, watched) {
+			if got := strings.Join(listed, " "); got != strings.TrimSpace(want) || !slices.Equal(listed, watched) {
 				t.Errorf("%+v: listed %v, watched %v, want %q", f, listed, watched, want)
 			}
 		}

@@ -17,7 +17,9 @@ func (m *Manager) Get(ctx context.Context, id ID) (Session, error) {
 
 // List yields the sessions that match f, in the order of their IDs. It is
 // complete or ends with an error; a state that does not exist is [ErrInvalid].
-// It reads the store and needs no Run.
+// It reads the store from f.After on, whatever else f selects, and needs no Run: who
+// asks often, for one user's, has the same from memory by [Manager.Watch] until its
+// mark.
 func (m *Manager) List(ctx context.Context, f Filter) iter.Seq2[Session, error] {
 	f = f.clone()
 	return func(yield func(Session, error) bool) {
@@ -25,12 +27,12 @@ func (m *Manager) List(ctx context.Context, f Filter) iter.Seq2[Session, error] 
 			yield(Session{}, &Error{Op: "list", Kind: ErrInvalid, Err: err})
 			return
 		}
-		for r, err := range m.records.All(ctx) {
+		for r, err := range m.records.After(ctx, string(f.After)) {
 			if err != nil {
 				yield(Session{}, fail(ctx, "list", "", err))
 				return
 			}
-			if f.match(r) && !yield(r.session(), nil) {
+			if f.match(&r) && !yield(r.session(), nil) {
 				return
 			}
 		}
@@ -54,7 +56,7 @@ func (m *Manager) Watch(ctx context.Context, f Filter) iter.Seq2[Session, error]
 			yield(Session{}, &Error{Op: "watch", Kind: ErrInvalid, Err: err})
 			return
 		}
-		for r, err := range m.changes(ctx, "watch", "", func(_ ID, r *record) bool { return f.match(*r) }) {
+		for r, err := range m.changes(ctx, "watch", "", func(_ ID, r *record) bool { return f.match(r) }) {
 			var s Session
 			if r != nil {
 				s = r.session()

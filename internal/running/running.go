@@ -9,7 +9,7 @@ import (
 )
 
 // patience is how long [Gate.Wait] gives a Run that was started in another
-// goroutine a moment ago.
+// goroutine a moment ago to begin.
 const patience = time.Second
 
 // ErrNotRunning is returned by [Gate.Wait] when nothing runs.
@@ -18,24 +18,26 @@ var ErrNotRunning = errors.New("not running")
 // ErrAlreadyRunning is returned by [Gate.Enter] when something runs already.
 var ErrAlreadyRunning = errors.New("already running")
 
-// A Gate is open while a component's Run is active. The zero value is closed.
+// A Gate is open while a component's Run is active and ready. The zero value is
+// closed.
 type Gate struct {
 	mu   sync.Mutex
-	open chan struct{}   // closed while running; nil if nobody waits for it
-	life context.Context // ends with the present Run; nil while closed
+	open chan struct{}   // closed while open; nil if nobody waits for it
+	life context.Context // ends with the present Run; nil while there is none
 }
 
-// Enter opens the gate for the time of one Run and returns what closes it.
-func (g *Gate) Enter() (leave func(), err error) {
+// Enter begins a Run. It returns what opens the gate once that is ready, and what
+// closes it at the end.
+func (g *Gate) Enter() (open, leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.life != nil {
-		return nil, ErrAlreadyRunning
+		return nil, nil, ErrAlreadyRunning
 	}
 	life, end := context.WithCancel(context.Background())
 	g.life = life
-	close(g.channel())
-	return func() {
+	channel := g.channel()
+	return func() { close(channel) }, func() {
 		g.mu.Lock()
 		g.open, g.life = nil, nil
 		g.mu.Unlock()
@@ -43,26 +45,41 @@ func (g *Gate) Enter() (leave func(), err error) {
 	}, nil
 }
 
-// Wait returns nil while the gate is open. A closed gate it watches for a
-// second, so that "go x.Run(ctx)" may be followed by a use of x at once; then
-// it returns ErrNotRunning.
+// Wait returns nil while the gate is open. It gives a Run a second to begin, so that
+// "go x.Run(ctx)" may be followed by a use of x at once, and one that has begun until
+// ctx ends to be ready. Otherwise it returns ErrNotRunning.
 func (g *Gate) Wait(ctx context.Context) error {
 	g.mu.Lock()
-	open := g.channel()
+	open, life := g.channel(), g.life
 	g.mu.Unlock()
 	select {
 	case <-open:
 		return nil
 	default:
 	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+	if life == nil {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case <-open:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
+		g.mu.Lock()
+		open, life = g.channel(), g.life
+		g.mu.Unlock()
+		if life == nil {
+			return ErrNotRunning
+		}
+	}
 	select {
 	case <-open:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-timer.C:
+	case <-life.Done():
 		return ErrNotRunning
 	}
 }

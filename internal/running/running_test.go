@@ -29,9 +29,11 @@ func TestGateOpensWhileWaiting(t *testing.T) {
 		var g running.Gate
 		go func() {
 			time.Sleep(time.Second / 2)
-			if _, err := g.Enter(); err != nil {
+			open, _, err := g.Enter()
+			if err != nil {
 				t.Error(err)
 			}
+			open()
 		}()
 		begun := time.Now()
 		if err := g.Wait(t.Context()); err != nil {
@@ -43,15 +45,46 @@ func TestGateOpensWhileWaiting(t *testing.T) {
 	})
 }
 
+// A Run that takes its time to be ready is waited for, and not for longer than it is
+// there.
+func TestGateEnteredLongBeforeOpen(t *testing.T) {
+	for name, ready := range map[string]bool{"ready": true, "never ready": false} {
+		for when, early := range map[string]time.Duration{"after it began": time.Second, "before it began": -time.Second / 2} {
+			t.Run(name+", asked "+when, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var g running.Gate
+					go func() {
+						time.Sleep(max(0, -early))
+						open, leave, err := g.Enter()
+						if err != nil {
+							t.Error(err)
+						}
+						time.Sleep(time.Minute)
+						if ready {
+							open()
+						}
+						leave()
+					}()
+					time.Sleep(max(0, early))
+					if err := g.Wait(t.Context()); (err == nil) != ready || err != nil && !errors.Is(err, running.ErrNotRunning) {
+						t.Errorf("Wait = %v", err)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestGateReopens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g running.Gate
 		for range 2 {
-			leave, err := g.Enter()
+			open, leave, err := g.Enter()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := g.Enter(); !errors.Is(err, running.ErrAlreadyRunning) {
+			open()
+			if _, _, err := g.Enter(); !errors.Is(err, running.ErrAlreadyRunning) {
 				t.Errorf("second Enter = %v; want ErrAlreadyRunning", err)
 			}
 			cancelled, cancel := context.WithCancel(t.Context())
@@ -87,7 +120,8 @@ func TestGateBind(t *testing.T) {
 		if !errors.Is(context.Cause(closed), running.ErrNotRunning) {
 			t.Errorf("bound at a closed gate: cause %v; want ErrNotRunning", context.Cause(closed))
 		}
-		leave, err := g.Enter()
+		open, leave, err := g.Enter()
+		open()
 		if err != nil {
 			t.Fatal(err)
 		}

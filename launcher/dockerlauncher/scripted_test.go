@@ -284,7 +284,8 @@ func TestForgottenWhileStockIsTaken(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		if got := tell(t, l, 25*time.Second, "w-0000"); got != "running stopping exited(7)" {
+		// A reader may be too slow to see it stopping.
+		if got := tell(t, l, 25*time.Second, "w-0000"); strings.ReplaceAll(got, " stopping", "") != "running exited(7)" {
 			t.Errorf("told: %s", got)
 		}
 	})

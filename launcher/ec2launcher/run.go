@@ -39,15 +39,16 @@ const (
 // another takes over within 20 seconds if it dies. A second Run of one
 // Launcher at the same time is an error.
 func (l *Launcher) Run(ctx context.Context) error {
-	seen := l.mirrors()
-	if err := l.prime(ctx, seen); err != nil {
-		return nil // ctx has ended
-	}
-	leave, err := l.gate.Enter()
+	open, leave, err := l.gate.Enter()
 	if err != nil {
 		return fail("run", "", launcher.ErrConflict, err)
 	}
 	defer leave()
+	seen := l.mirrors()
+	if err := l.prime(ctx, seen); err != nil {
+		return nil // ctx has ended
+	}
+	open()
 	defer l.engines.keep(nil)
 	lease := store.Lease{Name: l.cfg.Fleet, Holder: l.holder(), TTL: leaseTTL}
 	g, ctx := errgroup.WithContext(ctx)
