@@ -2,17 +2,13 @@ package session_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/atelier-go/atelier/domain"
-	"github.com/atelier-go/atelier/instancetype"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/session"
 )
@@ -160,131 +156,4 @@ func TestEndWhileNobodyWorks(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	})
-}
-
-// TestManagersDieAndPause: five managers on one store, which die, are paused in the middle of
-// whatever they do, and are replaced at random, bring about what is asked of any of
-// them: no session has two containers, an order that is repeated changes nothing, and
-// in the end everything is as it was asked to be.
-func TestManagersDieAndPause(t *testing.T) {
-	seeds := []uint64{1, 2, 3, 4}
-	if testing.Short() {
-		seeds = seeds[:1]
-	}
-	for _, seed := range seeds {
-		inBubble(t, fmt.Sprint("seed ", seed), func(t *testing.T) {
-			w, r := newWorld(t), rand.New(rand.NewPCG(seed, 1))
-			all := make([]*process, 5)
-			for n := range all {
-				all[n] = w.process(0, false)
-			}
-			paused := make([]func(), len(all))
-			var killed, pauses int
-			wanted := map[session.ID]session.State{}
-			last := map[session.ID]session.Order{}
-			for n := range 400 {
-				id := session.ID(fmt.Sprint("s", r.IntN(6)))
-				at := r.IntN(len(all))
-				switch {
-				case r.IntN(10) == 0 && paused[at] == nil:
-					all[at].fuse.die()
-					all[at].end()
-					all[at] = w.process(0, false)
-					killed++
-				case r.IntN(10) == 0 && paused[at] == nil && n < 380:
-					paused[at] = all[at].fuse.pause()
-					pauses++
-				case paused[at] != nil:
-					paused[at]()
-					paused[at] = nil
-				default:
-					var op func() (session.State, error)
-					var err error
-					o := session.Order{ID: fmt.Sprint("order ", n), By: "alice"}
-					if r.IntN(4) == 0 && last[id].ID != "" { // the answer got lost
-						o = last[id]
-						_, err = all[at].Suspend(t.Context(), id, o)
-						if err != nil && !errors.Is(err, session.ErrConflict) && !errors.Is(err, session.ErrNotRunning) {
-							t.Fatalf("%d: a suspend that is repeated: %v", n, err)
-						}
-						break
-					}
-					switch wanted[id] {
-					case "":
-						op = func() (session.State, error) {
-							_, err := all[at].Start(t.Context(), request(id))
-							return session.Running, err
-						}
-					case session.Suspended:
-						op = func() (session.State, error) {
-							_, err := all[at].Resume(t.Context(), id, session.ResumeRequest{Order: o})
-							return session.Running, err
-						}
-					case session.Running:
-						op = func() (session.State, error) {
-							_, err := all[at].Suspend(t.Context(), id, o)
-							return session.Suspended, err
-						}
-					}
-					var state session.State
-					if state, err = op(); err == nil {
-						wanted[id] = state
-						if state == session.Suspended {
-							last[id] = o
-						}
-					} else if !errors.Is(err, session.ErrState) && !errors.Is(err, session.ErrNotRunning) {
-						t.Fatalf("%d: %v", n, err)
-					}
-				}
-				if r.IntN(2) == 0 {
-					time.Sleep(time.Duration(r.Int64N(int64(20 * time.Second))))
-				}
-				w.guard.audit()
-				for id, want := range wanted {
-					if paused[at] != nil {
-						break
-					}
-					s, err := all[at].Get(t.Context(), id)
-					if check(t, err); s.State == session.Failed {
-						t.Fatalf("%d: %s, wanted %s, has failed: %s", n, id, want, s.Message)
-					}
-				}
-			}
-			for n := range paused {
-				if paused[n] != nil {
-					paused[n]()
-				}
-			}
-			time.Sleep(30 * time.Minute) // what was reserved and never recorded is swept
-			live := 0
-			var spent instancetype.Money
-			for id, want := range wanted {
-				s, err := all[0].Get(t.Context(), id)
-				check(t, err)
-				if s.State != want {
-					t.Errorf("%s is %s, and was to be %s: %+v", id, s.State, want, s)
-				}
-				if s.State == session.Running {
-					live++
-				}
-				spent += s.Spent
-			}
-			account, err := w.domain.Account(t.Context(), domain.ScopeUser, "alice")
-			check(t, err)
-			var settled instancetype.Money
-			for _, month := range account.Settled {
-				settled += month
-			}
-			if settled != spent || spent == 0 || len(account.Live) != live {
-				t.Errorf("settled are %v, and the sessions cost %v; reserved are %d for %d", settled, spent, len(account.Live), live)
-			}
-			chained(t, w.entries(all[0].Manager, session.AuditFilter{}))
-			if n := len(w.live()); n != live {
-				t.Errorf("%d containers live for %d sessions", n, live)
-			}
-			if killed < 10 || pauses < 10 {
-				t.Errorf("only %d died and %d were paused", killed, pauses)
-			}
-		})
-	}
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/atelier-go/atelier/internal/dockertest"
+	"github.com/atelier-go/atelier/internal/realtest"
 	"github.com/atelier-go/atelier/session"
 )
 
@@ -37,7 +37,7 @@ func TestEntrypointConstants(t *testing.T) {
 
 func TestEntrypointShellcheck(t *testing.T) {
 	if _, err := exec.LookPath("shellcheck"); err != nil {
-		dockertest.Missing(t, "shellcheck is not here to check the script")
+		realtest.Missing(t, "shellcheck is not here to check the script")
 	}
 	if out, err := exec.Command("shellcheck", "--shell=sh", "rstudio.sh").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
@@ -128,7 +128,7 @@ func enter(t *testing.T, shell, home string, env ...string) *entrypoint {
 	check(t, err)
 	e.stdout, e.stderr = bufio.NewScanner(stdout), bufio.NewScanner(stderr)
 	if err := e.cmd.Start(); err != nil {
-		dockertest.Missing(t, "a process namespace cannot be made: %v", err)
+		realtest.Missing(t, "a process namespace cannot be made: %v", err)
 	}
 	guard := time.AfterFunc(time.Minute, func() { _ = e.cmd.Process.Kill() })
 	t.Cleanup(func() {

@@ -55,11 +55,16 @@ func newWorld(t testing.TB) *world {
 
 func newWorldOn(t testing.TB, cfg fakelauncher.Config) *world {
 	t.Helper()
+	return newWorldAt(t, store.NewMemory(), cfg)
+}
+
+func newWorldAt(t testing.TB, s store.Store, cfg fakelauncher.Config) *world {
+	t.Helper()
 	ctx := t.Context()
 	cloud, err := fakeaws.New(fakeaws.Config{})
 	check(t, err)
 	t.Cleanup(func() { cloud.Close() })
-	w := &world{t: t, cloud: cloud, store: store.NewMemory()}
+	w := &world{t: t, cloud: cloud, store: s}
 	client, err := domain.NewFromConfig(cloud.Config(), domain.Config{Store: w.store})
 	check(t, err)
 	var subnets []string

@@ -19,6 +19,8 @@ import (
 
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
+
+	"github.com/atelier-go/atelier/internal/realtest"
 )
 
 // Image is what package behave describes. It is made by the first Engine.
@@ -27,19 +29,6 @@ const Image = "atelier-test/behave:1"
 // Hostile is the same files with another entry point: what sessions must not
 // get away with.
 const Hostile = "atelier-test/hostile:1"
-
-// Real reports whether components that tests need have to be there, rather than
-// being needed by those tests only that are skipped without: ATELIER_REAL=1.
-func Real() bool { return os.Getenv("ATELIER_REAL") != "" }
-
-// Missing skips a test for want of something, or fails it where that has to be.
-func Missing(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if Real() {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
 
 // Engine returns a client of the real engine, on which the images are, or skips
 // the test: for want of one, or with -short, since what is real takes its time.
@@ -56,7 +45,7 @@ func Engine(t testing.TB) *client.Client {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if _, err := c.Ping(ctx, client.PingOptions{}); err != nil {
-		Missing(t, "no Docker Engine answers here: start one to run this test (%v)", err)
+		realtest.Missing(t, "no Docker Engine answers here: start one to run this test (%v)", err)
 	}
 	if err := importImages(); err != nil {
 		t.Fatal(err)

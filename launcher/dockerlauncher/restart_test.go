@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/atelier-go/atelier/internal/dockertest"
+	"github.com/atelier-go/atelier/internal/realtest"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
 )
@@ -34,7 +35,7 @@ func newOwnEngine(t *testing.T) *ownEngine {
 	t.Helper()
 	shared := dockertest.Engine(t) // which says whether there are engines here at all
 	if os.Getuid() != 0 {
-		dockertest.Missing(t, "an engine of the test's own needs root")
+		realtest.Missing(t, "an engine of the test's own needs root")
 	}
 	dir, err := os.MkdirTemp("/tmp", "engine-") //nolint:usetesting // a socket's path is short
 	if err != nil {

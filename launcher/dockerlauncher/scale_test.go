@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/atelier-go/atelier/internal/dockertest"
+	"github.com/atelier-go/atelier/internal/realtest"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
 )
@@ -359,7 +360,7 @@ func BenchmarkList500(b *testing.B) {
 func TestStartBesideDockerRun(t *testing.T) {
 	dockertest.Engine(t)
 	if _, err := exec.LookPath("docker"); err != nil {
-		dockertest.Missing(t, "there is no docker command here to compare with")
+		realtest.Missing(t, "there is no docker command here to compare with")
 	}
 	starts := number(t, "ATELIER_STARTS", 25)
 	l := open(t, t.TempDir())

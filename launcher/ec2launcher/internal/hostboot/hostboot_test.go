@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/atelier-go/atelier/internal/dockertest"
+	"github.com/atelier-go/atelier/internal/realtest"
 	"github.com/atelier-go/atelier/launcher/ec2launcher/internal/hostboot"
 )
 
@@ -59,7 +59,7 @@ func TestScripts(t *testing.T) {
 func command(t *testing.T, name string, args ...string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		dockertest.Missing(t, "%s is not here to check what was rendered", name)
+		realtest.Missing(t, "%s is not here to check what was rendered", name)
 	}
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		t.Errorf("%s: %v\n%s", name, err, out)

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/atelier-go/atelier/internal/dockertest"
+	"github.com/atelier-go/atelier/internal/realtest"
 )
 
 const (
@@ -76,11 +77,11 @@ func New(t testing.TB, c Config) *Machine {
 	t.Helper()
 	dockertest.Engine(t) // which tells whether containers can run here at all
 	if os.Getuid() != 0 {
-		dockertest.Missing(t, "a host of the test's own needs root")
+		realtest.Missing(t, "a host of the test's own needs root")
 	}
 	for _, name := range needed {
 		if _, err := exec.LookPath(name); err != nil {
-			dockertest.Missing(t, "a host of the test's own needs %s: %v", name, err)
+			realtest.Missing(t, "a host of the test's own needs %s: %v", name, err)
 		}
 	}
 	dir, err := os.MkdirTemp("/tmp", "host-") //nolint:usetesting // mounts outlive the test by a moment
