@@ -76,6 +76,29 @@ func ExampleNew_spot() {
 	// running spot 2 on another host: true
 }
 
+// A session goes on while the program that began it is replaced.
+func ExampleWorld_Replica() {
+	t := &exampleT{} // in a test, its *testing.T
+	defer t.end()
+	ctx := context.Background()
+
+	w := fake.New(t, fake.Config{})
+	if _, err := w.Sessions.Start(ctx, session.StartRequest{ID: "analysis", User: "alice", InstanceType: "t3.medium"}); err != nil {
+		log.Panic(err)
+	}
+	if err := w.End(); err != nil { // in the middle of the start
+		log.Panic(err)
+	}
+	next := w.Replica(t)
+	s, err := next.Sessions.Wait(ctx, "analysis", session.Running)
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(s.ID, s.State)
+	// Output:
+	// analysis running
+}
+
 // Programs that are no tests start a world and end it.
 func ExampleStart() {
 	ctx := context.Background()

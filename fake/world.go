@@ -36,6 +36,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/sync/errgroup"
@@ -57,8 +58,8 @@ type Config struct {
 	// Users are onboarded, with their groups. Nil is alice and bob, without.
 	Users map[string][]string
 	// Images are attached, for x86-64 hosts, in the order of their names: by
-	// name, the program that a container runs. The first is the domain's default. Nil is
-	// "rstudio", which runs [IDE]. The first by name is the default.
+	// name, the program that a container runs. The first by name is the domain's
+	// default. Nil is "rstudio", which runs [IDE].
 	Images map[string]fakelauncher.Program
 	// Policy is the domain's. Zero allows everything but IAM roles
 	// and mounts.
@@ -74,6 +75,9 @@ type Config struct {
 	Fleet func(w *World, c *ec2launcher.Config)
 	// AWS describes the account: its delays, faults and seed.
 	AWS fakeaws.Config
+	// Store keeps the records: one that fails now and then, or is a real one. It must
+	// have nothing of a domain of that name. Nil is [store.NewMemory].
+	Store store.Store
 }
 
 // A World is what [New] made.
@@ -90,6 +94,9 @@ type World struct {
 	// Fleet launches on EC2, and Sessions is the manager; both are running.
 	Fleet    *ec2launcher.Launcher
 	Sessions *session.Manager
+
+	cfg Config
+	end func() error // of this process; of a world's first the account, too
 }
 
 // T is the part of [testing.T] that New uses, so that a world can be made
@@ -131,18 +138,60 @@ func Start(ctx context.Context, cfg Config) (w *World, end func() error, err err
 			err = errors.Join(err, cloud.Close())
 		}
 	}()
-	w = &World{Cloud: cloud, AWS: cloud.Config(), Store: store.NewMemory()}
+	w = &World{Cloud: cloud, AWS: cloud.Config(), Store: cfg.Store, cfg: cfg}
 	if err := w.furnish(ctx, cfg); err != nil {
 		return nil, nil, err
 	}
+	w.run(ctx)
+	return w, func() error { return errors.Join(w.End(), cloud.Close()) }, nil
+}
+
+// run has the fleet and the manager work until the world ends.
+func (w *World) run(ctx context.Context) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var work errgroup.Group
 	work.Go(func() error { return w.Fleet.Run(running) })
 	work.Go(func() error { return w.Sessions.Run(running) })
-	return w, func() error {
+	w.end = sync.OnceValue(func() error {
 		stop()
-		return errors.Join(work.Wait(), cloud.Close())
-	}, nil
+		return work.Wait()
+	})
+}
+
+// End ends the work of Fleet and Sessions, as the end of a program does, and waits
+// for it. The account, the records and the hosts stay, and another process of
+// [World.Replica] goes on with them. It is idempotent, and the end of a test does it.
+func (w *World) End() error { return w.end() }
+
+// Replica makes another process of the same program: with clients, a fleet and a
+// manager of its own on the account and the records of w, working until the test
+// ends. It is how a test shows what becomes of sessions when a program is begun anew,
+// after [World.End], or runs more than once.
+func (w *World) Replica(t T) *World {
+	t.Helper()
+	ctx := context.Background()
+	r := &World{Cloud: w.Cloud, AWS: w.Cloud.Config(), Store: w.Store, cfg: w.cfg}
+	if err := r.join(ctx, w.Domain.Name()); err != nil {
+		t.Fatalf("fake: a replica: %v", err)
+	}
+	r.run(ctx)
+	t.Cleanup(func() {
+		if err := r.End(); err != nil {
+			t.Fatalf("fake: a replica did not end well: %v", err)
+		}
+	})
+	return r
+}
+
+// join makes what works for a domain that is there.
+func (w *World) join(ctx context.Context, name string) (err error) {
+	if w.Domains, err = domain.NewFromConfig(w.AWS, domain.Config{Store: w.Store}); err != nil {
+		return err
+	}
+	if w.Domain, err = w.Domains.Get(ctx, name); err != nil {
+		return err
+	}
+	return w.staff(ctx, w.cfg)
 }
 
 // furnish makes a working world in the account.
@@ -275,6 +324,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Images == nil {
 		c.Images = map[string]fakelauncher.Program{"rstudio": IDE}
+	}
+	if c.Store == nil {
+		c.Store = store.NewMemory()
 	}
 	return c
 }
