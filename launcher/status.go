@@ -54,6 +54,8 @@ type Status struct {
 	// for first.
 	InstanceType string
 	Market       Market `json:",omitempty"`
+	// Zone is the availability zone of the host, if it has one (us-east-1a).
+	Zone string `json:",omitempty"`
 	// Tried is what was not to be had while it waited for a host, for it or for
 	// others: the latest of each type, market and zone, in the order of trial.
 	Tried []Attempt `json:",omitempty"`
@@ -70,6 +72,8 @@ type Status struct {
 	// QueuedAt, StartedAt and ExitedAt are when Launch was first called, the
 	// process began and it ended. Zero for what has not happened.
 	QueuedAt, StartedAt, ExitedAt time.Time
+	// Reached is when it came to the stages between the first two.
+	Reached Timeline `json:",omitzero"`
 }
 
 // An Attempt is a host that was not to be had.

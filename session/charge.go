@@ -58,10 +58,14 @@ func (m *Manager) charge(ctx context.Context, r record) (record, error) {
 	if err != nil {
 		return r, err
 	}
-	return m.advance(ctx, r, func(r *record) {
+	next, err := m.advance(ctx, r, func(r *record) {
 		r.Charged = r.Generation
 		r.Spent += cost
 	})
+	if err == nil {
+		m.telemetry.charged(ctx, r, cost)
+	}
+	return next, err
 }
 
 // settle charges a session that is at rest if it is not charged, on behalf of a

@@ -68,6 +68,40 @@
 // A host that does not answer never ends a session: it is [Session.Unreachable]
 // until the launcher knows more.
 //
+// # How a start comes on
+//
+// [Session.Timeline] tells when each stage of a start was reached, on which type
+// of host and in which zone; it is part of the session's record, of the last
+// generation alone. While a session starts, its Message says what it waits for. When
+// it is ready, that is logged once with all of it:
+//
+//	queued 0s, host 41s (m5.xlarge in us-east-1a), boot 58s, pull 1m20s, mount 1m21s, began 1m22s, ready 1m25s
+//
+// # Metrics
+//
+// With [Config.MeterProvider] a manager measures itself through OpenTelemetry's API.
+// Sessions are counted while Run is active, each by the manager that works for it,
+// so that managers add up. All else is counted where it happens. Nothing is
+// kept: what a process counted is gone with it, and the accounts of the domain
+// are what was spent. The attribute atelier.domain, which all have, is left out here;
+// atelier.event is of the table above, atelier.stage of the timeline, atelier.outcome
+// "ready", "failed", "interrupted" or "stopped"; error.type is the kind of what went
+// wrong, and absent otherwise. A stage in which a start ended without being ready has
+// that outcome, those before it "ready". A stage that is not known is part of the next.
+//
+//	instrument                            kind       unit          attributes                                              what
+//	atelier.sessions                      up-down    {session}     atelier.kind, atelier.state                             sessions that this manager works for
+//	atelier.session.cost.rate             up-down    {USD}/h       atelier.kind                                            what those of them that run are charged an hour
+//	atelier.session.cost                  counter    {USD}         atelier.kind                                            what was charged when generations had ended
+//	atelier.session.requests              counter    {request}     atelier.operation, error.type                           what callers asked for, done or refused
+//	atelier.session.transitions           counter    {transition}  atelier.kind, atelier.event, atelier.state, error.type  changes of state: event, new state, reason
+//	atelier.session.start.duration        histogram  s             atelier.kind, atelier.outcome, error.type               from a start or resume to its outcome
+//	atelier.session.start.stage.duration  histogram  s             atelier.stage, atelier.outcome                          of that, in each stage
+//	atelier.session.launcher.duration     histogram  s             atelier.operation, error.type                           calls of the launcher
+//	atelier.session.failures              counter    {failure}     atelier.operation, error.type                           steps that failed, mostly for the store, and are repeated
+//	atelier.session.managers              gauge      {manager}     -                                                       managers among which the sessions are shared, as this one sees it
+//	atelier.session.manager.changes       counter    {change}      -                                                       times that this manager's part has changed, as others came or went
+//
 // # Interruptions
 //
 // AWS takes a host that was bought on the spot market back when it needs it, and

@@ -112,6 +112,7 @@ func (m *Manager) tidy(ctx context.Context, r record) error {
 func (m *Manager) stumble(ctx context.Context, id ID, op string, err error) time.Time {
 	if ctx.Err() == nil {
 		m.log.Warn("the store does not answer", "session", id, "op", op, "error", err)
+		m.telemetry.failed(ctx, op, err)
 	}
 	return time.Now().Add(glance)
 }
@@ -130,7 +131,7 @@ func (m *Manager) happen(ctx context.Context, r record, st step) error {
 	if st.event == suspendFailed {
 		trouble = m.notSaved(ctx, r)
 	}
-	_, err := m.advance(ctx, r, func(r *record) {
+	next, err := m.advance(ctx, r, func(r *record) {
 		now := time.Now()
 		switch st.event {
 		case sawNotice:
@@ -161,7 +162,13 @@ func (m *Manager) happen(ctx context.Context, r record, st step) error {
 		if st.event == sawAccepted || st.event == sawRunning {
 			r.note(st.status)
 		}
+		if st.event == sawRunning {
+			r.Start.Ready = toMillisecond(now)
+		}
 	})
+	if err == nil && st.event == sawRunning {
+		m.ready(next)
+	}
 	return err
 }
 
@@ -195,14 +202,14 @@ func (m *Manager) call(ctx context.Context, r record, c call, e *effort) error {
 	defer cancel()
 	begun := time.Now()
 	err := m.launcher.Stop(ctx, r.workloadID(), r.stopOptions(c, begun))
-	m.members.answered(c, begun, err)
+	m.answered(ctx, c, begun, err)
 	switch {
 	case err == nil:
 		e.done = true
 	case errors.Is(err, launcher.ErrNotFound): // the next look tells
 		m.seen.forget(r.ID)
 	default:
-		m.log.Warn("the launcher did not take a call; it is repeated", "session", r.ID, "op", string(c), "error", err)
+		m.log.Warn("the launcher did not take a call; it is repeated", "session", r.ID, "generation", r.Generation, "op", string(c), "error", err)
 	}
 	return nil
 }
@@ -225,7 +232,7 @@ func (m *Manager) launch(ctx context.Context, r record, e *effort) error {
 	limited, cancel := context.WithDeadline(ctx, asked.Add(callLimit))
 	defer cancel()
 	status, err := m.launcher.Launch(limited, r.workload())
-	m.members.answered(callLaunch, asked, err)
+	m.answered(ctx, callLaunch, asked, err)
 	if err == nil {
 		e.done = true
 		m.seen.tell(status, false)

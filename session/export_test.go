@@ -47,3 +47,13 @@ func (m *Manager) Pass() func(context.Context) error {
 		return errors.Join(r.follow(ctx), m.watchIdle(ctx), w.sweep(ctx))
 	}
 }
+
+// Instruments are the instruments of the documentation: of each the kind, unit and
+// description, by name.
+func Instruments() map[string]string {
+	all := map[string]string{}
+	for _, i := range instruments {
+		all[i.Name] = string(i.Kind) + " " + i.Unit + " " + i.About
+	}
+	return all
+}

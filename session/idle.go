@@ -362,8 +362,9 @@ func oneLine(s string) string {
 // Keep exempts a session from ending by itself until a time, seven days from now at
 // most, whatever the rules of its domain say; the exemption then ends. Zero ends one
 // at once. It is idempotent. A session that has ended is [ErrState].
-func (m *Manager) Keep(ctx context.Context, id ID, until time.Time, o Order) (Session, error) {
+func (m *Manager) Keep(ctx context.Context, id ID, until time.Time, o Order) (_ Session, err error) {
 	const op = "keep"
+	defer m.telemetry.asked(ctx, op, &err)
 	if left := time.Until(until); !until.IsZero() && (left <= 0 || left > maxKeep) {
 		return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: fmt.Errorf("keep until %v: want a time within the next %v, or zero to end it", until, short(maxKeep))}
 	}

@@ -32,7 +32,8 @@ func (m *Manager) Stop(ctx context.Context, id ID, o Order) (Session, error) {
 	return m.ask(ctx, "stop", id, o, askStop)
 }
 
-func (m *Manager) ask(ctx context.Context, op string, id ID, o Order, e event) (Session, error) {
+func (m *Manager) ask(ctx context.Context, op string, id ID, o Order, e event) (_ Session, err error) {
+	defer m.telemetry.asked(ctx, op, &err)
 	if err := m.awake(ctx, op, id); err != nil {
 		return Session{}, err
 	}
@@ -98,8 +99,9 @@ func (q ResumeRequest) ask(r record) domain.Ask {
 // It is idempotent: a session that is starting or running on what is asked
 // for is returned as it is. One on another type, size or market, and one that
 // is suspending, stopping or has ended, is [ErrState].
-func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (Session, error) {
+func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (_ Session, err error) {
 	const op = "resume"
+	defer m.telemetry.asked(ctx, op, &err)
 	if err := m.awake(ctx, op, id); err != nil {
 		return Session{}, err
 	}
@@ -172,8 +174,9 @@ func (m *Manager) fits(r record, q ResumeRequest) bool {
 // Delete forgets an ended session, and its logs. Its ID cannot be used again
 // for a day. A session that has not ended, or whose container may still live,
 // is [ErrState]; one that was deleted is [ErrNotFound]. It needs no Run.
-func (m *Manager) Delete(ctx context.Context, id ID, o Order) error {
+func (m *Manager) Delete(ctx context.Context, id ID, o Order) (err error) {
 	const op = "delete"
+	defer m.telemetry.asked(ctx, op, &err)
 	r, err := m.find(ctx, op, id)
 	if err != nil {
 		return m.refuse(ctx, op, id, "", o, err)

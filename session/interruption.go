@@ -105,7 +105,7 @@ func (m *Manager) goOn(ctx context.Context, r record) error {
 	}
 	switch {
 	case err != nil && !refusing(err):
-		m.log.Warn("the domain does not answer; it is asked again", "session", r.ID, "op", "go on", "error", err)
+		m.log.Warn("the domain does not answer; it is asked again", "session", r.ID, "generation", r.Generation, "op", "go on", "error", err)
 		return nil
 	case err != nil:
 		_, err = m.advance(ctx, r, func(r *record) {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/internal/running"
@@ -80,6 +82,11 @@ type Config struct {
 	CredentialsURL string
 	// Logger is told what happens to sessions. Nil discards.
 	Logger *slog.Logger
+	// MeterProvider makes the instruments of the package documentation's list, as
+	// of "github.com/atelier-go/atelier/session". Nil measures nothing, which costs
+	// nothing: OpenTelemetry's global provider is used only if it is given here
+	// (otel.GetMeterProvider()).
+	MeterProvider metric.MeterProvider
 }
 
 // A Manager runs the sessions of one domain. Make it with [New] and keep its
@@ -104,6 +111,8 @@ type Manager struct {
 	probing chan struct{} // slots for probes
 	missed  missed
 
+	telemetry *telemetry // or nil
+
 	hub       watch.Hub[ID, *record] // records are not changed once published
 	published sync.Mutex             // orders what the hub is told
 }
@@ -120,6 +129,13 @@ func New(d *domain.Domain, l launcher.Launcher, cfg Config) (*Manager, error) {
 	}
 	problems = append(problems, cfg.Deadlines.problems()...)
 	problems = append(problems, checkCredentialsURL(cfg.CredentialsURL)...)
+	var measured *telemetry
+	if d != nil {
+		var err error
+		if measured, err = newTelemetry(cfg.MeterProvider, d.Name()); err != nil {
+			problems = append(problems, fmt.Errorf("meter provider: %w", err))
+		}
+	}
 	if problems != nil {
 		return nil, &Error{Op: "new", Kind: ErrInvalid, Err: errors.Join(problems...)}
 	}
@@ -133,6 +149,7 @@ func New(d *domain.Domain, l launcher.Launcher, cfg Config) (*Manager, error) {
 		log:       cfg.Logger.With("domain", d.Name()),
 		records:   store.NewTable[record](d.Store(), collection(d.Name())),
 		audit:     store.NewTable[Entry](d.Store(), auditCollection(d.Name())),
+		telemetry: measured,
 	}
 	// Programs that do not serve leave half of the places to other work.
 	m.probing = make(chan struct{}, parallel/2)
@@ -168,10 +185,13 @@ func (m *Manager) alter(ctx context.Context, op string, id ID, o Order, change f
 	if problems != nil {
 		return Session{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: errors.Join(problems...)}
 	}
+	var was record
+	var event string
 	r, err := m.records.Update(ctx, string(id), func(r *record) error {
 		if !r.Deleted.IsZero() {
 			return store.ErrNotFound
 		}
+		was, event = *r, ""
 		again, err := r.repeats(op, o)
 		if err != nil {
 			return &Error{Op: op, ID: id, Kind: ErrConflict, Err: err}
@@ -190,6 +210,7 @@ func (m *Manager) alter(ctx context.Context, op string, id ID, o Order, change f
 			return err
 		}
 		m.revise(r)
+		event = r.event
 		r.follow(op, o, now)
 		r.trail(before, op, o, now)
 		return nil
@@ -197,7 +218,8 @@ func (m *Manager) alter(ctx context.Context, op string, id ID, o Order, change f
 	if err != nil {
 		return Session{}, m.refuse(ctx, op, id, "", o, fail(ctx, op, id, err))
 	}
-	m.log.Info("asked", "session", id, "op", op, "by", o.By, "state", r.State)
+	m.log.Info("asked", "session", id, "generation", r.Generation, "user", r.Request.User, "op", op, "by", o.By, "state", r.State)
+	m.telemetry.moved(ctx, was, r, event)
 	m.announce(ctx, r)
 	return r.session(), nil
 }
@@ -217,7 +239,7 @@ func (m *Manager) announce(ctx context.Context, r record) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit) // it has happened, whoever still listens
 	defer cancel()
 	if err := m.writeDown(ctx, r); err != nil {
-		m.log.Warn("the audit record could not be written; it is tried again", "session", r.ID, "error", err)
+		m.log.Warn("the audit record could not be written; it is tried again", "session", r.ID, "generation", r.Generation, "error", err)
 		m.trails.owe(r.ID, true)
 	}
 	m.jobs.enqueue(r.ID)
@@ -230,12 +252,14 @@ var errStale = errors.New("the record was changed meanwhile")
 // advance changes a record on the reconciler's behalf if it still is as it was
 // read; otherwise it is errStale.
 func (m *Manager) advance(ctx context.Context, r record, change func(*record)) (record, error) {
+	var event string
 	next, err := m.records.Update(ctx, string(r.ID), func(now *record) error {
 		if now.Revision != r.Revision || !now.Created.Equal(r.Created) {
 			return errStale
 		}
 		before := *now
 		change(now)
+		event = now.event
 		m.revise(now)
 		if now.State != before.State || now.remark != "" {
 			now.trail(before, cmp.Or(now.remark, now.event), Order{By: Itself, Why: now.why}, time.Now())
@@ -249,6 +273,7 @@ func (m *Manager) advance(ctx context.Context, r record, change func(*record)) (
 		m.log.Info("session", "session", r.ID, "generation", r.Generation, "from", r.State, "to", next.State,
 			"reason", string(next.Reason), "message", next.Message)
 	}
+	m.telemetry.moved(ctx, r, next, event)
 	m.publish(next)
 	return next, nil
 }

@@ -35,6 +35,9 @@ type record struct {
 	Started    time.Time `json:",omitzero"`
 	Ended      time.Time `json:",omitzero"`
 
+	// Start is how the present generation came to run.
+	Start start `json:",omitzero"`
+
 	// Asked is when a launch of the present generation was last begun: from
 	// then on there may be a container of it, until it is Gone. It is
 	// written before the launcher is called.
@@ -154,7 +157,7 @@ func (r *record) begin(g domain.Grant, q ResumeRequest, a access) {
 	r.Grant, r.Resumed, r.Access = g, q, a
 	r.Generation++
 	r.Asked, r.Gone = time.Time{}, false
-	r.Started, r.Ended = time.Time{}, time.Time{}
+	r.Started, r.Ended, r.Start = time.Time{}, time.Time{}, start{Asked: toMillisecond(r.Since)}
 	r.Host, r.Reason, r.Message, r.ExitCode = "", "", "", 0
 	r.Type, r.Market, r.Tried, r.Interruption = "", "", nil, time.Time{}
 	r.Evidence, r.Unsuspended = nil, time.Time{}
@@ -184,6 +187,7 @@ const maxTried = 50
 // and reports whether that changed anything.
 func (r *record) note(s launcher.Status) bool {
 	next := *r
+	next.Start.note(s)
 	next.Host = s.Host
 	next.Unreachable = s.Unknown
 	next.Endangered, next.Interruption = s.Endangered, s.Interruption
@@ -211,7 +215,7 @@ func (r *record) note(s launcher.Status) bool {
 	changed := r.Host != next.Host || r.Unreachable != next.Unreachable || !r.Started.Equal(next.Started) ||
 		r.Reason != next.Reason || r.Message != next.Message || !maps.Equal(r.Endpoints, next.Endpoints) ||
 		r.Type != next.Type || r.Market != next.Market || !slices.EqualFunc(r.Tried, next.Tried, sameAttempt) ||
-		r.Endangered != next.Endangered || !r.Interruption.Equal(next.Interruption)
+		r.Endangered != next.Endangered || !r.Interruption.Equal(next.Interruption) || r.Start != next.Start
 	*r = next
 	return changed
 }
@@ -253,6 +257,7 @@ func (r *record) exit(s launcher.Status) {
 		r.Reason, r.Message = s.Reason, s.Message
 	}
 	r.unsaved()
+	r.Start.note(s)
 	if s.Host != "" {
 		r.Host, r.Type, r.Market = s.Host, s.InstanceType, s.Market
 	}
@@ -285,8 +290,9 @@ func (r *record) expire(now time.Time) {
 		}
 		r.Message = fmt.Sprintf("it was %s for %v and waited for: %s; %s", r.State, waited, last, advice)
 	default:
+		stage := r.progress()
 		r.Reason = ErrDeadline
-		r.Message = fmt.Sprintf("it was %s for %v, and the launcher gave no reason; %s, or ask an administrator", r.State, waited, advice)
+		r.Message = fmt.Sprintf("it was %s for %v, and the launcher gave no reason: %s; %s, or ask an administrator", r.State, waited, stage, advice)
 	}
 }
 

@@ -16,13 +16,14 @@ func TestBeginForgets(t *testing.T) {
 	r.note(launcher.Status{
 		Host: "i-1", InstanceType: "t3.large", Market: launcher.Spot, Tried: []launcher.Attempt{{At: now}},
 		Interruption: now, Endangered: true, Reason: launcher.ErrCapacity, Message: "sold out",
+		QueuedAt: now, Zone: "us-east-1a", Reached: launcher.Timeline{Host: now, Boot: now, Pull: now, Mount: now},
 	})
 	r.exit(launcher.Status{Reason: launcher.ErrInterrupted})
 	_ = r.apply(sawInterrupted, now, Deadlines{}.withDefaults())
 	_ = r.apply(goesOn, now, Deadlines{}.withDefaults())
 	r.begin(r.Grant, ResumeRequest{}, access{})
 	if s := r.session(); s.Host != "" || s.InstanceType != "" || s.Market != "" || s.Tried != nil || !s.Interruption.IsZero() ||
-		s.Endangered || s.Reason != "" || s.Message != "" || s.ExitCode != 0 {
+		s.Endangered || s.Reason != "" || r.Message != "" || s.ExitCode != 0 || s.Timeline != (Timeline{Asked: toMillisecond(now)}) {
 		t.Errorf("left over: %+v", s)
 	}
 	if r.hurried(now).StopGrace != r.Request.Kind.StopGrace {
@@ -34,7 +35,7 @@ func TestBeginForgets(t *testing.T) {
 // each note would be a write, and the next look another.
 func TestNoteIsQuiet(t *testing.T) {
 	now := time.Now() // with a monotonic reading, which no store keeps
-	base := launcher.Status{Host: "i-1", InstanceType: "t3.large", StartedAt: now, Endpoints: map[string]string{"http": "a:1"}}
+	base := launcher.Status{QueuedAt: now, Reached: launcher.Timeline{Host: now}, Zone: "us-east-1a", Host: "i-1", InstanceType: "t3.large", StartedAt: now, Endpoints: map[string]string{"http": "a:1"}}
 	for _, s := range []State{Pending, Starting, Running} {
 		for name, change := range map[string]func(*launcher.Status){
 			"nothing":      func(*launcher.Status) {},
@@ -44,6 +45,7 @@ func TestNoteIsQuiet(t *testing.T) {
 			"market":       func(s *launcher.Status) { s.Market = launcher.Spot },
 			"endangered":   func(s *launcher.Status) { s.Endangered = true },
 			"interruption": func(s *launcher.Status) { s.Interruption = now },
+			"booted":       func(s *launcher.Status) { s.Reached.Boot = now },
 		} {
 			r := draft(s, now)
 			r.note(base)

@@ -39,6 +39,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.members.join()
 	defer m.part(ctx)
 	g, ctx := errgroup.WithContext(ctx)
+	defer m.telemetry.observe(m)()
 	m.jobs.open(ctx)
 	defer m.jobs.close()
 	m.share(ctx)
@@ -67,6 +68,7 @@ func (m *Manager) Run(ctx context.Context) error {
 func (m *Manager) attempt(ctx context.Context, op string, f func(context.Context) error) {
 	if err := f(ctx); err != nil && ctx.Err() == nil {
 		m.log.Warn("a pass over all sessions failed; it is repeated", "op", op, "error", err)
+		m.telemetry.failed(ctx, op, err)
 	}
 }
 
@@ -110,6 +112,7 @@ func (m *Manager) share(ctx context.Context) {
 		m.log.Warn("the store does not answer; sessions are left to other managers soon", "op", "share", "error", err)
 	}
 	if changed {
+		m.telemetry.shared(ctx)
 		m.takeUp()
 		m.missed.addAll() // what the one that went had not told of
 	}

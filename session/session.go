@@ -88,7 +88,8 @@ type Session struct {
 	// ([launcher.ErrInterrupted]) or ended, if there is more to say than the
 	// state. Empty after an ordinary exit, whatever its code.
 	Reason launcher.Kind
-	// Message is a sentence for people about Reason. It holds no secret.
+	// Message is a sentence for people about Reason or, while it starts without one,
+	// about the stage of its start that it is in. It holds no secret.
 	Message string
 	// ExitCode is that of its last container, if that ended by itself.
 	ExitCode int
@@ -109,6 +110,8 @@ type Session struct {
 	// EndedAt is when the container of this Generation ended; zero before
 	// that.
 	EndedAt time.Time
+	// Timeline is how this Generation came to run, or how far it has come.
+	Timeline Timeline
 }
 
 // session is what callers see of a record.
@@ -133,8 +136,9 @@ func (r record) session() Session {
 		Labels: maps.Clone(r.Request.Labels),
 		Host:   r.Host, Endpoints: maps.Clone(r.Endpoints), Unreachable: r.Unreachable,
 		Tried: slices.Clone(r.Tried), Endangered: r.Endangered, Interruption: r.Interruption,
-		Reason: r.Reason, Message: r.Message + r.outlook(), ExitCode: r.ExitCode,
+		Reason: r.Reason, Message: r.Message + r.outlook() + r.progress(), ExitCode: r.ExitCode,
 		Ends: r.Ends, KeptUntil: r.KeepUntil, Last: r.Last, CreatedAt: r.Created, StartedAt: r.Started, EndedAt: r.Ended,
+		Timeline: r.timeline(),
 	}
 }
 

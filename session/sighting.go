@@ -80,12 +80,12 @@ func (m *Manager) look(ctx context.Context, r record) sighting {
 	defer cancel()
 	begun := time.Now()
 	s, err := launcher.Get(ctx, m.launcher, r.workloadID())
-	m.members.answered(callLook, begun, err)
+	m.answered(ctx, callLook, begun, err)
 	switch {
 	case errors.Is(err, launcher.ErrNotFound):
 		return sighting{sure: true}
 	case err != nil:
-		m.log.Warn("the launcher does not answer", "session", r.ID, "op", "look", "error", err)
+		m.log.Warn("the launcher does not answer", "session", r.ID, "generation", r.Generation, "op", "look", "error", err)
 		return sighting{}
 	}
 	m.seen.tell(s, false)

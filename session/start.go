@@ -154,8 +154,9 @@ func (q StartRequest) ask() domain.Ask {
 // [domain.ErrNotAllowed], [domain.ErrQuota] or [domain.ErrBudget]; then there is no
 // session. After any other error, a
 // cancelled context among them, there may be one: repeat the request.
-func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
+func (m *Manager) Start(ctx context.Context, q StartRequest) (_ Session, err error) {
 	const op = "start"
+	defer m.telemetry.asked(ctx, op, &err)
 	id, order := q.ID, q.Order
 	q.Kind = q.Kind.withDefault()
 	problems := append(q.problems(), m.roleProblems(q.Role)...)
@@ -185,7 +186,7 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 	if err := m.reserve(ctx, id, 1, grant, now); err != nil {
 		return Session{}, m.refuse(ctx, op, id, q.User, order, fail(ctx, op, id, err))
 	}
-	r := record{ID: id, Revision: 1, Request: q, Grant: grant, Created: now, Generation: 1, State: Pending, Since: now}
+	r := record{ID: id, Revision: 1, Request: q, Grant: grant, Created: now, Generation: 1, State: Pending, Since: now, Start: start{Asked: toMillisecond(now)}}
 	r.Access = m.access(id, r.Generation, grant)
 	r.Deadline = now.Add(m.deadlines.Pending)
 	r.follow(op, order, now)
@@ -197,7 +198,8 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (Session, error) {
 		}
 		return Session{}, fail(ctx, op, id, err)
 	}
-	m.log.Info("asked", "session", id, "op", op, "by", order.By, "user", q.User, "image", grant.Image.Name, "type", grant.Type.Name)
+	m.log.Info("asked", "session", id, "generation", r.Generation, "user", q.User, "op", op, "by", order.By, "image", grant.Image.Name, "type", grant.Type.Name)
+	m.telemetry.moved(ctx, record{}, r, "Start")
 	m.announce(ctx, r)
 	return r.session(), nil
 }

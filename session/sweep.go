@@ -157,12 +157,16 @@ func (w *sweeper) remove(ctx context.Context, unwanted []launcher.Status) error 
 		g.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, callLimit)
 			defer cancel()
+			log := m.log.With("workload", s.ID)
+			if id, generation, ok := owner(s); ok {
+				log = log.With("session", id, "generation", generation)
+			}
 			if s.Phase != launcher.Exited {
-				m.log.Warn("a workload that no session wants is stopped", "workload", s.ID)
+				log.Warn("a workload that no session wants is stopped")
 			}
 			err := m.launcher.Stop(ctx, s.ID, launcher.StopOptions{Forget: true})
 			if err != nil && !errors.Is(err, launcher.ErrNotFound) {
-				m.log.Warn("the launcher did not take a call; it is repeated", "workload", s.ID, "op", "sweep", "error", err)
+				log.Warn("the launcher did not take a call; it is repeated", "op", "sweep", "error", err)
 			}
 			return nil
 		})

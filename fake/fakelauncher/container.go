@@ -64,6 +64,7 @@ func newContainer(l *Launcher, w launcher.Workload, digest string, img Image, f 
 		ID: w.ID, Owner: w.Owner, Labels: maps.Clone(w.Labels), Image: w.Image,
 		Phase: launcher.Starting, Host: l.cfg.Host, InstanceType: l.cfg.InstanceType, QueuedAt: time.Now(),
 	}
+	c.status.Reached.Host, c.status.Reached.Boot = c.status.QueuedAt, c.status.QueuedAt
 	env := maps.Clone(img.Env)
 	if env == nil {
 		env = map[string]string{}
@@ -87,24 +88,27 @@ func newContainer(l *Launcher, w launcher.Workload, digest string, img Image, f 
 
 // run is the life of the container's goroutine: it waits for the image and the
 // start, unless that is over, and runs the program.
-func (c *container) run(wait time.Duration) {
+func (c *container) run(pull, start time.Duration) {
 	defer c.l.programs.Done()
-	if wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-c.ctx.Done():
-			return
-		}
-		c.l.mu.Lock()
-		begun := c.begin()
-		c.l.mu.Unlock()
-		if !begun {
-			return
-		}
+	if pull > 0 && !c.after(pull, c.pulled) || pull+start > 0 && !c.after(start, c.begin) {
+		return
 	}
 	c.call()
+}
+
+// after takes a step of the start when a time has passed, with l.mu held, and
+// reports whether that goes on.
+func (c *container) after(wait time.Duration, step func() bool) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.ctx.Done():
+		return false
+	}
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	return step()
 }
 
 // call runs the program to its exit, which a panic is too.
@@ -126,13 +130,25 @@ func (c *container) call() {
 	returned = true
 }
 
+// pulled notes that the image is there, unless the container was stopped before;
+// l.mu is held.
+func (c *container) pulled() bool {
+	if c.status.Phase != launcher.Starting || c.ctx.Err() != nil {
+		return false
+	}
+	c.status.Reached.Pull = time.Now()
+	c.publish()
+	return true
+}
+
 // begin moves the container to Running, unless it was stopped before; l.mu is
 // held.
 func (c *container) begin() bool {
 	if c.status.Phase != launcher.Starting || c.ctx.Err() != nil {
 		return false
 	}
-	c.status.Phase, c.status.StartedAt = launcher.Running, time.Now()
+	now := time.Now()
+	c.status.Phase, c.status.StartedAt, c.status.Reached.Mount = launcher.Running, now, now
 	if len(c.ports) > 0 {
 		c.status.Endpoints = make(map[string]string, len(c.ports))
 		for _, p := range c.ports {

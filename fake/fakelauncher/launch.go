@@ -63,13 +63,16 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 	}
 	l.containers[w.ID] = c
 	l.programs.Add(1)
-	wait := max(0, time.Until(img.ready)) + l.cfg.Delays.Start
-	if wait > 0 {
+	pull, start := max(0, time.Until(img.ready)), l.cfg.Delays.Start
+	if pull == 0 {
+		c.status.Reached.Pull = time.Now()
+	}
+	if pull+start > 0 {
 		c.publish()
 	} else {
 		c.begin()
 	}
-	go c.run(wait)
+	go c.run(pull, start)
 	return cloneStatus(c.status), nil
 }
 

@@ -50,10 +50,11 @@ var rules = []rule{
 	},
 	{
 		from: "linked", to: []string{"testing", "testing/...", "github.com/google/go-cmp/...", "github.com/anishathalye/porcupine",
-			"github.com/google/go-containerregistry/...", "golang.org/x/net/nettest", module + "/examples/..."},
+			"github.com/google/go-containerregistry/...", "golang.org/x/net/nettest", "go.opentelemetry.io/otel/sdk/...", module + "/examples/..."},
 		why: "what a caller links carries no test code",
 	},
 	{from: "...", to: []string{"github.com/moby/moby/..."}, unless: []string{"launcher/dockerlauncher", "launcher/ec2launcher", "fake", "internal/dockertest", "launcher/ec2launcher/internal/hosttest", "examples/..."}, why: "only the engine's launcher speaks to engines"},
+	{from: "...", to: []string{"go.opentelemetry.io/otel"}, direct: true, why: "what is measured goes to the provider that the caller gives, never to the global one"},
 	{from: "launcher/ec2launcher", to: []string{"github.com/moby/moby/..."}, direct: true, why: "it speaks to engines through the launcher of one"},
 	{from: "...", to: []string{"go.etcd.io/bbolt"}, unless: []string{"domain/store/boltstore", "examples/..."}, why: "whoever does not choose the file store does not link it"},
 	{

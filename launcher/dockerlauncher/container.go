@@ -27,6 +27,7 @@ const (
 	labelImage  = labelPrefix + "image"
 	labelDigest = labelPrefix + "digest"  // of the workload, without its secrets
 	labelQueued = labelPrefix + "queued"  // when Launch was first called
+	labelPulled = labelPrefix + "pulled"  // when its image was found there
 	labelGPUs   = labelPrefix + "gpus"    // their numbers, with commas between
 	labelSecret = labelPrefix + "secrets" // their names, with commas between
 	labelPort   = labelPrefix + "port."   // and the port's name: its number
@@ -115,10 +116,11 @@ func (c *found) ports() map[string]int {
 }
 
 // labels are those of a workload's container.
-func labels(w launcher.Workload, queued time.Time, gpus []string) map[string]string {
+func labels(w launcher.Workload, queued, pulled time.Time, gpus []string) map[string]string {
 	all := map[string]string{
 		labelID: string(w.ID), labelOwner: w.Owner, labelImage: w.Image,
 		labelDigest: w.Digest(), labelQueued: queued.UTC().Format(time.RFC3339Nano),
+		labelPulled: pulled.UTC().Format(time.RFC3339Nano),
 	}
 	if len(gpus) > 0 {
 		all[labelGPUs] = strings.Join(gpus, ",")
@@ -137,7 +139,7 @@ func labels(w launcher.Workload, queued time.Time, gpus []string) map[string]str
 
 // options are what the engine is asked to create for a workload, of an image by
 // its id, whose mounts are the directories.
-func (l *Launcher) options(w launcher.Workload, image string, dirs []string, gpus []string, room launcher.Resources, queued time.Time) client.ContainerCreateOptions {
+func (l *Launcher) options(w launcher.Workload, image string, dirs []string, gpus []string, room launcher.Resources, queued, pulled time.Time) client.ContainerCreateOptions {
 	limits := w.Resources
 	if limits.IsZero() { // all the host has
 		limits = room
@@ -145,7 +147,7 @@ func (l *Launcher) options(w launcher.Workload, image string, dirs []string, gpu
 	config := &container.Config{
 		Image: image, Cmd: w.Command, StopSignal: w.StopSignal,
 		User:         fmt.Sprintf("%d:%d", w.User.UID, w.User.GID),
-		Labels:       labels(w, queued, gpus),
+		Labels:       labels(w, queued, pulled, gpus),
 		ExposedPorts: network.PortSet{},
 		OpenStdin:    len(w.Stdin) > 0, StdinOnce: true, AttachStdin: len(w.Stdin) > 0,
 	}

@@ -79,6 +79,7 @@ func (l *Launcher) board(ctx context.Context, w launcher.Workload) (*flight, err
 				ID: w.ID, Owner: w.Owner, Labels: maps.Clone(w.Labels), Image: w.Image, Phase: launcher.Starting,
 				Host: l.cfg.Host, InstanceType: l.cfg.InstanceType, QueuedAt: time.Now(),
 			}}
+			f.status.Reached.Host, f.status.Reached.Boot = f.status.QueuedAt, f.status.QueuedAt
 			l.flights[w.ID] = f
 			shared := l.feed
 			l.mu.Unlock()
@@ -132,6 +133,21 @@ func (l *Launcher) tell(image, message string) {
 	for _, s := range told {
 		feed.publish(s)
 	}
+}
+
+// pulled notes that the image of a flight is there, and returns since when.
+func (l *Launcher) pulled(id launcher.ID) time.Time {
+	l.mu.Lock()
+	f, feed := l.flights[id], l.feed
+	if !f.status.Reached.Pull.IsZero() {
+		defer l.mu.Unlock()
+		return f.status.Reached.Pull
+	}
+	f.status.Reached.Pull, f.status.Message = time.Now(), ""
+	s := clone(f.status)
+	l.mu.Unlock()
+	feed.publish(s)
+	return s.Reached.Pull
 }
 
 // bringUp goes from whatever there is of a workload to a started container.
@@ -267,7 +283,7 @@ func (l *Launcher) create(ctx context.Context, w launcher.Workload, dirs []strin
 		image, err := l.image(ctx, w)
 		var out client.ContainerCreateResult
 		if err == nil {
-			out, err = l.engine.ContainerCreate(ctx, l.options(w, image, dirs, gpus, room, queued))
+			out, err = l.engine.ContainerCreate(ctx, l.options(w, image, dirs, gpus, room, queued, l.pulled(w.ID)))
 		}
 		switch {
 		case errdefs.IsNotFound(err) && !pulled:

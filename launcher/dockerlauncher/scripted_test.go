@@ -402,17 +402,22 @@ func TestFailedWhileStockIsTaken(t *testing.T) {
 	})
 }
 
-// tell is what a watch tells of a workload within a time.
+// tell is what a watch tells of a workload within a time, but for that its image is
+// there.
 func tell(t *testing.T, l *dockerlauncher.Launcher, within time.Duration, id launcher.ID) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	var told []string
+	pulled := false
 	for st, err := range l.Watch(ctx, launcher.Filter{IDs: []launcher.ID{id}}) {
+		news := !st.Reached.Pull.IsZero() && !pulled
+		pulled = pulled || news
 		switch {
 		case err != nil && !errors.Is(err, context.DeadlineExceeded):
 			t.Error(err)
 		case err != nil, st.Synced():
+		case news && st.Phase == launcher.Starting && len(told) > 0 && told[len(told)-1] == "starting":
 		case st.Unknown:
 			told = append(told, "unknown")
 		case st.Phase == launcher.Exited:

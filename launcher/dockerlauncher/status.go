@@ -27,6 +27,10 @@ func (l *Launcher) statusOf(c *found) launcher.Status {
 			s.Labels[name] = value
 		}
 	}
+	s.Reached = launcher.Timeline{Host: s.QueuedAt, Boot: s.QueuedAt, Pull: engineTime(c.label(labelPulled))}
+	if c.label(labelEnded) == "" { // a headstone was made when it was set
+		s.Reached.Mount = engineTime(c.Created)
+	}
 	switch {
 	case c.label(labelEnded) != "":
 		s.Phase, s.Message, s.ExitedAt = launcher.Exited, neverStarted, engineTime(c.label(labelEnded))

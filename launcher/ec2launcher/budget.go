@@ -85,6 +85,7 @@ type budget struct {
 	mu        sync.Mutex
 	lanes     map[string]*lane // by action
 	installed bool             // in a client
+	telemetry *telemetry       // or nil
 }
 
 // purchasable is how many instances may be asked for now without a wait.
@@ -324,12 +325,15 @@ func (b *budget) attempt(ctx context.Context, in middleware.FinalizeInput, next 
 		return next.HandleFinalize(ctx, in)
 	}
 	n, _ := middleware.GetStackValue(ctx, countKey{}).(int)
+	asked := time.Now()
 	if err := l.take(ctx, n); err != nil {
 		return middleware.FinalizeOutput{}, middleware.Metadata{}, fail("call "+l.action, "", launcher.ErrThrottled,
 			fmt.Errorf("too many calls wait for their turn; it is repeated by itself (%w)", err))
 	}
+	b.telemetry.waited(ctx, l.action, asked)
 	made := time.Now()
 	out, metadata, err := next.HandleFinalize(ctx, in)
+	b.telemetry.called(ctx, l.action, made, err)
 	if err != nil && judge(err).kind == launcher.ErrThrottled {
 		l.shrink(made, time.Now())
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/instancetype"
 	"github.com/atelier-go/atelier/launcher"
@@ -108,6 +110,11 @@ type Config struct {
 
 	// Logger is told what the fleet does. Nil discards.
 	Logger *slog.Logger
+	// MeterProvider makes the instruments of the package documentation's list, as
+	// of "github.com/atelier-go/atelier/launcher/ec2launcher". Nil measures nothing,
+	// which costs nothing: OpenTelemetry's global provider is used only if it is
+	// given here (otel.GetMeterProvider()).
+	MeterProvider metric.MeterProvider
 }
 
 // Overcommit says how many times over what hosts have is given away. No workload

@@ -125,6 +125,7 @@ func (r *reconciler) deliver(ctx context.Context, watch *hostWatch, id launcher.
 			return false
 		case !w.Delivered:
 			w.Delivered, w.DeliveredAt = true, time.Now()
+			w.Status.Reached.Boot = watch.bootOf(w.Status.Reached)
 			return true
 		case time.Since(w.DeliveredAt) > launcher.Retention:
 			// The host may have run it and forgotten it.

@@ -419,11 +419,15 @@ func (r *reconciler) wants(host string, id launcher.ID) bool {
 	return ok && rec.Host == host && rec.Status.Phase != launcher.Exited
 }
 
-// hostAnswers records that a host's engine answers and what room it has.
-func (r *reconciler) hostAnswers(ctx context.Context, id string, room launcher.Resources) error {
-	_, err := r.l.hosts.Update(ctx, id, func(h *Host) error {
+// hostAnswers records that a host's engine answers and what room it has, and
+// returns the record.
+func (r *reconciler) hostAnswers(ctx context.Context, id string, room launcher.Resources) (Host, error) {
+	return r.l.hosts.Update(ctx, id, func(h *Host) error {
 		if h.Ready && h.Room == room && h.UnreachableSince.IsZero() && h.State != HostBooting {
 			return store.ErrUnchanged
+		}
+		if !h.Ready {
+			h.ReadyAt = time.Now()
 		}
 		h.Ready, h.Room, h.UnreachableSince = true, room, time.Time{}
 		if h.State == HostBooting {
@@ -431,7 +435,6 @@ func (r *reconciler) hostAnswers(ctx context.Context, id string, room launcher.R
 		}
 		return nil
 	})
-	return err
 }
 
 // hostSilent records that the engine of a host that was ready does not answer.

@@ -25,6 +25,27 @@
 // neither each other nor the host nor what the host is to AWS; the homes of
 // EFS, "/efs/<file system>.<access point>", are mounted when one is first
 // touched. Nothing of ours runs there.
+//
+// # Metrics
+//
+// With [Config.MeterProvider] a launcher measures itself through OpenTelemetry's
+// API. What there is of hosts, workloads and warm room is told by the process that
+// works for the fleet, and by no other, while Run is active; calls of EC2 by each
+// for itself, if it was made by [NewFromConfig]. The attribute atelier.fleet, which
+// all have, is left out here; atelier.state is a [HostState], or "buying"; atelier.warm
+// counts what is in [Config.Warm], from 0; atelier.action is EC2's, such as
+// RunInstances; error.type is the kind of what went wrong or keeps a workload waiting,
+// "throttled" where EC2 refused a call for being too many, and absent otherwise.
+//
+//	instrument                   kind       unit        attributes                     what
+//	atelier.fleet.hosts          up-down    {host}      atelier.state, atelier.market  hosts that are not gone, and those being bought
+//	atelier.fleet.cost.rate      up-down    {USD}/h     atelier.market                 what those hosts cost an hour, as far as prices are known
+//	atelier.fleet.waiting        up-down    {workload}  error.type                     workloads without a host, by what keeps them
+//	atelier.fleet.warm.slots     up-down    {slot}      atelier.warm, atelier.state    warm room: ready, coming or lacking
+//	atelier.fleet.calls.waiting  up-down    {call}      atelier.action                 calls of EC2 that wait for their turn
+//	atelier.fleet.calls.rate     gauge      {call}/s    atelier.action                 how fast EC2 is called at most at present
+//	atelier.fleet.call.wait      histogram  s           atelier.action                 how long calls waited for their turn
+//	atelier.fleet.call.duration  histogram  s           atelier.action, error.type     attempts of calls of EC2, from then on
 package ec2launcher
 
 import (
@@ -76,6 +97,8 @@ type Launcher struct {
 	engines engines
 	warm    atomic.Pointer[[]WarmRoom] // while this process works for the fleet
 
+	telemetry *telemetry // or nil
+
 	hub       watch.Hub[launcher.ID, launcher.Status]
 	published sync.Mutex // orders what is published
 	told      map[launcher.ID]telling
@@ -103,6 +126,11 @@ func newLauncher(s Services, region string, c Config, b *budget) (*Launcher, err
 		return nil, err
 	}
 	c = c.withDefaults()
+	measured, err := newTelemetry(c.MeterProvider, c.Fleet)
+	if err != nil {
+		return nil, fail("new", "", launcher.ErrInvalid, fmt.Errorf("meter provider: %w", err))
+	}
+	b.telemetry = measured
 	l := &Launcher{
 		ec2: s.EC2, iam: s.IAM, secrets: s.Secrets, logs: s.Logs, region: region, cfg: c,
 		budget:    b,
@@ -115,6 +143,7 @@ func newLauncher(s Services, region string, c Config, b *budget) (*Launcher, err
 		kick:      make(chan struct{}, 1),
 		engines:   engines{connect: c.Connect},
 		told:      map[launcher.ID]telling{},
+		telemetry: measured,
 	}
 	if c.Connect == nil {
 		l.engines.connect = l.docker

@@ -301,7 +301,8 @@ func (r *reconciler) assign(ctx context.Context, rec *workloadRecord, host strin
 		if !w.Setback {
 			s.Reason, s.Message = "", ""
 		}
-		s.Host, s.InstanceType, s.Market = host, h.InstanceType, h.Market
+		s.Host, s.InstanceType, s.Market, s.Zone = host, h.InstanceType, h.Market, h.Zone
+		s.Reached = h.welcomes(time.Now())
 		r.fleet.capacity.note(w)
 		return true
 	}))

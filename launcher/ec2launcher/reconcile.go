@@ -117,6 +117,7 @@ func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 		fleet: &fleet{l: l, capacity: &capacity{}},
 	}
 	defer l.warm.Store(nil)
+	defer l.telemetry.leave()
 	defer r.tasks.wg.Wait()
 	defer r.pulling.wg.Wait()
 	for {
@@ -161,6 +162,7 @@ func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) 
 		}
 	}
 	r.tellWarm(w.now)
+	r.l.telemetry.count(r, w)
 	if err := r.followHosts(ctx, w); err != nil {
 		return tick, err
 	}

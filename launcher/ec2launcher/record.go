@@ -52,6 +52,7 @@ type workloadRecord struct {
 func (w *workloadRecord) unplace(reason launcher.Kind, message string) {
 	w.Host, w.Delivered, w.DeliveredAt = "", false, time.Time{}
 	w.Status.Host, w.Status.InstanceType, w.Status.Market = "", w.Workload.InstanceType, offersOf(&w.Workload)[0].market
+	w.Status.Zone, w.Status.Reached = "", launcher.Timeline{}
 	if w.Setback = w.Setback || reason != ""; reason != "" || !w.Setback {
 		w.Status.Reason, w.Status.Message = reason, message
 	}
@@ -119,6 +120,12 @@ func (w *workloadRecord) observe(host string, s launcher.Status) bool {
 	w.Status.Phase, w.Status.Reason, w.Status.Message, w.Status.ExitCode = s.Phase, s.Reason, s.Message, s.ExitCode
 	w.Status.Endpoints, w.Status.StartedAt, w.Status.ExitedAt = s.Endpoints, s.StartedAt, s.ExitedAt
 	w.Status.Host = host
+	if at := &w.Status.Reached; at.Pull.IsZero() { // an engine that restarts may pull again
+		at.Pull = s.Reached.Pull
+	}
+	if at := &w.Status.Reached; at.Mount.IsZero() {
+		at.Mount = s.Reached.Mount
+	}
 	return news || !reflect.DeepEqual(before, w.Status)
 }
 
@@ -190,6 +197,8 @@ type Host struct {
 	// BoughtAt and GoneAt are when the purchase was answered and when EC2
 	// confirmed the end. GoneAt is zero before.
 	BoughtAt, GoneAt time.Time
+	// ReadyAt is when its engine answered for the first time. Zero before.
+	ReadyAt time.Time `json:",omitzero"`
 
 	// Token is the purchase it came from.
 	Token string

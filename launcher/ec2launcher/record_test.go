@@ -23,7 +23,11 @@ func TestRecordMovesForward(t *testing.T) {
 				w.stop(launcher.StopOptions{Grace: time.Duration(1+r.IntN(60)) * time.Second, Forget: r.IntN(3) == 0})
 			} else {
 				host := []string{"i-1", "i-1", "i-2"}[r.IntN(3)]
-				w.observe(host, launcher.Status{ID: "a", Phase: phases[r.IntN(len(phases))], ExitCode: r.IntN(256), Host: host})
+				told := launcher.Status{ID: "a", Phase: phases[r.IntN(len(phases))], ExitCode: r.IntN(256), Host: host}
+				if r.IntN(2) == 0 { // again and again, by an engine that restarts
+					told.Reached.Pull, told.Reached.Mount = time.Unix(r.Int64N(100), 0), time.Unix(r.Int64N(100), 0)
+				}
+				w.observe(host, told)
 				if host == "i-2" && !reflect.DeepEqual(before, w.Status) {
 					t.Fatalf("seed %d: a host it is not on changed %+v to %+v", seed, before, w.Status)
 				}
@@ -33,6 +37,9 @@ func TestRecordMovesForward(t *testing.T) {
 			}
 			if before.Phase == launcher.Exited && !reflect.DeepEqual(before, w.Status) {
 				t.Fatalf("seed %d: its exit %+v became %+v", seed, before, w.Status)
+			}
+			if was, is := before.Reached, w.Status.Reached; !was.Pull.IsZero() && is.Pull != was.Pull || !was.Mount.IsZero() && is.Mount != was.Mount {
+				t.Fatalf("seed %d: what it had reached, %+v, became %+v", seed, was, is)
 			}
 			if w.Stop != nil && w.Status.Phase == launcher.Running {
 				t.Fatalf("seed %d: it was asked to stop and is said to run", seed)

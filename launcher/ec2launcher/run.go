@@ -50,6 +50,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 	}
 	open()
 	defer l.engines.keep(nil)
+	defer l.telemetry.observe(l)()
 	lease := store.Lease{Name: l.cfg.Fleet, Holder: l.holder(), TTL: leaseTTL}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.mirror(ctx, seen) })

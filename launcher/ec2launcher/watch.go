@@ -37,7 +37,8 @@ type hostWatch struct {
 
 	mu        sync.Mutex
 	open      HostLauncher
-	failure   error // why it does not answer
+	readyAt   time.Time // when it answered for the first time, as recorded
+	failure   error     // why it does not answer
 	synced    bool
 	statuses  map[launcher.ID]launcher.Status
 	stops     map[launcher.ID]sentStop
@@ -97,11 +98,12 @@ func (w *hostWatch) session(ctx context.Context, h Host) error {
 	if err != nil {
 		return err
 	}
-	if err := w.r.hostAnswers(ctx, w.id, room); err != nil {
+	h, err = w.r.hostAnswers(ctx, w.id, room)
+	if err != nil {
 		return err
 	}
 	w.mu.Lock()
-	w.open = engine
+	w.open, w.readyAt = engine, h.ReadyAt
 	w.mu.Unlock()
 	snapshot := map[launcher.ID]launcher.Status{}
 	for s, err := range engine.Watch(ctx, launcher.Filter{}) {

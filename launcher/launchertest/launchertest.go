@@ -62,7 +62,7 @@ func (s Suite) Run(t *testing.T) {
 	}
 	for _, group := range [][]clause{
 		launchClauses, processClauses, mountClauses, stopClauses, listClauses, watchClauses,
-		dialClauses, logsClauses, usageClauses, cancelClauses, kindClauses, restartClauses,
+		dialClauses, logsClauses, usageClauses, cancelClauses, kindClauses, restartClauses, timelineClauses,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
