@@ -17,9 +17,10 @@
 // examples/quickstart. Records live in memory, in a file (domain/store/boltstore) or
 // in DynamoDB (domain/store/dynamostore). To test a program that uses the library, use [fake]: a
 // whole world in one call, on the account in memory that is fake/fakeaws. Beside
-// these, session/credentials gives sessions roles in AWS, launcher/launchertest
-// is the contract to test a launcher of one's own with, and domain/store/storetest
-// that of a store. Every constructor has an example that runs.
+// these, session/proxy serves sessions to browsers and tells who uses them,
+// session/credentials gives sessions roles in AWS, launcher/launchertest is the
+// contract to test a launcher of one's own with, and domain/store/storetest that of
+// a store. Every constructor has an example that runs.
 //
 // There is no code in this package.
 //

@@ -24,16 +24,18 @@ import (
 //     POST starts one, DELETE of /api/kernels/ID ends it. Requests of the API
 //     count as use, but for those of /api and /api/status, and those with
 //     no_track_activity in their query;
-//   - on SIGTERM ends with 0, and its kernels with it. It goes on after SIGUSR1.
+//   - on SIGTERM ends with 0, and its kernels with it. It goes on after SIGUSR1;
+//   - with the argument --ServerApp.base_url=/PATH has all of that below that path.
 //
 // The real one runs code over a websocket; here a PUT of "busy" or "idle" to
 // /kernels/ID is what a kernel does, and counts as its use. GET of /events is a
 // stream with signs of life. GET and PUT of /files/home/alice/x are the file
 // /home/alice/x, as with [IDE], and count as no use, as with the real one.
 func JupyterLab(ctx context.Context, p *fakelauncher.Proc) int {
-	j := &jupyter{started: time.Now(), last: time.Now(), kernels: map[string]*kernel{}}
+	base := strings.TrimSuffix(argument(p.Args, "--ServerApp.base_url"), "/")
+	j := &jupyter{base: base, started: time.Now(), last: time.Now(), kernels: map[string]*kernel{}}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/lab", http.StatusFound) })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, base+"/lab", http.StatusFound) })
 	mux.HandleFunc("GET /lab", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "JupyterLab\n") })
 	mux.HandleFunc("GET /api", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]string{"version": "2.14.0"})
@@ -46,11 +48,12 @@ func JupyterLab(ctx context.Context, p *fakelauncher.Proc) int {
 	mux.HandleFunc("GET /events", events)
 	serveFiles(mux, p)
 	signal := func(name string) (int, bool) { return 0, name == "SIGTERM" }
-	return program{Proc: p, port: 8888, handler: mux, signal: signal}.run(ctx, "SIGTERM", "SIGUSR1")
+	return program{Proc: p, port: 8888, handler: below(base, mux), signal: signal}.run(ctx, "SIGTERM", "SIGUSR1")
 }
 
 // jupyter is the server.
 type jupyter struct {
+	base    string // its path, without a slash at the end
 	started time.Time
 
 	mu      sync.Mutex
@@ -118,7 +121,7 @@ func (j *jupyter) start(w http.ResponseWriter, r *http.Request) {
 		Name: cmp.Or(model.Name, "python3"), LastActivity: time.Now().UTC(), State: "idle",
 	}
 	j.kernels[k.ID] = k
-	w.Header().Set("Location", "/api/kernels/"+k.ID)
+	w.Header().Set("Location", j.base+"/api/kernels/"+k.ID)
 	answer(w, http.StatusCreated, k)
 }
 

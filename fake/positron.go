@@ -22,18 +22,14 @@ import (
 //     and is 403 without;
 //   - tells at /idle when a browser last reported that it was used, or when it
 //     began itself;
-//   - on SIGTERM ends, by that signal: the exit code is 143.
+//   - on SIGTERM ends, by that signal: the exit code is 143;
+//   - with the argument --server-base-path=/PATH has all of that below that path.
 //
 // The real one is told of use over a websocket; here a PUT of anything to /used
 // is that. GET of /events is a stream with signs of life. GET and PUT of
 // /files/home/alice/x are the file /home/alice/x, as with [IDE].
 func Positron(ctx context.Context, p *fakelauncher.Proc) int {
-	token := ""
-	for _, arg := range p.Args {
-		if value, ok := strings.CutPrefix(arg, "--connection-token="); ok {
-			token = value
-		}
-	}
+	token := argument(p.Args, "--connection-token")
 	if token == "" {
 		fmt.Fprintln(p.Stderr, "Positron requires a connection token; use --connection-token")
 		return 1
@@ -58,7 +54,7 @@ func Positron(ctx context.Context, p *fakelauncher.Proc) int {
 		mux.ServeHTTP(w, r)
 	})
 	signal := func(string) (int, bool) { return 143, true }
-	return program{Proc: p, port: 8000, handler: handler, signal: signal}.run(ctx, "SIGTERM")
+	return program{Proc: p, port: 8000, handler: below(strings.TrimSuffix(argument(p.Args, "--server-base-path"), "/"), handler), signal: signal}.run(ctx, "SIGTERM")
 }
 
 // idle is Positron's IPositronIdleTrackingService.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/atelier-go/atelier/fake/fakelauncher"
@@ -82,6 +83,27 @@ func (p program) run(ctx context.Context, signals ...string) int {
 	}
 	<-done
 	return <-ended
+}
+
+// below is a handler that expects a path in front of every request, as the real
+// servers do that are told one.
+func below(base string, h http.Handler) http.Handler {
+	if base == "" {
+		return h
+	}
+	mux := http.NewServeMux()
+	mux.Handle(base+"/", http.StripPrefix(base, h))
+	return mux
+}
+
+// argument is the value of an argument such as --name=value, or empty.
+func argument(args []string, name string) string {
+	for _, arg := range args {
+		if value, ok := strings.CutPrefix(arg, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // serveFiles adds GET and PUT of the container's files.

@@ -126,4 +126,10 @@
 // anew for each generation, kept in the session's record, and works from the
 // time the generation is starting until it has ended: [Manager.Principal]. A
 // session without a role has no credentials.
+//
+// # Browsers
+//
+// Package session/proxy is the handler through which a portal serves sessions. It
+// reports their use ([Manager.Report]); a caller with a proxy of its own does that
+// itself, over [Manager.Dial], and leaves out what is [Background].
 package session

@@ -64,3 +64,15 @@ func ExampleJupyterLab() {
 	// /api/status?token=not-secret jupyter-status
 	// true
 }
+
+// A session that a proxy serves below a path is started with what its program has
+// to know of that. RStudio is told with each request.
+func ExampleKind_At() {
+	kind, args := session.JupyterLab().At("/sessions/analysis")
+	fmt.Println(kind.Ready.Path, kind.Activity.Path, args)
+	kind, args = session.RStudio().At("/sessions/analysis")
+	fmt.Println(kind.Ready.Path, args, kind.Base.Header)
+	// Output:
+	// /sessions/analysis/api /sessions/analysis/api/status [--ServerApp.base_url=/sessions/analysis]
+	// /auth-sign-in [] X-RStudio-Root-Path
+}

@@ -49,6 +49,8 @@ type Kind struct {
 	// Base is how it learns the path below which a proxy serves it. Zero, it
 	// need not know.
 	Base Base `json:",omitzero"`
+	// Background is what its pages send by themselves. Zero is nothing.
+	Background Background `json:",omitzero"`
 	// Home is where the user's home is in the container, an absolute path in
 	// which {user} stands for the user's name. Empty is /home/{user}.
 	Home string `json:",omitempty"`
@@ -106,7 +108,7 @@ func (k Kind) problems() []error {
 	if _, ok := launcher.SignalNumber(k.SuspendSignal); !ok && k.SuspendSignal != "" {
 		bad("suspend signal %.20q is unknown: want a name such as SIGTERM", k.SuspendSignal)
 	}
-	for _, err := range slices.Concat(k.Ready.problems(k.Ports), k.Activity.problems(k.Ports), k.suspensionProblems(), k.Base.problems()) {
+	for _, err := range slices.Concat(k.Ready.problems(k.Ports), k.Activity.problems(k.Ports), k.suspensionProblems(), k.Base.problems(), k.Background.problems()) {
 		bad("%w", err)
 	}
 	return found
@@ -191,6 +193,7 @@ func (k Kind) suspendOptions() launcher.StopOptions {
 func (k Kind) clone() Kind {
 	k.Ports = append([]launcher.Port(nil), k.Ports...)
 	k.SavedCodes = append([]int(nil), k.SavedCodes...)
+	k.Background.Requests = append([]string(nil), k.Background.Requests...)
 	return k
 }
 

@@ -18,7 +18,9 @@ import (
 // from rserver, and starts no R session. It does not tell when it was used: the
 // endpoint that does, /health-check, is of Posit Workbench, which needs a
 // licence. What there is to go by is the traffic to it, and its use of the
-// processor.
+// processor. Its pages wait for events at /events/get_events all the time
+// (RemoteServerEventListener.java), and keep each terminal by a message of one
+// byte (TerminalSocketPacket.java).
 func RStudio() Kind {
 	return Kind{
 		Name:          "rstudio",
@@ -30,6 +32,7 @@ func RStudio() Kind {
 		SuspendGrace:  2 * time.Minute,
 		SavedCodes:    []int{RStudioSaved},
 		Base:          Base{Header: "X-RStudio-Root-Path"}, // or www-root-path in rserver.conf
+		Background:    Background{Requests: []string{"POST /events/get_events"}, KeepAlive: 1},
 	}
 }
 
@@ -45,6 +48,12 @@ func RStudio() Kind {
 // On SIGTERM, which it takes well, it ends and its kernels with it: their
 // memory is lost, the files are kept. It ignores a SIGUSR1 but for a line in its
 // log.
+//
+// Its pages list kernels, sessions, terminals and the open folder every ten
+// seconds, and kernelspecs every minute (packages/services of jupyterlab); files are
+// read at the same paths as folders, so that reading one is no use by itself. What
+// extensions ask for counts, and so does a document that is shared, which tells all
+// the time who is there.
 func JupyterLab() Kind {
 	return Kind{
 		Name:         "jupyterlab",
@@ -54,6 +63,11 @@ func JupyterLab() Kind {
 		StopGrace:    30 * time.Second,
 		SuspendGrace: 30 * time.Second,
 		Base:         Base{Argument: "--ServerApp.base_url={path}"},
+		Background: Background{Requests: []string{
+			"GET /api", "GET /api/status", "GET /api/me", "GET /api/kernels", "GET /api/kernels/*", "GET /api/sessions",
+			"GET /api/terminals", "GET /api/kernelspecs", "GET /api/contents", "GET /api/contents/",
+			"GET /api/events/subscribe",
+		}},
 	}
 }
 
@@ -65,6 +79,12 @@ func JupyterLab() Kind {
 // is the one path that does not count as use itself. On SIGTERM it ends; unsaved
 // files are kept in the browser and in the home, what runs in its terminals is
 // lost.
+//
+// Its pages speak over websockets in messages of 13 bytes and what is in them, and
+// keep them by one with nothing in it every five seconds (ProtocolConstants in
+// ipc.net.ts of microsoft/vscode); what acknowledges a call has 5 bytes in it
+// (rpcProtocol.ts). What extensions say beside that counts, as /healthz counts an open
+// page.
 func VSCode() Kind {
 	return Kind{
 		Name:         "vscode",
@@ -73,8 +93,13 @@ func VSCode() Kind {
 		Activity:     Activity{Port: "http", Path: "/healthz", Format: CodeServerHealth},
 		StopGrace:    30 * time.Second,
 		SuspendGrace: 30 * time.Second,
+		Background:   Background{Requests: []string{"GET /healthz"}, KeepAlive: vscodeKeepAlive},
 	}
 }
+
+// vscodeKeepAlive is the length of a message of VS Code that says nothing, or
+// acknowledges a call.
+const vscodeKeepAlive = 13 + 5
 
 // Positron is Positron Server, which needs a licence of Posit, on port "http",
 // 8000: its default (parsePort of its server-main.ts). Its image makes it listen
@@ -86,7 +111,8 @@ func VSCode() Kind {
 // of Activity, "/idle?tkn=...", which is then no secret of the session's. Of
 // versions that know no /idle there is no word.
 //
-// On SIGTERM it ends: files are kept, R and Python sessions are lost.
+// On SIGTERM it ends: files are kept, R and Python sessions are lost. Its pages speak
+// as those of [VSCode] do.
 func Positron() Kind {
 	return Kind{
 		Name:         "positron",
@@ -96,6 +122,7 @@ func Positron() Kind {
 		StopGrace:    30 * time.Second,
 		SuspendGrace: 30 * time.Second,
 		Base:         Base{Argument: "--server-base-path={path}"},
+		Background:   Background{Requests: []string{"GET /version", "GET /idle"}, KeepAlive: vscodeKeepAlive},
 	}
 }
 

@@ -34,6 +34,7 @@ var rules = []rule{
 	{from: "fake/fakelauncher", to: []string{"aws"}, why: "a container engine is not AWS"},
 	{from: "launcher/dockerlauncher", to: []string{"aws"}, why: "a laptop has no account"},
 	{from: "session", to: []string{"aws"}, direct: true, why: "sessions speak to a launcher and a domain, never to AWS"},
+	{from: "session/proxy", to: []string{"aws", "domain", "domain/...", "launcher", "launcher/...", "internal/..."}, direct: true, why: "it serves sessions by what a manager offers every caller"},
 	{from: "launcher/...", to: []string{"domain", "session", "efs", "image"}, why: "a launcher runs workloads and knows no users"},
 	{from: "domain", to: []string{"launcher", "launcher/...", "session"}, why: "who may run what does not depend on what runs it"},
 	{from: "efs", to: []string{"domain", "domain/...", "launcher", "launcher/...", "session", "image"}, why: "a leaf: file systems and nothing else"},
