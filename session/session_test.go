@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/session"
@@ -320,6 +322,37 @@ func TestNewID(t *testing.T) {
 			seen[id] = true
 			_, err := m.Start(t.Context(), request(id))
 			check(t, err)
+		}
+	})
+}
+
+// TestCached: what is known without asking the store, and only while something runs.
+func TestCached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m, end := w.run(w.guard, session.Config{})
+		if _, ok := m.Cached("s1"); ok {
+			t.Error("a session that is not there is known")
+		}
+		started(t, m, request("s1"))
+		got, ok := m.Cached("s1")
+		want, err := m.Get(t.Context(), "s1")
+		check(t, err)
+		if diff := cmp.Diff(want, got); !ok || diff != "" {
+			t.Errorf("known is %v, other than stored (-stored +known):\n%s", ok, diff)
+		}
+		_, err = m.Stop(t.Context(), "s1", session.Order{})
+		check(t, err)
+		_, err = m.Wait(t.Context(), "s1", session.Stopped)
+		check(t, err)
+		check(t, m.Delete(t.Context(), "s1", session.Order{}))
+		if s, ok := m.Cached("s1"); ok {
+			t.Errorf("a session that was deleted is known as %+v", s)
+		}
+		started(t, m, request("s2"))
+		end()
+		if s, ok := m.Cached("s2"); ok {
+			t.Errorf("nothing runs, and %+v is known", s)
 		}
 	})
 }

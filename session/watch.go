@@ -15,6 +15,18 @@ func (m *Manager) Get(ctx context.Context, id ID) (Session, error) {
 	return r.session(), err
 }
 
+// Cached returns a session from the memory of this process: as [Manager.Get] would, or
+// as it was two seconds ago at most if another process has changed it since; see
+// [Manager.Watch]. It is for what asks at every request, as a proxy does. It reports
+// false for one that it does not know, and while nothing runs: then ask Get.
+func (m *Manager) Cached(id ID) (s Session, ok bool) {
+	r, ok := m.hub.Get(id)
+	if !ok || !m.gate.Open() || !r.Deleted.IsZero() {
+		return Session{}, false
+	}
+	return r.session(), true
+}
+
 // List yields the sessions that match f, in the order of their IDs. It is
 // complete or ends with an error; a state that does not exist is [ErrInvalid].
 // It reads the store from f.After on, whatever else f selects, and needs no Run: who

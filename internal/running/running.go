@@ -45,6 +45,18 @@ func (g *Gate) Enter() (open, leave func(), err error) {
 	}, nil
 }
 
+// Open reports whether the gate is open.
+func (g *Gate) Open() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.channel():
+		return true
+	default:
+		return false
+	}
+}
+
 // Wait returns nil while the gate is open. It gives a Run a second to begin, so that
 // "go x.Run(ctx)" may be followed by a use of x at once, and one that has begun until
 // ctx ends to be ready. Otherwise it returns ErrNotRunning.

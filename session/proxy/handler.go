@@ -98,7 +98,7 @@ func (h *Handler) enter(r *http.Request) (*visit, error) {
 	if !ok || name == "" {
 		return v, session.ErrNotFound
 	}
-	s, err := h.manager.Get(r.Context(), session.ID(name))
+	s, err := h.find(r.Context(), session.ID(name))
 	if errors.Is(err, session.ErrInvalid) {
 		err = session.ErrNotFound
 	}
@@ -114,6 +114,14 @@ func (h *Handler) enter(r *http.Request) (*visit, error) {
 		v.rest = "/" + rest
 	}
 	return v, nil
+}
+
+// find returns a session, from memory while it runs.
+func (h *Handler) find(ctx context.Context, id session.ID) (session.Session, error) {
+	if s, ok := h.manager.Cached(id); ok && s.State == session.Running {
+		return s, nil
+	}
+	return h.manager.Get(ctx, id)
 }
 
 // address names a generation of a session for the transport, which keeps
