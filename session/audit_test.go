@@ -167,3 +167,25 @@ func TestOrders(t *testing.T) {
 		fails(t, err, session.ErrInvalid, `ID "o\n"`, "By")
 	})
 }
+
+// TestMistakenOrderReservesNothing: an order of an ID that was for something else
+// takes nothing of the limits.
+func TestMistakenOrderReservesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m := w.manager()
+		started(t, m, request("s1"))
+		o := session.Order{ID: "suspend once"}
+		_, err := m.Suspend(t.Context(), "s1", o)
+		check(t, err)
+		_, err = m.Wait(t.Context(), "s1", session.Suspended)
+		check(t, err)
+		_, err = m.Resume(t.Context(), "s1", session.ResumeRequest{Order: o})
+		fails(t, err, session.ErrConflict, `order of the ID "suspend once" was to suspend it`)
+		a, err := w.domain.Account(t.Context(), domain.ScopeUser, "alice")
+		check(t, err)
+		if len(a.Live) > 0 {
+			t.Errorf("reserved is %+v", a.Live)
+		}
+	})
+}

@@ -34,11 +34,12 @@
 // resumed: it is suspended again. "Not saved" is that a program was asked to save
 // its state and has not by the deadline: it goes on, and the session says why; if
 // it has "saved late", it is suspended after all. "Times out" is that nobody uses
-// it or that its time is up, by the rules of the domain. "Goes on" is what the
-// manager does of itself after an interruption. A dash means
-// that nothing changes, [ErrState] that the caller is refused. Every transient
-// state has a deadline, a field of [Deadlines], and a way out. "Kill" ends the
-// container by force and lets the state last as long again.
+// it or that its time is up, by the rules of the domain, "for good" where it is then
+// stopped. "Goes on" is what the manager does of itself after an interruption. A
+// dash means that nothing changes, [ErrState] that the caller is refused. Every
+// transient state has a deadline, a field of [Deadlines], and a way out. "Kill" ends
+// the container by force and lets the state last as long again; "after kill" is that
+// this has not helped by then.
 //
 //	event               pending     starting    running     suspending  suspended  stopping  stopped   failed
 //	Suspend             ErrState    ErrState    suspending  -           -          ErrState  ErrState  ErrState

@@ -114,7 +114,11 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (_ Session
 		if r, err = m.settle(ctx, op, r); err != nil {
 			return Session{}, err
 		}
-		if again, _ := r.repeats(op, q.Order); r.State == Suspended && !again {
+		again, err := r.repeats(op, q.Order)
+		if err != nil { // before anything is reserved for it
+			return Session{}, m.refuse(ctx, op, id, "", q.Order, &Error{Op: op, ID: id, Kind: ErrConflict, Err: err})
+		}
+		if r.State == Suspended && !again {
 			grant, err = m.domain.Authorize(ctx, q.ask(r))
 			if err != nil {
 				return Session{}, m.refuse(ctx, op, id, "", q.Order, fail(ctx, op, id, err))
@@ -195,8 +199,9 @@ func (m *Manager) Delete(ctx context.Context, id ID, o Order) (err error) {
 		}
 		r.Deleted = time.Now()
 		r.Request = StartRequest{ID: id}
-		r.Message, r.Host, r.Tried = "", "", nil
-		r.Grant, r.Access = domain.Grant{Domain: r.Grant.Domain}, access{}
+		// The rest is little: it is read for a day, again and again.
+		r.Message, r.Host, r.Tried, r.Evidence, r.Orders = "", "", nil, nil, nil
+		r.Grant, r.Access, r.Resumed = domain.Grant{}, access{}, ResumeRequest{}
 		return nil
 	})
 	return err

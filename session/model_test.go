@@ -6,308 +6,375 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
+	"testing/cryptotest"
 	"testing/synctest"
 	"time"
 
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store/storetest"
+	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/fake/fakelauncher"
 	"github.com/atelier-go/atelier/launcher"
-	"github.com/atelier-go/atelier/launcher/faultlauncher"
 	"github.com/atelier-go/atelier/session"
 )
 
 var (
 	modelSeed = flag.Uint64("model.seed", 0, "replay the model test with this seed alone")
-	modelOps  = flag.Int("model.ops", 300, "operations of each run of the model test")
+	modelOps  = flag.Int("model.ops", 0, "operations of each run of the model test; 0 is 300, or 100 with -short")
+	modelOnly = flag.String("model.only", "", "numbers of the operations that are played, with commas between; empty is all")
 )
 
-// Random operations on a few sessions, over a host that fails now and then and
-// managers that are replaced, against what the documentation promises for each
-// state. After every operation no session has two containers, none is in a
-// transient state past its deadline, none has changed its image or home.
+func modelSize() int {
+	switch {
+	case *modelOps != 0:
+		return *modelOps
+	case testing.Short():
+		return 100
+	}
+	return 300
+}
+
+// TestModel: random callers ask random things of several managers on one store,
+// while programs end, hosts are lost and taken back, stores and launchers fail,
+// processes die or stand still, the owner changes policies and the clock runs on. A
+// small model, which knows of the library what its documentation promises and no
+// more, says of every answer and of every record that is written whether it may be
+// so; see invariants and quiet for what holds after each operation and when
+// everything has calmed down.
+//
+// The seed decides every operation, and how long each call takes and whether it fails
+// by how often it came. What goroutines do at one instant it does not, by which a
+// replay may drift by milliseconds:
+//
+//	go test -run TestModel ./session -args -model.seed=7 -model.ops=10000
 func TestModel(t *testing.T) {
-	seeds := []uint64{1, 2, 3}
+	seeds := []uint64{1, 2}
 	if *modelSeed != 0 {
 		seeds = []uint64{*modelSeed}
+	} else if testing.Short() {
+		seeds = seeds[:1]
 	}
 	for _, seed := range seeds {
-		for _, faults := range []bool{false, true} {
-			t.Run(fmt.Sprintf("seed=%d/faults=%v", seed, faults), func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { newModel(t, seed, faults).play(*modelOps) })
-			})
-		}
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			run := playModel(t, seed, numbers(t))
+			t.Logf("%d operations in %v: %v", run.played, run.lasted.Round(time.Minute), run.kinds)
+			if run.failures == nil {
+				return
+			}
+			t.Errorf("seed %d: %s", seed, strings.Join(run.failures, "\n"))
+			small := shrink(t, seed, run)
+			again := fmt.Sprint("go test -run TestModel ./session -args -model.seed=", seed)
+			t.Fatalf("replay with: %s -model.ops=%d\nthese operations fail, too (of the last 40):\n%s\n%s\nreplay them with: %s -model.only=%s", again, run.played,
+				strings.Join(small.trace[max(0, len(small.trace)-40):], "\n"), strings.Join(small.failures, "\n"), again, strings.ReplaceAll(strings.Trim(fmt.Sprint(small.ops), "[]"), " ", ","))
+		})
 	}
 }
 
-type model struct {
-	*world
-	rand  *rand.Rand
-	m     *session.Manager
-	end   func()
-	l     launcher.Launcher
-	step  string
-	fixed map[session.ID]session.Session // the first seen of each
-	homes map[session.ID]launcher.Mount
-	up    bool // the host can be reached
-	aws   *reclaimer
-	asked map[session.ID]bool // to be suspended, by its user, since it was resumed
-	begun map[session.ID]int  // generations that its user began
-	kinds map[string]int
+// A modelRun is what came of a run.
+type modelRun struct {
+	played   int
+	ops      []int
+	trace    []string // a line for each operation
+	failures []string
+	kinds    map[string]int
+	lasted   time.Duration
 }
 
-func newModel(t *testing.T, seed uint64, faults bool) *model {
+// numbers are the operations to play.
+func numbers(t *testing.T) (all []int) {
+	if *modelOnly == "" {
+		return upTo(modelSize())
+	}
+	for text := range strings.SplitSeq(*modelOnly, ",") {
+		n, err := strconv.Atoi(text)
+		check(t, err)
+		all = append(all, n)
+	}
+	return all
+}
+
+// upTo is the numbers below n.
+func upTo(n int) (all []int) {
+	for i := range n {
+		all = append(all, i)
+	}
+	return all
+}
+
+// playModel plays the operations of some numbers. What each does depends on the
+// seed, its number and what it finds, so that one may be left out.
+func playModel(t *testing.T, seed uint64, ops []int) (run modelRun) {
+	cryptotest.SetGlobalRandom(t, seed)
+	defer debug.SetGCPercent(debug.SetGCPercent(800)) // it makes much garbage, and keeps little
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{TB: t}
+		begun := time.Now()
+		x := newModel(r, seed)
+		x.play(ops)
+		run = modelRun{played: x.played, ops: ops[:x.played], trace: x.trace, failures: r.found(), kinds: x.kinds, lasted: time.Since(begun)}
+	})
+	return run
+}
+
+// shrinkFor is how long a run that failed is made smaller.
+const shrinkFor = 20 * time.Second
+
+// shrink leaves out operations of a run that failed as long as the rest fails, too.
+func shrink(t *testing.T, seed uint64, run modelRun) modelRun {
+	begun := time.Now()
+	for size := len(run.ops) / 2; size > 0; size /= 2 {
+		for at := 0; at+size <= len(run.ops); {
+			if time.Since(begun) > shrinkFor {
+				return run
+			}
+			fewer := playModel(t, seed, slices.Concat(run.ops[:at], run.ops[at+size:]))
+			if fewer.failures != nil {
+				run = fewer
+			} else {
+				at += size
+			}
+		}
+	}
+	return run
+}
+
+// The model: what callers were promised, and what has been seen.
+type model struct {
+	*world
+	seed     uint64
+	witness  *witness
+	aws      *reclaimer
+	gate     *gate
+	observer *session.Manager // reads the store; it never runs
+	servers  []*server
+	names    int
+
+	number int // of the operation
+	played int
+	trace  []string
+	kinds  map[string]int
+	took   map[string]time.Duration
+
+	mu     sync.Mutex
+	lives  map[session.ID]*life
+	ids    []session.ID // of lives, in the order in which they were made
+	users  map[string]*person
+	open   map[string]bool // projects of group lab
+	wishes map[string]*wish
+	rules  []ruling // the owner's policies, the latest last
+
+	lost, blind map[launcher.ID]bool      // containers whose host is gone, or does not answer
+	calm        time.Time                 // since when nothing is in trouble
+	rough       time.Time                 // when something was last put into trouble
+	orphans     map[launcher.ID]time.Time // containers that nobody wants, since when
+	read        string                    // the last entry of the audit record that was read
+	told        map[session.ID][]string   // what it tells of each session
+}
+
+// A person is a user of the domain as the model knows them.
+type person struct {
+	groups []string
+	member bool
+	unsure bool             // they may have been offboarded, or be a moment later
+	spent  map[string]int64 // what sessions that ended cost, by month
+}
+
+// A life is all that the model knows of a session.
+type life struct {
+	id      session.ID
+	request session.StartRequest
+	now     session.Session // as it was last written
+	gone    bool            // it was deleted
+	moves   []string        // each change of its state
+	during  []session.State // its states since the operation began
+	since   ruling          // the strictest and the mildest that its generation may be under
+	mildest ruling
+	inside  bool      // its generation counts in the domain's account
+	lab     bool      // its user was of the lab when its generation began
+	begun   time.Time // when its generation did
+	used    time.Time // its last use that was reported
+	solid   time.Time // the one before
+	clean   bool      // its program hangs
+	ordered []string  // orders that were obeyed for certain, the latest last
+	stopped bool      // a caller asked for its end
+	parted  bool      // a caller may have asked that it be suspended, or it to leave
+	ended   time.Time // when it was deleted
+	spent   int64     // what all its sessions cost
+}
+
+// A wish is an order that was given once or more.
+type wish struct {
+	op      string
+	id      session.ID
+	clean   bool
+	obeyed  int // changes that it made
+	written int // lines of the audit record that have it
+}
+
+// A ruling is the policies of the domain and of group lab from a time on.
+type ruling struct {
+	from time.Time
+	all  domain.Policy
+	lab  domain.Policy
+}
+
+func newModel(t *recorder, seed uint64) *model {
 	w := newWorldOn(t, fakelauncher.Config{
-		Room:   launcher.Resources{MilliCPU: 5000, MemoryMiB: 64 << 10},
+		Room:   launcher.Resources{MilliCPU: 16000, MemoryMiB: 64 << 10},
 		Delays: fakelauncher.Delays{Start: 700 * time.Millisecond},
 	})
 	x := &model{
-		world: w, rand: rand.New(rand.NewPCG(seed, 0)), aws: w.reclaimer(), up: true,
-		asked: map[session.ID]bool{}, begun: map[session.ID]int{},
-		fixed: map[session.ID]session.Session{}, homes: map[session.ID]launcher.Mount{}, kinds: map[string]int{},
+		world: w, seed: seed, kinds: map[string]int{}, took: map[string]time.Duration{},
+		lives: map[session.ID]*life{}, users: map[string]*person{}, open: map[string]bool{}, wishes: map[string]*wish{},
+		orphans: map[launcher.ID]time.Time{}, told: map[session.ID][]string{},
+		lost: map[launcher.ID]bool{}, blind: map[launcher.ID]bool{}, calm: time.Now(), rough: time.Now(),
 	}
-	x.l = x.aws
-	if faults {
-		l, err := faultlauncher.Wrap(x.aws, seed, faultlauncher.Fault{Rate: 0.15}, faultlauncher.Fault{Rate: 0.15, After: true})
-		check(t, err)
-		x.l = l
+	x.gate = &gate{
+		Launcher: w.host, x: x, digests: map[launcher.ID]string{}, homes: map[uint32]string{},
+		uids: map[string]uint32{}, tokens: map[string]launcher.ID{}, ended: map[launcher.ID]bool{},
 	}
-	x.m, x.end = w.run(x.l, session.Config{})
+	w.guard.Launcher = x.gate
+	x.aws = w.reclaimer()
+	x.aws.dress = x.dress
+	x.witness = &witness{Store: w.store}
+	var err error
+	x.observer, err = session.New(w.domain, w.host, session.Config{})
+	check(t, err)
+	x.witness.wrote = x.saw
+	ctx := t.Context()
+	_, err = w.cloud.PushImage("registry.example.com/broken:1", fakeaws.Image{Program: program})
+	check(t, err)
+	_, err = w.domain.Attach(ctx, domain.AttachRequest{Name: "broken", Reference: "registry.example.com/broken:1"})
+	check(t, err)
+	for _, user := range []string{"alice", "bob", "carol"} {
+		x.onboard(user, nil)
+	}
+	x.policy(domain.Policy{
+		Sessions: 6, SessionsPerUser: 3, BudgetPerUser: 500_000, Idle: []domain.IdleRule{{After: 8 * time.Minute}},
+	}, domain.Policy{Sessions: 2})
+	x.servers = []*server{x.serve(), x.serve()}
 	return x
 }
 
-func (x *model) play(ops int) {
-	ids := []session.ID{"a", "b", "c", "d"}
-	for n := range ops {
-		synctest.Wait() // nothing is under way, so what is read now holds
-		id := ids[x.rand.IntN(len(ids))]
-		before, known := x.look(id)
-		x.step = fmt.Sprintf("operation %d on %s, %s", n, id, before.State)
-		x.one(id, before, known)
-		synctest.Wait()
-		x.invariants(ids)
+// play plays operations, and ends everything.
+func (x *model) play(ops []int) {
+	defer func() {
+		if caught := recover(); caught != nil && caught != any(errGivenUp) {
+			panic(caught)
+		}
+		for _, s := range x.servers {
+			x.wake(s)
+			s.end()
+		}
+		time.Sleep(2 * storetest.LateBy) // what was late is there
+	}()
+	for _, n := range ops {
+		x.number = n
+		x.played++
+		r := rand.New(rand.NewPCG(x.seed, uint64(n)))
+		x.mark()
+		op, answer := x.choose(r), ""
+		began := time.Now()
+		for range 5 {
+			if answer = op.do(x, r); answer != "" {
+				break
+			}
+			op = x.choose(r) // there was nothing that it could be done to
+		}
+		x.kinds[op.name]++
+		x.took[op.name] += time.Since(began)
+		x.trace = append(x.trace, fmt.Sprintf("%d %s: %s | %s", n, op.name, answer, x.digest()))
+		x.invariants()
+		if x.t.Failed() {
+			return
+		}
+		x.pass(r)
+		if n%modelQuiet == 150 {
+			x.quiet()
+			x.night()
+		}
 		if x.t.Failed() {
 			return
 		}
 	}
-	x.settle(ids)
+	x.quiet()
 }
 
-func (x *model) look(id session.ID) (session.Session, bool) {
-	s, err := x.m.Get(context.Background(), id)
-	if err != nil && !errors.Is(err, session.ErrNotFound) {
-		x.t.Fatal(err)
+// modelQuiet is after how many operations everything is left alone for a while.
+const modelQuiet = 500
+
+// pass lets time go by: most often none or little.
+func (x *model) pass(r *rand.Rand) {
+	d := time.Duration(0)
+	switch at := r.IntN(100); {
+	case at < 30:
+	case at < 80:
+		d = 3 * time.Second
+	case at < 90:
+		d = 40 * time.Second
+	case at < 99:
+		d = time.Second
+	default:
+		d = 10 * time.Minute
 	}
-	return s, err == nil
+	if d > 0 {
+		time.Sleep(time.Duration(r.Int64N(int64(d))))
+	}
+	x.settleTrouble()
 }
 
-// one does one operation and checks its answer by the state before.
-func (x *model) one(id session.ID, before session.Session, known bool) {
-	ctx := x.t.Context()
-	is := func(states ...session.State) bool {
-		for _, s := range states {
-			if known && s == before.State {
-				return true
-			}
+// mark begins to note the states of all sessions.
+func (x *model) mark() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, l := range x.lives {
+		l.during = append(l.during[:0], l.now.State)
+	}
+}
+
+// digest is how all sessions are, in a few letters.
+func (x *model) digest() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d", time.Now().UnixNano())
+	for _, id := range x.ids {
+		if l := x.lives[id]; !l.gone {
+			fmt.Fprintf(&b, " %s.%d %s", id, l.now.Generation, l.now.State)
 		}
+	}
+	return b.String()
+}
+
+// dress is what the launcher says of containers whose host is lost or silent. The
+// reclaimer holds its lock.
+func (x *model) dress(s launcher.Status) launcher.Status {
+	if x.lost[s.ID] && s.Phase == launcher.Exited {
+		s.Reason, s.Message = launcher.ErrHostLost, "the host is gone"
+	}
+	if x.blind[s.ID] && s.Phase != launcher.Exited {
+		s.Unknown = true
+	}
+	return s
+}
+
+// containerOf is the name of a session's container.
+func containerOf(id session.ID, generation int) launcher.ID {
+	return launcher.ID(fmt.Sprintf("research.%s.%d", id, generation))
+}
+
+// alive reports whether a session's container lives, whatever its launcher can say.
+func (x *model) alive(id session.ID, generation int) bool {
+	s, err := launcher.Get(context.Background(), x.host, containerOf(id, generation))
+	if errors.Is(err, launcher.ErrNotFound) {
 		return false
 	}
-	expect := func(op string, s session.Session, err, want error, state session.State) {
-		x.kinds[op]++
-		if !errors.Is(err, want) || want == nil && err != nil || err == nil && s.State != state {
-			x.t.Errorf("%s: %s = %s, %v; want %s, %v", x.step, op, s.State, err, state, want)
-		}
-	}
-	q := request(id)
-	q.Size.MilliCPU, q.Size.MemoryMiB = 2000, 1024
-	if stays(id) {
-		q.OnInterruption = session.StaySuspended
-	}
-	workload := launcher.ID(fmt.Sprintf("research.%s.%d", id, before.Generation))
-	switch x.rand.IntN(14) {
-	case 0, 1:
-		s, err := x.m.Start(ctx, q)
-		switch {
-		case known:
-			expect("start again", s, err, nil, before.State)
-		case errors.Is(err, session.ErrConflict): // it was deleted
-			expect("start a deleted one", s, err, session.ErrConflict, "")
-		default:
-			expect("start", s, err, nil, session.Pending)
-			x.begun[id] = 1
-		}
-	case 2:
-		q.User = "bob"
-		if known {
-			s, err := x.m.Start(ctx, q)
-			expect("start another", s, err, session.ErrConflict, "")
-		}
-	case 3, 4:
-		s, err := x.m.Suspend(ctx, id, session.Order{})
-		switch {
-		case !known:
-			expect("suspend", s, err, session.ErrNotFound, "")
-		case is(session.Running, session.Suspending):
-			expect("suspend", s, err, nil, session.Suspending)
-			x.asked[id] = true
-		case is(session.Suspended):
-			expect("suspend", s, err, nil, session.Suspended)
-			x.asked[id] = true
-		default:
-			expect("suspend refused", s, err, session.ErrState, "")
-		}
-	case 5, 6:
-		r := session.ResumeRequest{}
-		if x.rand.IntN(2) == 0 {
-			r = session.ResumeRequest{InstanceType: []string{"r5.4xlarge", "m5.large"}[x.rand.IntN(2)], Size: q.Size}
-		}
-		s, err := x.m.Resume(ctx, id, r)
-		switch {
-		case !known:
-			expect("resume", s, err, session.ErrNotFound, "")
-		case is(session.Suspended):
-			expect("resume", s, err, nil, session.Pending)
-			if s.Generation != before.Generation+1 {
-				x.t.Errorf("%s: resumed from generation %d to %d", x.step, before.Generation, s.Generation)
-			}
-			x.asked[id] = false
-			x.begun[id]++
-		case is(session.Pending, session.Starting, session.Running) && (r.InstanceType == "" || r.InstanceType == before.InstanceType):
-			expect("resume again", s, err, nil, before.State)
-		default:
-			expect("resume refused", s, err, session.ErrState, "")
-		}
-	case 7:
-		if x.rand.IntN(3) > 0 {
-			return // rarely, or nothing lives long
-		}
-		s, err := x.m.Stop(ctx, id, session.Order{})
-		switch {
-		case !known:
-			expect("stop", s, err, session.ErrNotFound, "")
-		case is(session.Stopped, session.Failed, session.Stopping):
-			expect("stop again", s, err, nil, before.State)
-		case is(session.Suspended):
-			expect("stop suspended", s, err, nil, session.Stopped)
-		default:
-			expect("stop", s, err, nil, session.Stopping)
-		}
-	case 8: // it ends by itself
-		if known && x.rand.IntN(3) == 0 {
-			_ = x.host.Stop(ctx, workload, launcher.StopOptions{})
-			x.kinds["exit"]++
-		}
-	case 9: // the network
-		x.up = !x.up || x.rand.IntN(4) > 0
-		x.host.SetReachable(x.up)
-	case 10: // another process takes over
-		x.end()
-		x.m, x.end = x.run(x.l, session.Config{})
-		x.kinds["manager"]++
-		time.Sleep(2 * time.Second) // it reads the store before it works
-	case 11: // AWS takes the host back in a while
-		if known {
-			x.aws.announce(workload, time.Duration(x.rand.Int64N(int64(2*time.Minute))))
-			x.kinds["notice to a "+string(before.State)]++
-		}
-	case 12: // it does so now
-		if known && x.rand.IntN(2) == 0 {
-			x.aws.take(workload)
-			x.kinds["take a "+string(before.State)]++
-		}
-	case 13:
-		if is(session.Stopped, session.Failed) {
-			// Make room for a new life under this ID, a day later.
-			if err := x.m.Delete(ctx, id, session.Order{}); err == nil {
-				x.kinds["delete"]++
-				delete(x.fixed, id)
-				delete(x.homes, id)
-				delete(x.asked, id)
-				delete(x.begun, id)
-				x.end()
-				time.Sleep(24 * time.Hour)
-				x.m, x.end = x.run(x.l, session.Config{})
-				time.Sleep(2 * time.Minute)
-			} else {
-				fails(x.t, err, session.ErrState)
-			}
-		}
-	}
-	if x.rand.IntN(2) == 0 {
-		time.Sleep(time.Duration(x.rand.Int64N(int64(40 * time.Second))))
-	}
-}
-
-// stays reports whether a session is not to be resumed by itself.
-func stays(id session.ID) bool { return id > "b" }
-
-// invariants hold at every moment.
-func (x *model) invariants(ids []session.ID) {
-	if x.up {
-		x.guard.audit()
-	}
-	for _, id := range ids {
-		s, known := x.look(id)
-		if !known {
-			continue
-		}
-		if late := time.Since(s.Deadline); !s.Deadline.IsZero() && late > 30*time.Second {
-			x.t.Errorf("%s: %s is %s %v past its deadline", x.step, id, s.State, late)
-		}
-		if s.State == session.Failed && s.Reason == launcher.ErrInterrupted {
-			x.t.Errorf("%s: failed for an interruption: %+v", x.step, s)
-		}
-		if n := x.begun[id]; s.Generation < n || stays(id) && s.Generation > n {
-			x.t.Errorf("%s: %s is at generation %d, its user began %d", x.step, id, s.Generation, n)
-		}
-		if s.Generation > x.begun[id] {
-			x.kinds["went on"]++
-		}
-		first, seen := x.fixed[id]
-		if !seen {
-			x.fixed[id] = s
-		} else if s.Reference != first.Reference || s.Image != first.Image || s.User != first.User || s.Generation < first.Generation {
-			x.t.Errorf("%s: %+v was %+v", x.step, s, first)
-		}
-	}
-	for _, w := range x.guard.workloads() {
-		id := session.ID(w.Labels["atelier.session"])
-		if home, seen := x.homes[id]; seen && home != w.Mounts[0] {
-			x.t.Errorf("%s: home %+v was %+v", x.step, w.Mounts[0], home)
-		}
-		x.homes[id] = w.Mounts[0]
-	}
-}
-
-// settle waits until nothing more happens: then exactly the running sessions
-// have containers, and none is in a transient state.
-func (x *model) settle(ids []session.ID) {
-	x.host.SetReachable(true)
-	time.Sleep(45 * time.Minute)
-	running := map[launcher.ID]bool{}
-	for _, id := range ids {
-		s, known := x.look(id)
-		if !known {
-			continue
-		}
-		if !s.Deadline.IsZero() {
-			x.t.Errorf("in the end %s is %s", id, s.State)
-		}
-		if s.State == session.Suspended && !stays(id) && !x.asked[id] {
-			x.t.Errorf("in the end %s is suspended and its user has not asked for that: %+v", id, s)
-		}
-		if s.State == session.Running {
-			running[launcher.ID(fmt.Sprintf("research.%s.%d", id, s.Generation))] = true
-		}
-	}
-	live := x.live()
-	for _, id := range live {
-		if !running[id] {
-			x.t.Errorf("in the end %s lives and no session wants it", id)
-		}
-	}
-	if len(live) != len(running) {
-		x.t.Errorf("in the end %v live, %v are running", live, running)
-	}
-	x.t.Logf("%v", x.kinds)
+	check(x.t, err)
+	return s.Phase != launcher.Exited
 }

@@ -21,8 +21,9 @@ type record struct {
 	// Resumed is the request that made the present generation, if it is not
 	// the first.
 	Resumed ResumeRequest `json:",omitzero"`
-	// Grant is what the domain allowed for the present generation.
-	Grant domain.Grant
+	// Grant is what the domain allowed for the present generation. It is not kept of
+	// a session that was deleted.
+	Grant domain.Grant `json:",omitzero"`
 	// Access is how the present generation gets its role's credentials. It
 	// holds a secret. Zero without a role.
 	Access access `json:",omitzero"`
