@@ -289,7 +289,7 @@ func (x *model) justEnded() (n int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, l := range x.lives {
-		if !counts(l.now.State) && time.Since(l.now.Since) < 10*time.Second {
+		if !counts(l.now.State) && time.Since(l.now.Since) < time.Minute {
 			n++
 		}
 	}

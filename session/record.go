@@ -155,6 +155,7 @@ func (r *record) apply(e event, now time.Time, d Deadlines) error {
 
 // begin makes r the next generation, which is pending.
 func (r *record) begin(g domain.Grant, q ResumeRequest, a access) {
+	q.Order = Order{} // it is remembered elsewhere
 	r.Grant, r.Resumed, r.Access = g, q, a
 	r.Generation++
 	r.Asked, r.Gone = time.Time{}, false

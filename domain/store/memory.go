@@ -28,8 +28,9 @@ type collection struct {
 	// its first entry may be missing, down to the version forgotten.
 	log       []entry
 	forgotten int64
-	// sorted holds the IDs in order; nil if one was added or removed since. It
-	// is replaced, never written to, so that a List may go on reading it.
+	// sorted holds the IDs in order; nil if one was added or removed since, other
+	// than at its end. What it holds is never written to, so that a List may go on
+	// reading it.
 	sorted []string
 }
 
@@ -111,7 +112,11 @@ func (m *Memory) Put(ctx context.Context, r Record) (int64, error) {
 	if present.Version != r.Version {
 		return 0, fmt.Errorf("%w: %q in %s", ErrConflict, r.ID, r.Collection)
 	}
-	if !ok {
+	switch last := len(c.sorted) - 1; {
+	case ok:
+	case last >= 0 && c.sorted[last] < r.ID: // as times of an audit record are
+		c.sorted = append(c.sorted, r.ID)
+	default:
 		c.sorted = nil
 	}
 	m.last++
