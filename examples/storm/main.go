@@ -104,7 +104,7 @@ func main() {
 // options reads the command line. The flags of a scenario have their defaults only
 // without a trace.
 func options(flags *flag.FlagSet, args []string) (o Options, asJSON bool) {
-	flags.StringVar(&o.Scenario, "scenario", "signin", "signin: all at once, for an hour; weekday: over a working day")
+	flags.StringVar(&o.Scenario, "scenario", "signin", "signin: all at once, for an hour, or more if they are more than 25,000; weekday: over a working day")
 	flags.IntVar(&o.Sessions, "sessions", 1000, "how many sessions there are")
 	flags.IntVar(&o.Users, "users", 0, "of how many users; 0 is one for each session")
 	flags.StringVar(&o.Trace, "trace", "", "play the sessions of this CSV `file` instead: user,start_s,end_s,vcpus,memory_mib,gpus")

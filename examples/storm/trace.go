@@ -66,9 +66,12 @@ func (o Options) describe() string {
 // scenarios draw traces. Each is a function of the options alone.
 var scenarios = map[string]func(Options) []Visit{"signin": signin, "weekday": weekday}
 
-// signin is nine o'clock: everybody comes at once and stays for an hour.
+// signin is nine o'clock: everybody comes at once and stays for an hour. Since an
+// account may start two instances a second, the last of a great storm wait for longer
+// than that: all stay an hour more for each 25,000.
 func signin(o Options) []Visit {
-	return draw(o, func(*rand.Rand) (time.Duration, time.Duration) { return 0, time.Hour })
+	stays := time.Hour * time.Duration(1+(o.Sessions-1)/25_000)
+	return draw(o, func(*rand.Rand) (time.Duration, time.Duration) { return 0, stays })
 }
 
 // weekday is a working day. People come at about nine and leave at about half past
