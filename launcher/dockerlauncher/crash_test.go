@@ -124,29 +124,29 @@ func TestKilledAtEveryRequest(t *testing.T) {
 			Stdin:   []byte("input "), Secrets: map[string]string{"token": "hunter2 "},
 		}
 	}
-	n := 0
-	next := func() launcher.Workload { n++; return work(n) }
-	output := func(id launcher.ID) string {
+	var n atomic.Int64
+	next := func() launcher.Workload { return work(int(n.Add(1))) }
+	output := func(t *testing.T, id launcher.ID) string {
 		t.Helper()
 		return logs(t, l, id, launcher.LogOptions{})
 	}
-	ready := func(id launcher.ID) {
+	ready := func(t *testing.T, id launcher.ID) {
 		t.Helper()
-		await(t, "it is ready", func() bool { return strings.Contains(output(id), "trapped") })
+		await(t, "it is ready", func() bool { return strings.Contains(output(t, id), "trapped") })
 	}
-	exits := func(id launcher.ID) {
+	exits := func(t *testing.T, id launcher.ID) {
 		t.Helper()
 		s, err := launcher.Wait(t.Context(), l, id, func(s launcher.Status) bool { return s.Phase == launcher.Exited })
 		if err != nil || s.ExitCode != 7 && s.ExitCode != 137 {
 			t.Errorf("%s ended as %+v, %v", id, s, err)
 		}
-		if got := output(id); strings.Count(got, "input ") != 1 || strings.Count(got, "hunter2 ") != 1 {
+		if got := output(t, id); strings.Count(got, "input ") != 1 || strings.Count(got, "hunter2 ") != 1 {
 			t.Errorf("%s has written %q: want its input and its secret once", id, got)
 		}
 	}
 	for _, act := range []string{"launch", "stop", "forget"} {
 		t.Run(act, func(t *testing.T) {
-			prepare := func() launcher.Workload {
+			prepare := func(t *testing.T) launcher.Workload {
 				t.Helper()
 				w := next()
 				if act == "launch" {
@@ -155,53 +155,56 @@ func TestKilledAtEveryRequest(t *testing.T) {
 				if _, err := l.Launch(t.Context(), w); err != nil {
 					t.Fatal(err)
 				}
-				ready(w.ID)
+				ready(t, w.ID)
 				if act == "forget" {
 					if err := l.Stop(t.Context(), w.ID, launcher.StopOptions{}); err != nil {
 						t.Fatal(err)
 					}
-					exits(w.ID)
+					exits(t, w.ID)
 				}
 				return w
 			}
-			_, requests := doom{Act: act, Work: prepare()}.run(t)
+			_, requests := doom{Act: act, Work: prepare(t)}.run(t)
 			if requests < 2 {
 				t.Fatalf("%s makes %d requests: too few to be true", act, requests)
 			}
 			t.Logf("%d requests", requests)
 			for at := 1; at <= requests; at++ {
 				for _, after := range []bool{false, true} {
-					w := prepare()
-					ended, _ := doom{Act: act, Work: w, At: at, After: after}.run(t)
-					what := fmt.Sprintf("%s killed at request %d, after its answer %t", act, at, after)
-					if ended && at < requests {
-						t.Errorf("%s: it was not killed", what)
-					}
-					// A new process: this one.
-					switch act {
-					case "launch":
-						if _, err := l.Launch(t.Context(), w); err != nil {
-							t.Errorf("%s: launched again: %v", what, err)
-							continue
+					t.Run(fmt.Sprintf("at=%d,after=%t", at, after), func(t *testing.T) {
+						t.Parallel()
+						w := prepare(t)
+						ended, _ := doom{Act: act, Work: w, At: at, After: after}.run(t)
+						what := fmt.Sprintf("%s killed at request %d, after its answer %t", act, at, after)
+						if ended && at < requests {
+							t.Errorf("%s: it was not killed", what)
 						}
-						ready(w.ID)
-						if err := l.Stop(t.Context(), w.ID, launcher.StopOptions{}); err != nil {
-							t.Errorf("%s: %v", what, err)
+						// A new process: this one.
+						switch act {
+						case "launch":
+							if _, err := l.Launch(t.Context(), w); err != nil {
+								t.Errorf("%s: launched again: %v", what, err)
+								return
+							}
+							ready(t, w.ID)
+							if err := l.Stop(t.Context(), w.ID, launcher.StopOptions{}); err != nil {
+								t.Errorf("%s: %v", what, err)
+							}
+							exits(t, w.ID)
+						case "stop":
+							// Whether the signal was sent cannot be known; so it is sent again.
+							if err := l.Stop(t.Context(), w.ID, launcher.StopOptions{}); err != nil {
+								t.Errorf("%s: stopped again: %v", what, err)
+							}
+							exits(t, w.ID)
 						}
-						exits(w.ID)
-					case "stop":
-						// Whether the signal was sent cannot be known; so it is sent again.
-						if err := l.Stop(t.Context(), w.ID, launcher.StopOptions{}); err != nil {
-							t.Errorf("%s: stopped again: %v", what, err)
+						if err := l.Stop(t.Context(), w.ID, launcher.StopOptions{Forget: true}); err != nil && !errors.Is(err, launcher.ErrNotFound) {
+							t.Errorf("%s: forgotten: %v", what, err)
 						}
-						exits(w.ID)
-					}
-					if err := l.Stop(t.Context(), w.ID, launcher.StopOptions{Forget: true}); err != nil && !errors.Is(err, launcher.ErrNotFound) {
-						t.Errorf("%s: forgotten: %v", what, err)
-					}
-					if _, err := launcher.Get(t.Context(), l, w.ID); !errors.Is(err, launcher.ErrNotFound) {
-						t.Errorf("%s: after it was forgotten: %v", what, err)
-					}
+						if _, err := launcher.Get(t.Context(), l, w.ID); !errors.Is(err, launcher.ErrNotFound) {
+							t.Errorf("%s: after it was forgotten: %v", what, err)
+						}
+					})
 				}
 			}
 		})
