@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ type Background struct {
 	// [path.Match]; one that ends with a slash stands for everything below. Of
 	// a request that becomes a websocket no message counts.
 	Requests []string `json:",omitempty"`
+	// Query is what a proxy adds to the query of these requests, such as
+	// "no_track_activity=1", for a program that would take them for use itself.
+	Query string `json:",omitempty"`
 	// KeepAlive is the length in bytes of the longest message by which a page
 	// only keeps a websocket. A proxy then sees to it that messages are not
 	// compressed, as it could not tell their lengths. Zero is none: every
@@ -48,6 +52,9 @@ func (b Background) problems() []error {
 		if method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" || !strings.HasPrefix(pattern, "/") || !plain(pattern) || strings.Contains(pattern, "?") || err != nil {
 			found = append(found, fmt.Errorf("background request %.60q: want a method, a space and a pattern of paths, such as \"GET /api/kernels\"", r))
 		}
+	}
+	if _, err := url.ParseQuery(b.Query); err != nil || !plain(b.Query) {
+		found = append(found, fmt.Errorf("background query %.60q: want what follows the question mark of a URL, such as \"no_track_activity=1\"", b.Query))
 	}
 	if b.KeepAlive < 0 {
 		found = append(found, errors.New("background: the length of a message that keeps a websocket must not be negative"))

@@ -42,7 +42,7 @@
 // this has not helped by then.
 //
 //	event               pending     starting    running     suspending  suspended  stopping  stopped   failed
-//	Suspend             ErrState    ErrState    suspending  -           -          ErrState  ErrState  ErrState
+//	Suspend             suspending  suspending  suspending  -           -          ErrState  ErrState  ErrState
 //	Resume              -           -           -           ErrState    pending    ErrState  ErrState  ErrState
 //	Stop                stopping    stopping    stopping    stopping    stopped    -         -         -
 //	accepted            starting    -           -           -           -          -         -         -

@@ -2,6 +2,9 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,9 +19,13 @@ import (
 // and returns the session, Suspending. The session keeps its home and image;
 // [Manager.Resume] starts it again, also on another instance type.
 //
+// A start or resume that waits or is under way is withdrawn by it: the session is
+// suspended without having run.
+//
 // It is idempotent: a session that is suspending or suspended is returned as
-// it is, and is not resumed by itself any more if it was to be. In every other
-// state than Running it is [ErrState]. A caller that repeats it after a lost
+// it is, and is not resumed by itself any more if it was to be. One that is
+// stopping or has ended is [ErrState], and so is a kind that cannot be suspended. A
+// caller that repeats it after a lost
 // answer gives it an ID, lest it suspend what was resumed meanwhile.
 func (m *Manager) Suspend(ctx context.Context, id ID, o Order) (Session, error) {
 	return m.ask(ctx, "suspend", id, o, askSuspend)
@@ -41,12 +48,14 @@ func (m *Manager) ask(ctx context.Context, op string, id ID, o Order, e event) (
 		if machine[r.State].on[e].stays(r.State) && !r.GoOn {
 			return store.ErrUnchanged
 		}
-		if why := r.Request.Kind.unsuspendable(); e == askSuspend && why != "" && r.State == Running {
+		live := r.State == Pending || r.State == Starting || r.State == Running
+		if why := r.Request.Kind.unsuspendable(); e == askSuspend && why != "" && live {
 			return stateError{r.State, why}
 		}
 		r.GoOn = false // what a caller asks for counts for more
-		if e == askSuspend && r.State == Running {
+		if e == askSuspend && live {
 			r.Reason, r.Message = "", ""
+			r.Forced = r.State != Running // there is no state yet that it could save
 		}
 		return r.apply(e, time.Now(), m.deadlines)
 	})
@@ -72,6 +81,16 @@ type ResumeRequest struct {
 	Order Order `json:"-"`
 	// Market is how its host may be bought. Nil is as before.
 	Market *launcher.Market `json:",omitempty"`
+}
+
+// digest is a name of what q asks for.
+func (q ResumeRequest) digest() string {
+	text, err := json.Marshal(q)
+	if err != nil {
+		panic(err) // it has nothing that could fail
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
 }
 
 // equal reports whether q and p ask for the same in the same words.
@@ -105,6 +124,7 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (_ Session
 	if err := m.awake(ctx, op, id); err != nil {
 		return Session{}, err
 	}
+	q.Order.of = q.digest()
 	for {
 		r, err := m.find(ctx, op, id)
 		if err != nil {

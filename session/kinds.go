@@ -51,8 +51,9 @@ func RStudio() Kind {
 //
 // Its pages list kernels, sessions, terminals and the open folder every ten
 // seconds, and kernelspecs every minute (packages/services of jupyterlab); files are
-// read at the same paths as folders, so that reading one is no use by itself. What
-// extensions ask for counts, and so does a document that is shared, which tells all
+// read at the same paths as folders, so that reading one is no use by itself. Jupyter
+// Server would take all that for use, but for no_track_activity in the query, which a
+// proxy adds. What extensions ask for counts, and so does a document that is shared, which tells all
 // the time who is there.
 func JupyterLab() Kind {
 	return Kind{
@@ -67,7 +68,7 @@ func JupyterLab() Kind {
 			"GET /api", "GET /api/status", "GET /api/me", "GET /api/kernels", "GET /api/kernels/*", "GET /api/sessions",
 			"GET /api/terminals", "GET /api/kernelspecs", "GET /api/contents", "GET /api/contents/",
 			"GET /api/events/subscribe",
-		}},
+		}, Query: "no_track_activity=1"},
 	}
 }
 
@@ -83,8 +84,11 @@ func JupyterLab() Kind {
 // Its pages speak over websockets in messages of 13 bytes and what is in them, and
 // keep them by one with nothing in it every five seconds (ProtocolConstants in
 // ipc.net.ts of microsoft/vscode); what acknowledges a call has 5 bytes in it
-// (rpcProtocol.ts). What extensions say beside that counts, as /healthz counts an open
-// page.
+// (rpcProtocol.ts). What extensions say beside that counts.
+//
+// For /healthz an open page is use, whether or not anybody looks at it. Where all
+// traffic comes by a proxy that reports it, make Activity zero: then such a session is
+// idle when nothing is done in it.
 func VSCode() Kind {
 	return Kind{
 		Name:         "vscode",

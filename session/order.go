@@ -14,7 +14,8 @@ import (
 type Order struct {
 	// ID names this one asking, for a caller that repeats it when the answer got
 	// lost: an order with the ID of one that the session has followed already
-	// changes nothing, whatever has been asked since. Any text of at most 64
+	// changes nothing, whatever has been asked since; one to do something else is
+	// [ErrConflict]. Any text of at most 64
 	// bytes that no other asking has, such as that of [NewID]. The last 20 of a
 	// session are remembered. Empty is an order that is obeyed each time.
 	ID string
@@ -24,6 +25,8 @@ type Order struct {
 	By string
 	// Why is a sentence for people, at most 500 bytes. It holds no secret.
 	Why string
+
+	of string // a digest of what it asks for, where its operation does not say all
 }
 
 // Itself is who orders what a manager does without being asked: it suspends a
@@ -62,7 +65,10 @@ type Asked struct {
 }
 
 // followed is an order that a session has followed.
-type followed struct{ ID, Op string }
+type followed struct {
+	ID, Op string
+	Of     string `json:",omitempty"`
+}
 
 // follow notes an order that changed r.
 func (r *record) follow(op string, o Order, now time.Time) {
@@ -73,7 +79,7 @@ func (r *record) follow(op string, o Order, now time.Time) {
 // remember notes an order that r has followed.
 func (r *record) remember(op string, o Order) {
 	if o.ID != "" {
-		r.Orders = append(slices.Clone(r.Orders[max(0, len(r.Orders)-maxOrders+1):]), followed{o.ID, op})
+		r.Orders = append(slices.Clone(r.Orders[max(0, len(r.Orders)-maxOrders+1):]), followed{o.ID, op, o.of})
 	}
 }
 
@@ -86,6 +92,9 @@ func (r record) repeats(op string, o Order) (bool, error) {
 	for _, f := range r.Orders {
 		if f.ID == o.ID && f.Op != op {
 			return false, fmt.Errorf("an order of the ID %q was to %s it; give each its own", o.ID, f.Op)
+		}
+		if f.ID == o.ID && f.Of != o.of && f.Of != "" {
+			return false, fmt.Errorf("an order of the ID %q was to %s it otherwise; give each its own", o.ID, op)
 		}
 		if f.ID == o.ID {
 			return true, nil

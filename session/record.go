@@ -174,7 +174,8 @@ func (r record) patient() bool {
 // unsaved says what became of a program that ended without confirming that its
 // state is saved.
 func (r *record) unsaved() {
-	if r.State == Suspending && !r.Request.Kind.keptState(r.ExitCode) && r.Reason == "" {
+	withdrawn := r.Forced && r.Start.Ready.IsZero()
+	if r.State == Suspending && !r.Request.Kind.keptState(r.ExitCode) && r.Reason == "" && !withdrawn {
 		r.Reason = ErrNotSaved
 		r.Message = fmt.Sprintf("it ended with exit code %d, which does not confirm that its state is saved: what it had only in memory may be lost; "+
 			"the files of its home are kept; its logs may say more", r.ExitCode)

@@ -127,7 +127,7 @@ var machine = map[State]rule{
 		limit:    "Pending",
 		deadline: func(d Deadlines, _ Kind) time.Duration { return d.Pending },
 		on: [eventCount]outcome{
-			askSuspend:      refuse("it does not run yet; wait until it does, or stop it"),
+			askSuspend:      to(Suspending),
 			askResume:       to(Pending),
 			askStop:         to(Stopping),
 			sawAccepted:     to(Starting),
@@ -151,7 +151,7 @@ var machine = map[State]rule{
 		limit:    "Starting",
 		deadline: func(d Deadlines, _ Kind) time.Duration { return d.Starting },
 		on: [eventCount]outcome{
-			askSuspend:      refuse("it does not run yet; wait until it does, or stop it"),
+			askSuspend:      to(Suspending),
 			askResume:       to(Starting),
 			askStop:         to(Stopping),
 			sawAccepted:     to(Starting),

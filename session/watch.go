@@ -103,7 +103,9 @@ func (m *Manager) changes(ctx context.Context, op string, id ID, match func(ID, 
 
 // Wait returns a session once it is in one of the states wanted. If it ends in
 // another, that is [ErrState], beside the session, and the error says why it
-// ended; [errors.Is] finds the Reason in it. When ctx ends before, the error is
+// ended; [errors.Is] finds the Reason in it. So it is if it comes to rest elsewhere
+// meanwhile: if it is suspended, as its resume has failed, while Running was wanted,
+// or goes on, as it could not save its state, while Suspended was. When ctx ends before, the error is
 // its, and says beside the session what that is waiting for. Naming no state,
 // or one that does not exist, is [ErrInvalid].
 func (m *Manager) Wait(ctx context.Context, id ID, want ...State) (Session, error) {
@@ -134,13 +136,25 @@ func (m *Manager) Wait(ctx context.Context, id ID, want ...State) (Session, erro
 			return Session{}, &Error{Op: op, ID: id, Kind: ErrNotFound, Err: errors.New("it was deleted meanwhile")}
 		case slices.Contains(want, r.State):
 			return r.session(), nil
-		case r.State.Ended():
+		case r.State.Ended() || fellBack(last.State, *r, want):
 			return r.session(), &Error{Op: op, ID: id, Kind: ErrState, Err: endError{r.session()}}
 		default:
 			last = r.session()
 		}
 	}
 	return last, waitError{last, want, ctx.Err()}
+}
+
+// fellBack reports whether a session that was on its way to a state that is wanted
+// has come to rest where it came from.
+func fellBack(before State, r record, want []State) bool {
+	switch r.State {
+	case Suspended:
+		return before != Suspended && !r.goesOn() && slices.Contains(want, Running)
+	case Running:
+		return before == Suspending && slices.Contains(want, Suspended)
+	}
+	return false
 }
 
 // waitError tells what a session was doing when nobody waited any longer.
@@ -164,11 +178,14 @@ func (e waitError) Error() string {
 
 func (e waitError) Unwrap() error { return e.err }
 
-// endError tells how a session ended.
+// endError tells how a session ended, or came to rest.
 type endError struct{ s Session }
 
 func (e endError) Error() string {
 	text := fmt.Sprintf("it has %s", e.s.State)
+	if !e.s.State.Ended() {
+		text = fmt.Sprintf("it is %s again", e.s.State)
+	}
 	if e.s.State == Stopped && !e.s.StartedAt.IsZero() {
 		text += fmt.Sprintf(" with exit code %d", e.s.ExitCode)
 	}

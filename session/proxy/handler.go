@@ -45,6 +45,8 @@ type visit struct {
 	base string // the session's path, as browsers see it
 	rest string // what follows in the request's, escaped; it begins with a slash
 	use  *use   // what of it counts
+	// query is to be added to that of the request.
+	query string
 }
 
 // ServeHTTP answers one request.

@@ -20,6 +20,9 @@ func (v *visit) request(p *httputil.ProxyRequest) {
 	}
 	out.URL = &url.URL{Scheme: "http", Host: v.address(), RawPath: path, RawQuery: p.In.URL.RawQuery}
 	out.URL.Path, _ = url.PathUnescape(path) // it comes from EscapedPath
+	if v.query != "" {
+		out.URL.RawQuery = strings.Trim(out.URL.RawQuery+"&"+v.query, "&")
+	}
 	out.Host = v.host
 	for name := range out.Header {
 		if foreign(name) {

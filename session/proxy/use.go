@@ -39,6 +39,9 @@ func (v *visit) judge(r *http.Request) error {
 	path, _ := url.PathUnescape(v.rest)
 	detail := r.Method + " " + v.rest
 	background := v.s.Kind.Background.Matches(r.Method, path)
+	if background {
+		v.query = v.s.Kind.Background.Query
+	}
 	v.use = &use{visit: v, detail: detail[:min(len(detail), maxDetail)]}
 	switch {
 	case background, r.Method == http.MethodHead, r.Method == http.MethodOptions:
