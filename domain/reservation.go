@@ -2,6 +2,7 @@ package domain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -288,7 +289,8 @@ func (a *account) settle(s Settlement) error {
 // The function grant returns by what grant the session of a key runs, and whether
 // there is one: true until it is settled or released. It has to know every session
 // that was recorded a minute before, and whoever reserves has to record the session
-// within four. Its error ends the sweep. A reservation in an account that the grant does not charge, left by
+// within four. Its error ends the sweep, but for [store.ErrCorrupt], by which that one
+// is left. A reservation in an account that the grant does not charge, left by
 // an earlier grant for the same key, is nobody's, too. Sweeps may run at the same
 // time, and beside everything else. After an error, repeat it.
 func (d *Domain) Sweep(ctx context.Context, olderThan time.Duration, grant func(key string) (Grant, bool, error)) (ended int, err error) {
@@ -306,6 +308,9 @@ func (d *Domain) Sweep(ctx context.Context, olderThan time.Duration, grant func(
 				continue
 			}
 			g, live, err := grant(key)
+			if errors.Is(err, store.ErrCorrupt) {
+				continue // whose session cannot be read may live
+			}
 			if err != nil {
 				return ended, fail(ctx, op, d.name, err)
 			}

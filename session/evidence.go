@@ -148,6 +148,13 @@ func (p *reports) add(id ID, e Evidence, now time.Time) bool {
 	return now.Sub(p.saved[id]) >= reportEvery
 }
 
+// drop forgets what was reported of a session and is not recorded.
+func (p *reports) drop(id ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.fresh, id)
+}
+
 // take returns what is not recorded yet of a session, which is then.
 func (p *reports) take(id ID, now time.Time) map[Source]Evidence {
 	p.mu.Lock()
@@ -191,13 +198,18 @@ func (m *Manager) Report(ctx context.Context, id ID, e Evidence) error {
 	if problems != nil {
 		return &Error{Op: op, ID: id, Kind: ErrInvalid, Err: errors.Join(problems...)}
 	}
+	due := m.reports.add(id, e, now) // also while the store does not answer
 	if err := m.awake(ctx, op, id); err != nil {
+		if errors.Is(err, ErrNotRunning) {
+			m.reports.drop(id)
+		}
 		return err
 	}
 	if known, ok := m.hub.Get(id); ok && known.State != Running {
+		m.reports.drop(id)
 		return nil
 	}
-	if m.reports.add(id, e, now) {
+	if due {
 		return fail(ctx, op, id, m.saveReports(ctx, id))
 	}
 	return nil

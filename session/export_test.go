@@ -41,7 +41,7 @@ var ErrSilent = errSilent
 func (m *Manager) Pass() func(context.Context) error {
 	r, w := newMirror(m), sweeper{manager: m, suspects: map[launcher.ID]time.Time{}}
 	return func(ctx context.Context) error {
-		r.passed, r.refreshed, r.last = time.Now(), time.Time{}, time.Now()
+		r.next, r.refreshed, r.last = time.Now().Add(mirrorEvery), time.Time{}, time.Now()
 		m.jobs.due(time.Now())
 		m.share(ctx)
 		return errors.Join(r.follow(ctx), m.watchIdle(ctx), w.sweep(ctx))

@@ -254,8 +254,12 @@ func (m *Manager) lookAfter(ctx context.Context, id ID, ask bool) {
 	if draft := r; !change(&draft) {
 		return
 	}
-	_, err = m.advance(ctx, r, func(r *record) { change(r) })
-	if err != nil && !errors.Is(err, errStale) && ctx.Err() == nil {
+	next, err := m.advance(ctx, r, func(r *record) { change(r) })
+	if err == nil {
+		m.announce(ctx, next) // it may be another's by now
+		return
+	}
+	if !errors.Is(err, errStale) && ctx.Err() == nil {
 		m.log.Warn("the store does not answer", "session", id, "op", "idle", "error", err)
 	}
 	m.jobs.enqueue(id)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -110,6 +111,7 @@ type Manager struct {
 	meters  meters
 	probing chan struct{} // slots for probes
 	missed  missed
+	heard   atomic.Int64 // as of when this process knows the records, in nanoseconds since 1970
 
 	telemetry *telemetry // or nil
 

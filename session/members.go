@@ -80,6 +80,7 @@ type heartbeat struct {
 	version int64
 	since   time.Time
 	ill     bool
+	late    []ID
 }
 
 // mine reports whether this process is to work for a session now. Of those that
@@ -171,8 +172,8 @@ func (m *members) state() (me string, renewed time.Time) {
 }
 
 // beat renews this process's part and looks at the others. It reports whether the
-// parts have changed.
-func (m *Manager) beat(ctx context.Context) (changed bool, err error) {
+// parts have changed, and whether that is as one of the others has gone.
+func (m *Manager) beat(ctx context.Context) (changed, gone bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, beatEvery)
 	defer cancel()
 	me, renewed := m.members.state()
@@ -188,30 +189,35 @@ func (m *Manager) beat(ctx context.Context) (changed bool, err error) {
 		err = m.roll().Create(ctx, me, member{Name: me, Begun: begun, Beat: 1, Ill: ill, Late: late})
 	}
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	others := map[string]heartbeat{}
 	for r, err := range m.domain.Store().List(ctx, membersCollection(m.domain.Name()), "") {
 		if err != nil {
-			return false, err
+			return false, false, err
 		}
 		var other member
 		if r.ID != me && json.Unmarshal(r.Value, &other) == nil { // what makes no sense works for nothing
-			others[r.ID] = heartbeat{version: r.Version, ill: other.Ill}
-			m.missed.add(other.Late)
+			others[r.ID] = heartbeat{version: r.Version, ill: other.Ill, late: other.Late}
 		}
 	}
-	dead := m.members.saw(others, begun)
+	dead, named := m.members.saw(others, begun)
+	for _, ids := range named {
+		m.missed.add(ids, begun)
+	}
 	for name, version := range dead {
 		if err := m.domain.Store().Delete(ctx, membersCollection(m.domain.Name()), name, version); err != nil && ctx.Err() != nil {
-			return false, err
+			return false, false, err
 		}
 	}
-	return m.members.renew(begun, ill) || time.Since(renewed) >= safeFor, nil
+	changed, gone = m.members.renew(begun, ill)
+	lapsed := time.Since(renewed) >= safeFor // its own part was the others'
+	return changed || lapsed, gone || lapsed && !renewed.IsZero(), nil
 }
 
-// saw takes in the records of the others, and returns those that are to be removed.
-func (m *members) saw(others map[string]heartbeat, now time.Time) (dead map[string]int64) {
+// saw takes in the records of the others, and returns those that are to be removed
+// and what those that are new say is late.
+func (m *members) saw(others map[string]heartbeat, now time.Time) (dead map[string]int64, late [][]ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	dead = map[string]int64{}
@@ -222,18 +228,20 @@ func (m *members) saw(others map[string]heartbeat, now time.Time) (dead map[stri
 	for name, other := range others {
 		if known, ok := m.seen[name]; !ok || known.version != other.version {
 			other.since = now
+			late = append(late, other.late)
+			other.late = nil
 			m.seen[name] = other
 		}
 		if now.Sub(m.seen[name].since) >= buriedAfter {
 			dead[name] = other.version
 		}
 	}
-	return dead
+	return dead, late
 }
 
 // renew counts a beat that was begun at a time, and reports whether others are to
-// work now than before.
-func (m *members) renew(begun time.Time, ill bool) (changed bool) {
+// work now than before, and whether one of those has gone.
+func (m *members) renew(begun time.Time, ill bool) (changed, gone bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	parts := map[bool][]string{ill: {m.me}} // by whether they are ill
@@ -248,6 +256,7 @@ func (m *members) renew(begun time.Time, ill bool) (changed bool) {
 	}
 	slices.Sort(live)
 	changed = !slices.Equal(live, m.live)
+	gone = slices.ContainsFunc(m.live, func(name string) bool { return !slices.Contains(live, name) })
 	m.renewed, m.live = begun, live
-	return changed
+	return changed, gone
 }

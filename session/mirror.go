@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -25,8 +26,14 @@ const (
 	// refreshEvery is how often the records of sessions are read that start or end for
 	// other processes: what they wait for is not in the audit record.
 	refreshEvery = 10 * time.Second
-	// mirrorEvery is how often all records are read, for what was missed.
+	// mirrorEvery is how often all records are read, for what was missed: less or more
+	// by up to a quarter, lest all processes do at once.
 	mirrorEvery = 15 * time.Minute
+	// afterwards is when they are read again after a manager has gone: what a caller
+	// had asked of it just then may be recorded since, and not told of.
+	afterwards = 30 * time.Second
+	// staleAfter is when what is known here counts no more for [Manager.Cached].
+	staleAfter = 10 * time.Second
 )
 
 // A mirror takes over what other processes have written: it tells this one's
@@ -36,7 +43,7 @@ type mirror struct {
 	manager *Manager
 	// versions are those read last. What has not changed is not decoded.
 	versions  map[ID]int64
-	passed    time.Time // when all records were read last
+	next      time.Time // when all records are to be read
 	refreshed time.Time // when those of others that start or end were
 	// tail are the entries of the audit record that were read last.
 	tail map[string]bool
@@ -46,15 +53,20 @@ type mirror struct {
 // missed are sessions of which others have said that they wrote something late. The
 // zero value is none.
 type missed struct {
-	mu  sync.Mutex
-	ids map[ID]bool
-	all bool
+	mu    sync.Mutex
+	ids   map[ID]bool
+	all   bool
+	flood time.Time // when there were too many last to name them
 }
 
-func (s *missed) add(ids []ID) {
+// add has sessions read that a member has named. It names them several times: all are
+// read once.
+func (s *missed) add(ids []ID, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.all = s.all || len(ids) >= maxLate
+	if len(ids) >= maxLate && now.Sub(s.flood) >= memberTTL {
+		s.all, s.flood = true, now
+	}
 	if s.ids == nil {
 		s.ids = map[ID]bool{}
 	}
@@ -91,7 +103,8 @@ func newMirror(m *Manager) *mirror {
 // gives up only when ctx ends.
 func (r *mirror) prime(ctx context.Context) error {
 	for pause := newPause(); ; {
-		err := r.pass(ctx)
+		begun := time.Now()
+		err := r.heard(begun, r.pass(ctx))
 		if err == nil {
 			return nil
 		}
@@ -104,17 +117,29 @@ func (r *mirror) prime(ctx context.Context) error {
 
 // follow reads what is new, and now and then all.
 func (r *mirror) follow(ctx context.Context) error {
-	named, all := r.manager.missed.take()
-	if all || time.Since(r.passed) >= mirrorEvery {
+	m, now := r.manager, time.Now()
+	named, all := m.missed.take()
+	if all || !now.Before(r.next) {
 		err := r.pass(ctx)
-		if err != nil {
-			r.manager.missed.addAll()
+		switch {
+		case err != nil:
+			m.missed.addAll()
+		case all:
+			r.next = now.Add(afterwards)
 		}
-		return err
+		return r.heard(now, err)
 	}
 	err := r.news(ctx, named)
 	if err != nil {
-		r.manager.missed.add(slices.Collect(maps.Keys(named)))
+		m.missed.add(slices.Collect(maps.Keys(named)), now)
+	}
+	return r.heard(now, err)
+}
+
+// heard notes that this process knows what was so at a time, unless it does not.
+func (r *mirror) heard(at time.Time, err error) error {
+	if err == nil {
+		r.manager.heard.Store(at.UnixNano())
 	}
 	return err
 }
@@ -170,7 +195,7 @@ func (r *mirror) read(ctx context.Context, changed map[ID]bool) error {
 			rec, err := m.records.Get(ctx, string(id))
 			switch {
 			case errors.Is(err, store.ErrNotFound):
-			case errors.Is(err, store.ErrCorrupt):
+			case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrInvalid):
 				m.garbled(id, err)
 			case err != nil:
 				return err
@@ -196,7 +221,10 @@ func (r *mirror) settleDebts(ctx context.Context) error {
 		if err == nil {
 			err = m.writeDown(ctx, rec)
 		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		switch {
+		case errors.Is(err, store.ErrCorrupt):
+			m.garbled(id, err)
+		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return err
 		}
 		m.trails.owe(id, false)
@@ -234,7 +262,8 @@ func (r *mirror) pass(ctx context.Context) error {
 			m.unpublish(id)
 		}
 	}
-	r.versions, r.passed = seen, begun
+	r.versions = seen
+	r.next = begun.Add(mirrorEvery*3/4 + rand.N(mirrorEvery/2))
 	if r.last.IsZero() {
 		r.last = begun
 	}

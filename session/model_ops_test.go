@@ -495,6 +495,9 @@ func (x *model) resume(r *rand.Rand) string {
 		q.Market = new(one(r, launcher.OnDemand, launcher.Spot))
 	}
 	q.Order = x.order("resume", l.id, q.Clean)
+	x.mu.Lock()
+	x.wishes[q.Order.ID].resume = q
+	x.mu.Unlock()
 	generation := l.now.Generation
 	var s session.Session
 	a := x.ask(r, func(ctx context.Context, m *server) (err error) { s, err = m.Resume(ctx, l.id, q); return err })
@@ -547,10 +550,15 @@ func (x *model) repeat(r *rand.Rand) string {
 	name := one(r, recent...)
 	w := x.wishes[name]
 	o := session.Order{ID: name, By: "somebody", Why: name}
-	op := w.op
-	if r.IntN(4) == 0 {
+	op, again := w.op, w.resume
+	again.Order = o
+	switch r.IntN(4) {
+	case 0:
 		op = one(r, "stop", "suspend", "resume")
+	case 1:
+		again.Clean = !again.Clean
 	}
+	mistaken := op != w.op || op == "resume" && again.Clean != w.resume.Clean
 	var s session.Session
 	a := x.ask(r, func(ctx context.Context, m *server) (err error) {
 		switch op {
@@ -559,7 +567,7 @@ func (x *model) repeat(r *rand.Rand) string {
 		case "suspend":
 			s, err = m.Suspend(ctx, l.id, o)
 		case "resume":
-			s, err = m.Resume(ctx, l.id, session.ResumeRequest{Order: o, InstanceType: one(r, "", "m5.large")})
+			s, err = m.Resume(ctx, l.id, again)
 		default:
 			s, err = m.Keep(ctx, l.id, time.Time{}, o)
 		}
@@ -567,7 +575,7 @@ func (x *model) repeat(r *rand.Rand) string {
 	})
 	switch {
 	case x.unknown(a):
-	case op != w.op:
+	case mistaken:
 		if !errors.Is(a.err, session.ErrConflict) {
 			x.t.Errorf("operation %d: %s, which was to %s %s, is to %s it: %v", x.number, name, w.op, l.id, op, a.err)
 		}

@@ -90,8 +90,8 @@ func (x *model) saw(id session.ID) {
 	if (slices.Contains(resting, s.State) || begins && s.Generation > 1) && x.alive(id, old.Generation) {
 		bad("its container lives")
 	}
-	if s.State == session.Suspending && old.State != session.Running && s.Generation == 1 {
-		bad("it never ran")
+	if s.State == session.Suspending && old.State != session.Running && s.Generation == 1 && s.Last.Op != "suspend" {
+		bad("it never ran, and nobody has withdrawn it")
 	}
 	if old.State == session.Suspending && s.State == session.Running && s.Kind.Suspension != session.SavesState {
 		bad("it had nothing to save")

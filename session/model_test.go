@@ -216,8 +216,9 @@ type wish struct {
 	op      string
 	id      session.ID
 	clean   bool
-	obeyed  int // changes that it made
-	written int // lines of the audit record that have it
+	resume  session.ResumeRequest // that it was, if it was one
+	obeyed  int                   // changes that it made
+	written int                   // lines of the audit record that have it
 }
 
 // A ruling is the policies of the domain and of group lab from a time on.

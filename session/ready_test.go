@@ -1,11 +1,14 @@
 package session_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/faultlauncher"
 	"github.com/atelier-go/atelier/session"
 )
 
@@ -63,5 +66,65 @@ func TestResumeThatHangs(t *testing.T) {
 		check(t, err)
 		_, err = m.Wait(t.Context(), "s1", session.Running)
 		check(t, err)
+	})
+}
+
+// TestWithdraw: a start that waits, or whose program does not serve yet, is withdrawn by
+// a suspend, without a word of what was not saved, and the session can be resumed.
+func TestWithdraw(t *testing.T) {
+	for name, q := range map[string]session.StartRequest{
+		"Starting": {ID: "s1", User: "alice", InstanceType: "t3.medium", Command: strings.Fields("wait")},
+		"Pending":  {ID: "s1", User: "alice", InstanceType: "t3.medium"},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			w := newWorld(t)
+			var faults []faultlauncher.Fault
+			for n := 1; n <= 5 && name == "Pending"; n++ {
+				faults = append(faults, faultlauncher.Fault{Op: faultlauncher.Launch, Nth: n, Kind: launcher.ErrCapacity})
+			}
+			m, _ := w.run(w.faulty(faults...), session.Config{})
+			_, err := m.Start(t.Context(), q)
+			check(t, err)
+			time.Sleep(10 * time.Second)
+			s, err := m.Suspend(t.Context(), "s1", session.Order{By: "alice"})
+			check(t, err)
+			if s.State != session.Suspending {
+				t.Errorf("it is %s", s.State)
+			}
+			s, err = m.Wait(within(t, 10*time.Minute), "s1", session.Suspended)
+			check(t, err)
+			if s.Reason != "" || s.Message != "" || s.Generation != 1 || len(w.live()) != 0 {
+				t.Errorf("withdrawn it is %+v, and %v live", s, w.live())
+			}
+			_, err = m.Resume(t.Context(), "s1", session.ResumeRequest{})
+			check(t, err)
+			if name == "Pending" {
+				_, err = m.Wait(within(t, 10*time.Minute), "s1", session.Running)
+				check(t, err)
+			}
+		})
+	}
+}
+
+// TestWaitForWhatHasFailed: who waits for a session to run, or to be suspended, is told
+// once it has come to rest where it came from.
+func TestWaitForWhatHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m := w.manager()
+		q := request("s1")
+		q.Kind = session.RStudio()
+		started(t, m, q)
+		_, err := m.Suspend(t.Context(), "s1", session.Order{})
+		check(t, err)
+		_, err = m.Wait(t.Context(), "s1", session.Suspended)
+		check(t, err)
+		_, err = m.Resume(t.Context(), "s1", session.ResumeRequest{Clean: true}) // the program hangs
+		check(t, err)
+		s, err := m.Wait(within(t, 2*time.Hour), "s1", session.Running)
+		fails(t, err, session.ErrState, "it is suspended again", string(session.ErrNotReady))
+		if s.State != session.Suspended || !errors.Is(err, session.ErrNotReady) {
+			t.Errorf("it is %s: %v", s.State, err)
+		}
 	})
 }

@@ -107,14 +107,16 @@ func (m *Manager) share(ctx context.Context) {
 		}
 		cancel()
 	}
-	changed, err := m.beat(ctx)
+	changed, gone, err := m.beat(ctx)
 	if err != nil && ctx.Err() == nil {
 		m.log.Warn("the store does not answer; sessions are left to other managers soon", "op", "share", "error", err)
 	}
 	if changed {
 		m.telemetry.shared(ctx)
 		m.takeUp()
-		m.missed.addAll() // what the one that went had not told of
+	}
+	if gone {
+		m.missed.addAll() // what it had not told of
 	}
 }
 

@@ -68,12 +68,13 @@ func (w *sweeper) sweep(ctx context.Context) error {
 		}
 	}
 	w.suspects = suspects
+	failed := w.remove(ctx, unwanted)
 	for _, r := range m.hub.All() {
 		switch {
 		case !m.members.mine(r.ID):
 		case !r.Deleted.IsZero() && now.Sub(r.Deleted) >= retention:
 			if err := m.purge(ctx, r.ID); err != nil && !errors.Is(err, errRetained) && !errors.Is(err, store.ErrNotFound) {
-				return err
+				failed = errors.Join(failed, err)
 			}
 		case r.loose() && !present[r.workloadID()]:
 			m.seen.forget(r.ID) // its end went unnoticed, or a launch is on its way
@@ -82,11 +83,11 @@ func (w *sweeper) sweep(ctx context.Context) error {
 	}
 	if now.Sub(w.accounts) >= accountsEvery && m.members.mine("accounts") {
 		if err := m.sweepAccounts(limited); err != nil {
-			return err
+			return errors.Join(failed, err)
 		}
 		w.accounts = now
 	}
-	return w.remove(ctx, unwanted)
+	return failed
 }
 
 // doubts lists the launcher's workloads of the domain: all that there are, and those

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Get returns a session, or [ErrNotFound]. It reads the store and needs no Run.
@@ -16,12 +17,14 @@ func (m *Manager) Get(ctx context.Context, id ID) (Session, error) {
 }
 
 // Cached returns a session from the memory of this process: as [Manager.Get] would, or
-// as it was two seconds ago at most if another process has changed it since; see
-// [Manager.Watch]. It is for what asks at every request, as a proxy does. It reports
-// false for one that it does not know, and while nothing runs: then ask Get.
+// as it was two seconds ago at most if another process has changed it since, ten
+// where the store hardly answers; see [Manager.Watch]. It is for what asks at every
+// request, as a proxy does. It reports false for one that it does not know, while what
+// it knows is older, and while nothing runs: then ask Get.
 func (m *Manager) Cached(id ID) (s Session, ok bool) {
 	r, ok := m.hub.Get(id)
-	if !ok || !m.gate.Open() || !r.Deleted.IsZero() {
+	known := time.Unix(0, m.heard.Load())
+	if !ok || !m.gate.Open() || !r.Deleted.IsZero() || time.Since(known) >= staleAfter {
 		return Session{}, false
 	}
 	return r.session(), true
