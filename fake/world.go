@@ -27,6 +27,10 @@
 //	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 //	defer cancel()
 //	s, err := w.Sessions.Wait(ctx, "analysis", session.Running)
+//
+// A real socket stands still in a bubble, and its clock with it: serve a test's HTTP
+// by [net/http/httptest.ResponseRecorder], not by a server that listens. A day of
+// virtual time with a session costs a few seconds.
 package fake
 
 import (
@@ -96,7 +100,7 @@ type World struct {
 	Sessions *session.Manager
 
 	cfg Config
-	end func() error // of this process; of a world's first the account, too
+	end func() error // the work of this process
 }
 
 // T is the part of [testing.T] that New uses, so that a world can be made

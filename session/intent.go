@@ -62,7 +62,7 @@ func (m *Manager) ask(ctx context.Context, op string, id ID, o Order, e event) (
 }
 
 // A ResumeRequest says on what a session goes on. The zero value is what it
-// had before.
+// had before, or was to have by a resume that failed.
 type ResumeRequest struct {
 	// InstanceType is the EC2 or SageMaker name of the type of its host.
 	// Empty, with a Size, is the cheapest that has room for it.

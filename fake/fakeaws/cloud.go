@@ -202,7 +202,9 @@ func (c *Cloud) Account() string { return c.account }
 // and every host connection handed out before fails from now on with
 // [ErrCrashed], as if the process had been killed between two instructions.
 // The account itself, its instances and what runs on them go on. A new
-// program starts from a new [Cloud.Config].
+// program starts from a new [Cloud.Config]. What the old one keeps elsewhere, such as
+// its store, is not the account's: end its work, as package fake's World.End does,
+// lest it go on there without an account.
 func (c *Cloud) Crash() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
