@@ -368,7 +368,7 @@ func (s *server) watch(ctx context.Context, x *model) {
 				s.view.known[got.ID] = got
 			}
 			s.view.mu.Unlock()
-			if err != nil && ctx.Err() == nil && !(s.stood && errors.Is(err, session.ErrNotRunning)) {
+			if err != nil && ctx.Err() == nil && (!s.stood || !errors.Is(err, session.ErrNotRunning)) {
 				x.t.Errorf("the watch of process %d ended: %v", s.name, err)
 				return
 			}
