@@ -38,6 +38,11 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 
 // absent answers for a session that does not run.
 func (v *visit) absent(w http.ResponseWriter, r *http.Request) {
+	if v.away != nil {
+		w.Header().Set("Cache-Control", "no-store")
+		v.away(w, r, v.s)
+		return
+	}
 	a := answer{status: http.StatusServiceUnavailable, again: soon, Session: v.s.ID, State: v.s.State, Message: v.s.Message}
 	var words string
 	switch v.s.State {

@@ -31,6 +31,10 @@ func ExampleNew() {
 			return nil
 		},
 		Cookies: []string{"__Host-sessions"},
+		Absent: func(w http.ResponseWriter, _ *http.Request, s session.Session) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintln(w, "your session is", s.State) // and here a button to resume it
+		},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -56,11 +60,20 @@ func ExampleNew() {
 
 	x, err := w.Sessions.Explain(ctx, "analysis")
 	fmt.Println(x.Used.Source, x.Used.Detail, err)
+
+	if _, err := w.Sessions.Suspend(ctx, "analysis", session.Order{}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := w.Sessions.Wait(ctx, "analysis", session.Suspended); err != nil {
+		log.Fatal(err)
+	}
+	get("alice", "/analysis/")
 	fmt.Println(end())
 	// Output:
 	// alice 200 session of alice
 	// bob 404 {"message":"there is no such session, or you may not enter it"}
 	// bob 404 {"message":"there is no such session, or you may not enter it"}
 	// traffic GET / <nil>
+	// alice 503 your session is suspended
 	// <nil>
 }

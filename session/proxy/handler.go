@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,11 +23,13 @@ import (
 type Handler struct {
 	manager   *session.Manager
 	authorize func(*http.Request, session.Session) error
+	away      func(http.ResponseWriter, *http.Request, session.Session) // nil is the handler's own answer
 	log       *slog.Logger
 
 	scheme, host string // as browsers see it
 	path         string // without a slash at the end
 	private      cookies
+	origins      *http.CrossOriginProtection
 
 	transport *http.Transport
 }
@@ -47,6 +50,8 @@ type visit struct {
 	use  *use   // what of it counts
 	// query is to be added to that of the request.
 	query string
+	// switched is the connection to a program that answered with another protocol.
+	switched io.Closer
 }
 
 // ServeHTTP answers one request.
@@ -59,6 +64,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		v.fail(w, r, err)
 		return
+	case h.crosses(r):
+		answer{status: http.StatusForbidden, Session: v.s.ID, State: v.s.State, Message: "a page of another site may not do this in a session"}.reply(w, r)
+		return
 	case v.rest == "": // what the pages link to is beside them
 		to := url.URL{Path: v.base + "/", RawQuery: r.URL.RawQuery}
 		http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
@@ -69,9 +77,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case len(v.s.Kind.Ports) == 0:
 		answer{status: http.StatusNotFound, Session: v.s.ID, State: v.s.State, Message: "it runs, and serves nothing that a browser could show"}.reply(w, r)
 		return
-	case isUpgrade(r) && r.Header.Get("Origin") != "" && r.Header.Get("Origin") != h.scheme+"://"+h.host:
-		answer{status: http.StatusForbidden, Session: v.s.ID, State: v.s.State, Message: "a page of another site may not connect to a session"}.reply(w, r)
-		return
 	}
 	v.port = v.s.Kind.Ports[0].Name
 	if err := v.judge(r); err != nil {
@@ -79,13 +84,44 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := httputil.ReverseProxy{
-		Rewrite: v.request, ModifyResponse: v.response, ErrorHandler: v.fail,
-		Transport: h.transport, BufferPool: &buffers, ErrorLog: nowhere,
+		Rewrite: v.request, ModifyResponse: v.response,
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) { v.fail(w, r, err) },
+		// Not in the context of the ReverseProxy, by which it would hear of interim answers:
+		// it passes them on as they are, and clears what was set of the answer's headers.
+		Transport: trip(func(out *http.Request) (*http.Response, error) {
+			return h.transport.RoundTrip(out.WithContext(r.Context()))
+		}),
+		BufferPool: &buffers, ErrorLog: nowhere,
 	}
 	if h.log.Enabled(r.Context(), slog.LevelDebug) {
 		p.ErrorLog = slog.NewLogLogger(h.log.With("session", v.s.ID).Handler(), slog.LevelDebug)
 	}
+	defer v.hangUp()
 	p.ServeHTTP(w, r)
+}
+
+// A trip sends a request and returns its answer.
+type trip func(*http.Request) (*http.Response, error)
+
+func (t trip) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// hangUp ends the connection to a program that switched protocols: the ReverseProxy
+// leaves it open if nobody asked for that, or if the client's cannot be had.
+func (v *visit) hangUp() {
+	if v.switched != nil {
+		_ = v.switched.Close()
+	}
+}
+
+// origin is that of all that is served here, as browsers write it.
+func (h *Handler) origin() string { return h.scheme + "://" + h.host }
+
+// crosses reports whether a page of another origin asks for more than to look.
+func (h *Handler) crosses(r *http.Request) bool {
+	if from := r.Header.Get("Origin"); isUpgrade(r) && from != "" && from != h.origin() {
+		return true
+	}
+	return h.origins.Check(r) != nil
 }
 
 // nowhere is where it is told what broke off, as bodies do when a client goes.

@@ -168,6 +168,52 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
+// A portal may answer for what does not run: for the request as it came, whether that
+// was known before or the program was gone when it was asked, and for nobody else.
+func TestAbsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fake.Config{})
+		w.start("s1", "mirror", mirrorKind())
+		c := w.config()
+		c.Absent = func(rw http.ResponseWriter, r *http.Request, s session.Session) {
+			rw.WriteHeader(http.StatusTeapot)
+			_, _ = io.WriteString(rw, strings.Join([]string{string(s.ID), s.User, string(s.State), r.Host, r.RequestURI, r.URL.Path, r.Header.Get("Authorization")}, " "))
+		}
+		var err error
+		w.Handler, err = proxy.New(w.Sessions, c)
+		check(t, err)
+		w.listen(w.Handler)
+		ask := func(head ...string) reply {
+			return w.ask("POST", "/sessions/s1/x?y", "", append(head, "Authorization", "portal")...)
+		}
+		expect := func(got reply, state session.State) {
+			t.Helper()
+			want := "s1 alice " + string(state) + " portal.example.com /sessions/s1/x?y /sessions/s1/x portal"
+			if got.status != http.StatusTeapot || got.text != want || got.head.Get("Cache-Control") != "no-store" {
+				t.Errorf("%d %q, %v; want %q", got.status, got.text, got.head, want)
+			}
+		}
+		if got := ask(); got.status != 200 {
+			t.Errorf("while it runs: %d %s", got.status, got.text)
+		}
+		waits := make(chan reply)
+		go func() { waits <- w.ask("GET", "/sessions/s1/wait", "") }()
+		time.Sleep(time.Minute)
+		w.suspend("s1")
+		if got := <-waits; got.status != http.StatusTeapot || !strings.Contains(got.text, "suspend") || !strings.Contains(got.text, "/sessions/s1/wait /sessions/s1/wait") {
+			t.Errorf("who waited gets %d %s", got.status, got.text)
+		}
+		expect(ask(), session.Suspended)
+		for name, head := range map[string][]string{"bob": {"X-User", "bob"}, "a page elsewhere": {"Origin", "https://evil.example.com"}} {
+			if got := ask(head...); got.status == http.StatusTeapot {
+				t.Errorf("%s gets %s", name, got.text)
+			}
+		}
+		w.stop("s1")
+		expect(ask(), session.Stopped)
+	})
+}
+
 // A program that does not listen, hangs up or speaks something else; a job.
 func TestBroken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -16,9 +16,16 @@
 // A request of /sessions/analysis/x goes to the session "analysis", to the first
 // port of its kind, as a request of /x. It passes through as it comes, in either
 // direction and at the pace of whoever reads, and so do websockets and event
-// streams; nothing is kept whole. The session is looked up in the store for each
-// request, so that what was decided about it a moment ago holds. The manager has to
-// run in this process ([session.Manager.Run]), for it is told of use.
+// streams; nothing is kept whole. The manager has to run in this process
+// ([session.Manager.Run]), for it is told of use.
+//
+// A session that runs is known from memory ([session.Manager.Cached]), every other one
+// is looked up in the store. So a request may still find running what another
+// process has suspended or stopped, for two seconds at most while the store
+// answers; its program is gone by then or ends meanwhile, and the answer says so. That
+// lets nobody into a session that is not theirs: Authorize decides on each request,
+// whose a session is never changes, the ID of a deleted one is not given again for a
+// day, and a connection is made to what the store says.
 //
 // A mux puts paths right that are not clean ("//", "..") before the handler sees
 // them; the handler itself leaves them to the session.
@@ -43,8 +50,10 @@
 // and of the path is replaced by what is known. It gets every other header and
 // cookie, so list the portal's. The cookies it sets are kept below its path,
 // whatever path or domain they name, so that the browser sends them to no other
-// session. Headers of its answers that would bind the portal's whole origin are
-// dropped (Alt-Svc, Clear-Site-Data, NEL, Report-To, Strict-Transport-Security), and
+// session; those with the name of one that is kept from it are dropped. So are headers
+// of its answers that would bind the portal's whole origin (Accept-CH, Alt-Svc,
+// Clear-Site-Data, NEL, Report-To, Secure-Session-Registration, Set-Login,
+// Strict-Transport-Security, Use-As-Dictionary), and interim answers, such as 103;
 // Service-Worker-Allowed is its path.
 //
 // # One origin
@@ -54,8 +63,11 @@
 // page there, another session's and the portal's, call the portal in their name,
 // and set cookies for all of it. Paths are no wall. So serve sessions at a host of
 // their own, with a cookie that is good for nothing else, and let nobody enter a
-// session whose user they would not trust with their other ones. Websockets that a
-// page of another origin opens are refused.
+// session whose user they would not trust with their other ones.
+//
+// A page of another origin opens no websocket, and makes no request but GET, HEAD
+// and OPTIONS ([http.CrossOriginProtection]), whoever is signed in; that of Config.URL
+// is the one that is trusted, whatever Host a load balancer sends.
 //
 // # What counts as use
 //
@@ -71,7 +83,7 @@
 // accepts text/html, and are never kept by a browser.
 //
 //	307  the path of a session without the slash at its end
-//	403  a websocket that a page of another origin opens
+//	403  a page of another origin asks for a websocket, or for more than to look
 //	404  no such session, or none that may be entered: it does not say which; no port
 //	410  the session has ended for good
 //	502  its program answers with what is not HTTP, or breaks off
@@ -79,6 +91,8 @@
 //	     store, does not answer; the manager does not run. Retry-After says when
 //	     it makes sense to ask again
 //	504  the request's own deadline passed
+//
+// Config.Absent answers 410, and 503 for the state of a session, as the portal likes.
 package proxy
 
 import (
@@ -107,8 +121,14 @@ type Config struct {
 	// websocket, however long that lasts. Required.
 	Authorize func(*http.Request, session.Session) error
 	// Cookies are the names of the portal's own cookies, which no session gets to
-	// see. Nil is none.
+	// see or to set. Nil is none.
 	Cookies []string
+	// Absent answers a request for a session that it may enter and that does not run,
+	// such as with a page of the portal's that offers to resume it. It gets what the
+	// session's pages ask for by themselves, too. The request is as it came, but its
+	// body may have been read; the answer is not kept by a browser unless Absent says
+	// so. It is called from several goroutines. Nil is the handler's own answer.
+	Absent func(http.ResponseWriter, *http.Request, session.Session)
 	// Logger is told of requests, by session and path, and of failures; never of a
 	// query, a cookie or a header. Nil discards.
 	Logger *slog.Logger
@@ -138,8 +158,12 @@ func New(m *session.Manager, c Config) (*Handler, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{
-		manager: m, authorize: c.Authorize, log: c.Logger,
+		manager: m, authorize: c.Authorize, away: c.Absent, log: c.Logger,
 		scheme: u.Scheme, host: u.Host, path: u.Path, private: slices.Clone(c.Cookies),
+		origins: http.NewCrossOriginProtection(),
+	}
+	if err := h.origins.AddTrustedOrigin(h.origin()); err != nil {
+		return nil, fmt.Errorf("proxy: new: %w: %w", session.ErrInvalid, err)
 	}
 	h.transport = &http.Transport{
 		DialContext: h.dial, DisableCompression: true,

@@ -79,6 +79,25 @@ func (private cookies) strip(head http.Header) {
 	}
 }
 
+// guard takes out of an answer what would set one of the portal's cookies: below the
+// session's path a browser would send it, and before the portal's.
+func (private cookies) guard(head http.Header) {
+	if head["Set-Cookie"] == nil {
+		return
+	}
+	kept := slices.DeleteFunc(head["Set-Cookie"], func(line string) bool {
+		pair, _, _ := strings.Cut(line, ";")
+		// A cookie without a name is sent as its value alone, which may look like another's.
+		name, _, _ := strings.Cut(strings.TrimLeft(pair, "= \t"), "=")
+		return private.have(strings.TrimSpace(name))
+	})
+	if len(kept) == 0 {
+		delete(head, "Set-Cookie")
+		return
+	}
+	head["Set-Cookie"] = kept
+}
+
 // have reports whether a cookie is the portal's, or that by which a load balancer
 // of AWS knows who signed in
 // (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html).

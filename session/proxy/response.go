@@ -21,6 +21,7 @@ func (v *visit) response(r *http.Response) error {
 	if to := head.Get("Location"); to != "" && !known {
 		head.Set("Location", relocate(to, v.base, v.host))
 	}
+	v.private.guard(head)
 	for i, cookie := range head["Set-Cookie"] {
 		head["Set-Cookie"][i] = confine(cookie, v.base, known)
 	}
@@ -31,6 +32,7 @@ func (v *visit) response(r *http.Response) error {
 		if !ok {
 			return fmt.Errorf("a switch of protocols on a body that is a %T", r.Body)
 		}
+		v.switched = conn
 		r.Body = &socket{ReadWriteCloser: conn, visit: v, raw: !strings.EqualFold(head.Get("Upgrade"), "websocket"), ctx: r.Request.Context()}
 	case v.use.counts && !strings.HasPrefix(head.Get("Content-Type"), eventStream):
 		r.Body = used{r.Body, v.use}
@@ -38,10 +40,14 @@ func (v *visit) response(r *http.Response) error {
 	return nil
 }
 
-// originWide are headers by which one answer binds all of its origin: where else it
-// is served, that the browser is to forget it, to whom its failures are told, and
-// that it has TLS for years.
-var originWide = []string{"Alt-Svc", "Clear-Site-Data", "Nel", "Report-To", "Strict-Transport-Security"}
+// originWide are headers by which one answer binds all of its origin: what it gets to
+// know of the browser, where else it is served, that the browser is to forget it, to
+// whom its failures are told, to whom its cookies are bound and who is signed in, that
+// it has TLS for years, and by what its other answers are unpacked.
+var originWide = []string{
+	"Accept-Ch", "Alt-Svc", "Clear-Site-Data", "Nel", "Report-To", "Secure-Session-Registration", "Set-Login",
+	"Strict-Transport-Security", "Use-As-Dictionary",
+}
 
 // relocate is where a redirect of a program leads that is served below base and
 // does not know it. One that has base in it already knows. What leads elsewhere, or

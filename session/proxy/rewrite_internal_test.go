@@ -72,6 +72,63 @@ func FuzzConfine(f *testing.F) {
 	})
 }
 
+// Whatever a program sets as a cookie, no browser then sends one that could be taken
+// for the portal's.
+func FuzzGuard(f *testing.F) {
+	for _, line := range []string{
+		"a=1", "portal=1", " portal\t= 1; Path=/", "portal", "=portal=1", "= \t=portal=1", "==portal", "portals=1", "a=portal=1", "PORTAL=1", ";portal=1", "", "\"portal\"=1",
+	} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		head := http.Header{"Set-Cookie": {"first=1", line, "last=1"}}
+		cookies{"portal"}.guard(head)
+		kept := head["Set-Cookie"]
+		if len(kept) < 2 || kept[0] != "first=1" || kept[len(kept)-1] != "last=1" {
+			t.Fatalf("with %q, others are %q", line, kept)
+		}
+		// RFC 6265bis, sections 5.6 and 5.8.3.
+		pair, _, _ := strings.Cut(line, ";")
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			name, value = "", pair
+		}
+		sent := strings.Trim(value, " \t")
+		if name = strings.Trim(name, " \t"); name != "" {
+			sent = name + "=" + sent
+		}
+		r := http.Request{Header: http.Header{"Cookie": {sent}}}
+		if forged := len(r.CookiesNamed("portal")) > 0; forged && len(kept) == 3 {
+			t.Errorf("%q is kept, and sent as %q", line, sent)
+		}
+		if !strings.Contains(line, "portal") && len(kept) == 2 {
+			t.Errorf("%q is dropped", line)
+		}
+	})
+}
+
+// A request that pages make by themselves has the kind's query behind its own, and no
+// other has it.
+func TestQuery(t *testing.T) {
+	for target, want := range map[string]string{
+		"/poll": "seen=no", "/poll?": "seen=no", "/poll?a=1&b=%2F": "a=1&b=%2F&seen=no", "/poll?a;b": "a;b&seen=no", "/poll?1785312000000": "1785312000000&seen=no",
+		"/work?a=1": "a=1", "/work": "", "/work?seen=no": "seen=no",
+	} {
+		v := &visit{Handler: &Handler{}, s: session.Session{ID: "s1"}, base: "/sessions/s1"}
+		v.s.Kind.Background = session.Background{Requests: []string{"OPTIONS /poll"}, Query: "seen=no"}
+		in := httptest.NewRequestWithContext(t.Context(), http.MethodOptions, "/sessions/s1"+target, http.NoBody)
+		v.rest = strings.TrimPrefix(in.URL.EscapedPath(), v.base)
+		if err := v.judge(in); err != nil { // OPTIONS is never reported
+			t.Fatal(err)
+		}
+		p := &httputil.ProxyRequest{In: in, Out: in.Clone(t.Context())}
+		v.request(p)
+		if got := p.Out.URL.RawQuery; got != want {
+			t.Errorf("%s is asked with %q; want %q", target, got, want)
+		}
+	}
+}
+
 // A program gets the path exactly as it was written behind the base, whatever is in
 // it, and none of the portal's cookies.
 func FuzzRequest(f *testing.F) {

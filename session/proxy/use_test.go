@@ -155,6 +155,40 @@ func TestUse(t *testing.T) {
 	}
 }
 
+// An open tab of JupyterLab, which polls every 30 seconds, is use neither for us nor
+// for its own server, and what somebody does in it is.
+func TestJupyterLabTab(t *testing.T) {
+	for name, works := range map[string]time.Duration{"Open": 0, "Used": 40 * time.Minute} {
+		inBubble(t, name, func(t *testing.T) {
+			w := newWorld(t, idle())
+			w.start("s1", "jupyterlab", session.JupyterLab())
+			begun, lasted := time.Now(), time.Duration(0)
+			for lasted < 3*time.Hour {
+				if works > 0 && lasted == works {
+					if got := w.ask("POST", "/sessions/s1/api/kernels", "{}"); got.status != 201 {
+						t.Errorf("a kernel is not started: %d %s", got.status, got.text)
+					}
+				}
+				open := 0
+				for _, path := range []string{"/api/kernels", "/api/kernels?1785312000000", "/api/contents/work?content=1", "/api/status"} {
+					if got := w.ask("GET", "/sessions/s1"+path, ""); got.status < 500 {
+						open++
+					}
+				}
+				if open == 0 {
+					break
+				}
+				time.Sleep(30 * time.Second)
+				lasted = time.Since(begun)
+			}
+			if least := works + time.Hour; lasted < least-time.Minute || lasted > least+5*time.Minute {
+				t.Errorf("it ends after %v; want about %v", lasted, least)
+			}
+			w.until("s1", session.Suspended)
+		})
+	}
+}
+
 // withBackground is a mirror whose pages are those of a kind.
 func withBackground(k session.Kind) session.Kind {
 	m := mirrorKind()

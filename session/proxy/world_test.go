@@ -112,9 +112,14 @@ func (w *world) serve(m *session.Manager) {
 	check(w.t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/sessions/", w.Handler)
+	w.listen(mux)
+}
+
+// listen has a portal's web server answer by h, until the test ends.
+func (w *world) listen(h http.Handler) {
 	web := &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	w.web = web
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
