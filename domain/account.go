@@ -19,10 +19,12 @@ import (
 // An Account is what the sessions of a user, group, project or domain cost, and
 // those of them that are live. It is a copy of a record, as it was read.
 //
-// Every user who started a session has one, and every group that was charged. The
+// Every user who started a session has one, and every group and project that was
+// charged. The
 // domain has one since a session started while the domain's policy set Sessions or
 // Budget: those two count what was started since they were set, and not what ran or
-// was settled before. Accounts are kept when a domain is deleted, as users are.
+// was settled before. Accounts are kept when a project or the domain is deleted, as
+// users are.
 type Account struct {
 	// Scope and Name say whose it is.
 	Scope Scope
@@ -108,10 +110,14 @@ func (o owner) check() error {
 	return checkName(string(o.scope), o.name)
 }
 
-// owners are those whose accounts a session of g is in: the user, the group it is
-// charged to, and everyone whom a limit is for. Those of the most sessions come last.
+// owners are those whose accounts a session of g is in: the user, the project and the
+// group it is charged to, and everyone whom a limit is for. Those of the most sessions
+// come last.
 func (g Grant) owners() []owner {
 	found := []owner{{ScopeUser, g.User.Name}}
+	if g.ChargeTo != "" {
+		found = append(found, owner{ScopeProject, g.ChargeTo})
+	}
 	if g.Group != "" {
 		found = append(found, owner{ScopeGroup, g.Group})
 	}

@@ -39,8 +39,16 @@ type Ask struct {
 	// is to have, at most 10. None is none or, with Resume, those of the
 	// earlier grant.
 	Mounts []string
+	// ChargeTo is the name of the project that pays: the session counts in its
+	// [Account] and against its budget, beside those of the user, the group and the
+	// domain, which it is charged to in any case. It is one that the user may have,
+	// and need not be of Projects: a session has no more access than it needs. Empty
+	// is none, whatever Projects has: nobody pays who was not named, and one
+	// directory more or less changes no bill. With Resume it is that of the earlier
+	// grant.
+	ChargeTo string
 	// Resume is the grant the session ran by before, or nil. It keeps its
-	// image digest, role, projects, mounts and home; if neither InstanceType nor Size is given, its
+	// image digest, role, projects, who pays, mounts and home; if neither InstanceType nor Size is given, its
 	// type and size too, and then without Alternatives also those. What is
 	// allowed is decided anew.
 	Resume *Grant
@@ -85,8 +93,13 @@ type Grant struct {
 	// several the first by name, whatever its limits leave. Empty if none of the
 	// user's groups has a policy.
 	Group string
-	// Limits are what it is held to when it starts: those of the domain's policy
-	// and of the group's. Whether they leave room for it was not looked at.
+	// ChargeTo is the project that it is charged to, too; see [Ask.ChargeTo]. Empty
+	// is none.
+	ChargeTo string `json:",omitempty"`
+	// Limits are what it is held to when it starts, in this order: of the domain's
+	// policy that of the domain and that of the user, of the group's policy that of
+	// the group and that of the user, and the budget of the project. Those that set
+	// nothing are left out. Whether they leave room for it was not looked at.
 	Limits []Limit `json:",omitempty"`
 }
 
@@ -154,8 +167,11 @@ func decide(f facts, ask Ask) (Grant, problems) {
 	want := wish{image: img.name, role: checkAskedRole(ask, &wrong), mounts: checkAskedMounts(ask, &wrong)}
 	grant.Role = want.role
 	grant.Projects = f.checkProjects(ask, grant.User, &wrong)
+	payer := f.checkPayer(ask, grant.User, &wrong)
+	grant.ChargeTo = payer.Name
 	grant.Mounts = f.findMounts(want.mounts, &wrong)
 	rules := f.rules()
+	rules.payer = payer
 	grant.Sharing, grant.Bounds = rules.sharing(), rules.bounds()
 	grant.Market = checkMarket(ask, &wrong)
 

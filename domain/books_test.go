@@ -165,12 +165,18 @@ func (b *books) all(d *Domain) map[string]Account {
 // grantFor is of a type at a price an hour, held to those limits that are the
 // user's, the group's or the domain's.
 func grantFor(user, group string, price instancetype.Money, limits ...Limit) Grant {
+	return chargedTo("", user, group, price, limits...)
+}
+
+// chargedTo is a grant that a project pays for, too.
+func chargedTo(project, user, group string, price instancetype.Money, limits ...Limit) Grant {
 	g := Grant{
-		Domain: "research", User: *testUser(user, 200001), Group: group, Sharing: PerUser,
+		ChargeTo: project,
+		Domain:   "research", User: *testUser(user, 200001), Group: group, Sharing: PerUser,
 		Type: instancetype.Type{Name: "t3.medium", VCPUs: 2, MemoryMiB: 4096}, PricePerHour: instancetype.Price{PerHour: price}, PriceKnown: price > 0,
 	}
 	for _, l := range limits {
-		if (owner{l.Scope, l.Name}) == (owner{ScopeUser, user}) || (owner{l.Scope, l.Name}) == (owner{ScopeGroup, group}) || l.Scope == ScopeDomain {
+		if (owner{l.Scope, l.Name}) == (owner{ScopeUser, user}) || (owner{l.Scope, l.Name}) == (owner{ScopeGroup, group}) || (owner{l.Scope, l.Name}) == (owner{ScopeProject, project}) || l.Scope == ScopeDomain {
 			g.Limits = append(g.Limits, l)
 		}
 	}
@@ -184,12 +190,14 @@ var bookLimits = []Limit{
 	{Scope: ScopeGroup, Name: "two", Rule: "policy of group two", Budget: 15 * dollar},
 	{Scope: ScopeUser, Name: "a", Rule: "the domain's policy", Sessions: 2},
 	{Scope: ScopeUser, Name: "b", Rule: "policy of group one", Budget: 9 * dollar},
+	{Scope: ScopeProject, Name: "genome", Rule: "budget of project genome", Budget: 12 * dollar},
 }
 
 func randomGrant(r *rand.Rand) Grant {
 	user := []string{"a", "b", "c", "d"}[r.IntN(4)]
 	group := map[string]string{"a": "one", "b": "one", "c": "two", "d": ""}[user]
-	return grantFor(user, group, instancetype.Money(1+r.IntN([]int{30_000, 30_000, 3_000_000}[r.IntN(3)])), bookLimits...)
+	project := []string{"", "genome", "trial"}[r.IntN(3)] // of which trial has no budget
+	return chargedTo(project, user, group, instancetype.Money(1+r.IntN([]int{30_000, 30_000, 3_000_000}[r.IntN(3)])), bookLimits...)
 }
 
 // ended is a session that was settled, as the test has it.
@@ -201,11 +209,14 @@ type ended struct {
 // balance compares what is settled with the sessions that ended.
 func (b *books) balance(accounts map[string]Account, sessions map[string]ended) {
 	b.t.Helper()
-	want := map[string]instancetype.Money{}
+	want, projects := map[string]instancetype.Money{}, map[string]instancetype.Money{}
 	var total, users instancetype.Money
 	for _, s := range sessions {
 		cost := Cost(s.grant.PricePerHour.PerHour, s.from, s.to)
 		total += cost
+		if project := s.grant.ChargeTo; project != "" {
+			projects["project/"+project] += cost
+		}
 		for _, o := range s.grant.owners() {
 			want[o.id()] += cost
 		}
@@ -221,6 +232,15 @@ func (b *books) balance(accounts map[string]Account, sessions map[string]ended) 
 		if a.Scope == ScopeUser {
 			users += sum
 		}
+		if a.Scope == ScopeProject {
+			if sum != projects[id] {
+				b.t.Errorf("%s was charged with %v, the sessions that name it cost %v", id, sum, projects[id])
+			}
+			delete(projects, id)
+		}
+	}
+	for id, cost := range projects {
+		b.t.Errorf("%s has no account, and the sessions that name it cost %v", id, cost)
 	}
 	if users != total {
 		b.t.Errorf("users were charged with %v, the sessions cost %v", users, total)
@@ -311,7 +331,7 @@ func TestAccountsAgainstModel(t *testing.T) {
 						need := time.Duration(1+r.IntN(4)) * time.Hour
 						quota, budget := m.allows(g, need, now)
 						err := d.Reserve(ctx, Reservation{Key: key, Grant: g, For: need})
-						if errors.Is(err, ErrQuota) == quota || errors.Is(err, ErrBudget) == budget || (err == nil) != (quota && budget) {
+						if errors.Is(err, ErrLimit) == quota || errors.Is(err, ErrBudget) == budget || (err == nil) != (quota && budget) {
 							t.Fatalf("%d: %v, by the model %t, %t", n, err, quota, budget)
 						}
 						tally[fmt.Sprint("reserve ", quota, " ", budget)]++
@@ -433,7 +453,7 @@ func TestAccountsUnderInterleaving(t *testing.T) {
 								err = d.Reserve(t.Context(), Reservation{Key: key, Grant: g})
 							}
 							if err != nil { // refused, or its process has ended
-								if !errors.Is(err, ErrQuota) && !errors.Is(err, ErrBudget) && !errors.Is(err, errBooks) {
+								if !errors.Is(err, ErrLimit) && !errors.Is(err, ErrBudget) && !errors.Is(err, errBooks) {
 									t.Error(err)
 								}
 								mu.Lock()

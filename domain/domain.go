@@ -20,7 +20,7 @@
 // # Money
 //
 // Policies may limit how many sessions there are at one time and what they cost in
-// a month. [Domain.Quote] tells what a session would cost before it is started.
+// a month, and a project what those cost that name it to pay. [Domain.Quote] tells what a session would cost before it is started.
 // When it starts it is held to its limits by [Domain.Reserve], and when it ended
 // [Domain.Settle] charges its cost to each [Account] it is in; [Domain.Authorize]
 // does not look at use. Package session's Manager makes these calls.

@@ -32,15 +32,18 @@ const (
 	ErrNotAllowed Kind = "not allowed"
 	// ErrState: it cannot be done now; the sentence says what comes first.
 	ErrState Kind = "wrong state"
-	// ErrQuota: as many as may be there are: sessions at one time, by a policy,
-	// until one ends; or something of the AWS account, until an administrator
-	// has its limit raised.
+	// ErrLimit: as many sessions as may be at one time there are, by a policy or of
+	// one account; the user waits until one ends, or an administrator changes the
+	// policy.
+	ErrLimit Kind = "limit reached"
+	// ErrQuota: the AWS account, or the domain's supply of uids, has no more of
+	// something; an administrator has its limit raised.
 	ErrQuota Kind = "quota exceeded"
 	// ErrBudget: a budget leaves too little; the user asks for less or waits for
 	// the next month, or an administrator changes the policy.
 	ErrBudget Kind = "budget exceeded"
-	// ErrDenied: AWS or a registry refuses the credentials; an administrator
-	// corrects them.
+	// ErrDenied: AWS or a registry refuses the credentials, or the store cannot be
+	// used; an administrator corrects that.
 	ErrDenied Kind = "denied"
 	// ErrThrottled: too many calls; wait and call again.
 	ErrThrottled Kind = "throttled"
@@ -106,7 +109,7 @@ func (p problems) err(op, name string) error {
 		return nil
 	}
 	joined := errors.Join(p...)
-	for _, k := range []Kind{ErrInvalid, ErrNotFound, ErrConflict, ErrState, ErrNotAllowed, ErrQuota, ErrBudget} {
+	for _, k := range []Kind{ErrInvalid, ErrNotFound, ErrConflict, ErrState, ErrNotAllowed, ErrLimit, ErrQuota, ErrBudget} {
 		if errors.Is(joined, k) {
 			return &Error{Op: op, Name: name, Kind: k, Err: joined}
 		}
@@ -143,7 +146,7 @@ func kindOf(err error) Kind {
 		return ErrQuota
 	case errors.Is(err, efs.ErrState):
 		return ErrState
-	case errors.Is(err, efs.ErrDenied), errors.Is(err, image.ErrDenied):
+	case errors.Is(err, efs.ErrDenied), errors.Is(err, image.ErrDenied), errors.Is(err, store.ErrUnusable):
 		return ErrDenied
 	case errors.Is(err, efs.ErrThrottled), errors.Is(err, image.ErrThrottled):
 		return ErrThrottled

@@ -31,14 +31,19 @@ func ExampleDomain_Reserve() {
 	}
 	fmt.Println(quote.PerHour, "an hour")
 	for _, l := range quote.Limits {
-		fmt.Printf("%s of %s %s: %d sessions and %v left\n", l.Rule, l.Scope, l.Name, l.SessionsLeft, l.BudgetLeft)
+		if n, limited := l.SessionsLeft(); limited {
+			fmt.Printf("%s %s: %d of %d sessions left (%s)\n", l.Scope, l.Name, n, l.Sessions, l.Rule)
+		}
+		if left, limited := l.BudgetLeft(); limited {
+			fmt.Printf("%s %s: %v of %v left this month (%s)\n", l.Scope, l.Name, left, l.Budget, l.Rule)
+		}
 	}
 	if err := d.Reserve(ctx, domain.Reservation{Key: "analysis.1", Grant: quote.Grant}); err != nil {
 		fmt.Println(err)
 		return
 	}
 	err = d.Reserve(ctx, domain.Reservation{Key: "plots.1", Grant: quote.Grant})
-	fmt.Println(errors.Is(err, domain.ErrQuota), err)
+	fmt.Println(errors.Is(err, domain.ErrLimit), err)
 
 	began := time.Now()
 	cost, err := d.Settle(ctx, domain.Settlement{
@@ -47,8 +52,8 @@ func ExampleDomain_Reserve() {
 	fmt.Println("it cost", cost, err)
 	// Output:
 	// $0.252 an hour
-	// the domain's policy of domain research: 0 sessions and $500.00 left
-	// the domain's policy of user alice: 1 sessions and $0.00 left
-	// true domain: reserve research/alice: quota exceeded: user alice: 1 session at one time, at most 1 allowed (the domain's policy), and this would be one more; stop one, or ask an administrator
+	// domain research: $500.00 of $500.00 left this month (the domain's policy)
+	// user alice: 1 of 1 sessions left (the domain's policy)
+	// true domain: reserve research/alice: limit reached: user alice: 1 session at one time, at most 1 allowed (the domain's policy), and this would be one more; stop one, or ask an administrator
 	// it cost $0.378 <nil>
 }

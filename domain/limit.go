@@ -17,13 +17,14 @@ const (
 	// ScopeGroup is the sessions charged to a group: those of which it is
 	// [Grant.Group].
 	ScopeGroup Scope = "group"
-	// ScopeProject is the sessions charged to a project.
+	// ScopeProject is the sessions charged to a project: those of which it is
+	// [Grant.ChargeTo].
 	ScopeProject Scope = "project"
 	// ScopeDomain is all sessions of the domain.
 	ScopeDomain Scope = "domain"
 )
 
-// A Limit is what a policy allows of one scope: how many sessions at one time,
+// A Limit is what a policy, or the budget of a project, allows of one scope: how many sessions at one time,
 // and for how much in a month.
 type Limit struct {
 	// Scope and Name say whose account it is a limit of: the name of the user,
@@ -31,7 +32,7 @@ type Limit struct {
 	Scope Scope
 	Name  string
 	// Rule is where it stands, as refusals say it: "the domain's policy",
-	// "policy of group students".
+	// "policy of group students", "budget of project genome".
 	Rule string
 	// Sessions is how many there may be at one time. Zero is no limit.
 	Sessions int `json:",omitempty"`
@@ -66,8 +67,11 @@ func (p Policy) limitProblems(bad func(string, ...any)) {
 // hasBudget reports whether cost matters to p.
 func (p Policy) hasBudget() bool { return p.Budget != 0 || p.BudgetPerUser != 0 }
 
-// limits are those of the policies that a session runs by: the domain's and that
-// of the group it is charged to.
+// rule is where the budget of p stands, as refusals say it.
+func (p Project) rule() string { return "budget of project " + p.Name }
+
+// limits are those of the policies that a session runs by, the domain's and that
+// of the group it is charged to, and of the project that pays.
 func (r rules) limits(domain, group string) []Limit {
 	var found []Limit
 	add := func(scope Scope, name, rule string, sessions int, budget instancetype.Money) {
@@ -85,6 +89,7 @@ func (r rules) limits(domain, group string) []Limit {
 			of(g.Policy, ScopeGroup, group, "policy of group "+group)
 		}
 	}
+	add(ScopeProject, r.payer.Name, r.payer.rule(), 0, r.payer.Budget)
 	return found
 }
 
@@ -123,7 +128,7 @@ func (l Limit) refuse(u use, add instancetype.Money, wrong *problems) {
 		stop = "wait until one ends"
 	}
 	if l.Sessions != 0 && u.live >= l.Sessions {
-		wrong.add("sessions", ErrQuota, fmt.Errorf("%v: %d %s at one time, at most %d allowed (%s), and this would be one more; %s, or ask an administrator",
+		wrong.add("sessions", ErrLimit, fmt.Errorf("%v: %d %s at one time, at most %d allowed (%s), and this would be one more; %s, or ask an administrator",
 			u.of, u.live, sessions(u.live), l.Sessions, l.Rule, stop))
 	}
 	if l.Budget == 0 || plus(u.used, add) <= l.Budget {

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/instancetype"
 )
 
@@ -31,19 +33,29 @@ func TestLimitsOfAGrant(t *testing.T) {
 		{Scope: ScopeGroup, Name: "staff", Rule: "policy of group staff", Sessions: 20, Budget: 500 * dollar},
 		{Scope: ScopeUser, Name: "alice", Rule: "policy of group staff", Sessions: 2, Budget: 40 * dollar},
 	}
+	ofGenome := Limit{Scope: ScopeProject, Name: "genome", Rule: "budget of project genome", Budget: 200 * dollar}
+	f.projects = map[string]Project{
+		"genome": {Name: "genome", Groups: []string{"staff"}, Budget: 200 * dollar, Created: begun},
+		"trial":  {Name: "trial", Groups: []string{"staff"}, Created: begun},
+	}
 	for _, c := range []struct {
 		groups []string
 		typ    string
+		payer  string
 		group  string
 		want   []Limit
 		owners []owner
 	}{
-		{nil, "t3.medium", "", ofDomain, []owner{{ScopeUser, "alice"}, {ScopeDomain, "research"}}},
-		{[]string{"zoology", "students", "gpu"}, "t3.medium", "students", ofDomain, []owner{{ScopeUser, "alice"}, {ScopeGroup, "students"}, {ScopeDomain, "research"}}},
-		{[]string{"zoology", "students", "staff"}, "r5.large", "staff", append(ofDomain[:2:2], ofStaff...), []owner{{ScopeUser, "alice"}, {ScopeGroup, "staff"}, {ScopeDomain, "research"}}},
+		{nil, "t3.medium", "", "", ofDomain, []owner{{ScopeUser, "alice"}, {ScopeDomain, "research"}}},
+		{[]string{"zoology", "students", "gpu"}, "t3.medium", "", "students", ofDomain, []owner{{ScopeUser, "alice"}, {ScopeGroup, "students"}, {ScopeDomain, "research"}}},
+		{[]string{"zoology", "students", "staff"}, "r5.large", "", "staff", append(ofDomain[:2:2], ofStaff...), []owner{{ScopeUser, "alice"}, {ScopeGroup, "staff"}, {ScopeDomain, "research"}}},
+		{[]string{"staff"}, "r5.large", "genome", "staff", append(append(ofDomain[:2:2], ofStaff...), ofGenome),
+			[]owner{{ScopeUser, "alice"}, {ScopeProject, "genome"}, {ScopeGroup, "staff"}, {ScopeDomain, "research"}}},
+		{[]string{"staff"}, "r5.large", "trial", "staff", append(ofDomain[:2:2], ofStaff...),
+			[]owner{{ScopeUser, "alice"}, {ScopeProject, "trial"}, {ScopeGroup, "staff"}, {ScopeDomain, "research"}}},
 	} {
 		f.user.Groups = c.groups
-		g, wrong := decide(f, Ask{User: "alice", InstanceType: c.typ})
+		g, wrong := decide(f, Ask{User: "alice", InstanceType: c.typ, ChargeTo: c.payer})
 		if wrong != nil {
 			t.Fatal(wrong)
 		}
@@ -65,6 +77,8 @@ func TestUnknownCost(t *testing.T) {
 		f := testFacts()
 		f.prices.catalog = worldCatalog(t)
 		f.domain.Policy = Policy{}
+		f.user.Groups = []string{"staff"} // which has no policy
+		f.projects = map[string]Project{"genome": {Name: "genome", Groups: []string{"staff"}, Budget: dollar, Created: begun}}
 		f.domain.Groups = map[string]Policy{
 			"large": {Types: []string{"*.large"}},
 			"cheap": {Types: []string{"t3.*"}, Budget: dollar},
@@ -83,6 +97,9 @@ func TestUnknownCost(t *testing.T) {
 		{"budget of the domain", world(func(f *facts) { f.domain.Policy.Budget = dollar }), Ask{User: "alice", InstanceType: "new.large"},
 			"instance type new.large: its price in us-east-1 is not known, and what it costs cannot be held to a budget (the domain's policy); choose one whose price is known, or ask an administrator"},
 		{"budget of a user", world(func(f *facts) { f.domain.Policy.BudgetPerUser = dollar }), Ask{User: "alice", InstanceType: "new.large"}, "(the domain's policy)"},
+		{"budget of a project that is not charged", world(func(*facts) {}), Ask{User: "alice", InstanceType: "new.large", Projects: []string{"genome"}}, ""},
+		{"budget of a project", world(func(*facts) {}), Ask{User: "alice", InstanceType: "new.large", ChargeTo: "genome"},
+			"instance type new.large: its price in us-east-1 is not known, and what it costs cannot be held to a budget (budget of project genome); choose one whose price is known, or ask an administrator"},
 		{"an alternative", world(func(f *facts) { f.domain.Policy.Budget = dollar }), Ask{User: "alice", InstanceType: "t3.large", Alternatives: []string{"new.large"}}, "instance type new.large"},
 		{"a group with a budget, another without", world(func(f *facts) {
 			f.user.Groups = []string{"cheap", "large"}
@@ -102,6 +119,14 @@ func TestUnknownCost(t *testing.T) {
 				t.Errorf("%s: %v, %t", c.name, rate, known)
 			}
 		}
+	}
+}
+
+// TestUnusableStore: a store that refuses the program is an administrator's turn.
+func TestUnusableStore(t *testing.T) {
+	err := fail(t.Context(), "account", "research/alice", fmt.Errorf("table x: %w", store.ErrUnusable))
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != ErrDenied || !errors.Is(err, store.ErrUnusable) {
+		t.Error(err)
 	}
 }
 

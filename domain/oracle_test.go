@@ -101,11 +101,11 @@ var worldMounts = []Mount{
 	{Name: "homes", Source: "/efs/fs-01234567.fsap-76543210"},
 }
 
-// worldProjects has one that nobody may have, and one half-made.
+// worldProjects has one that nobody may have, one half-made, and one with a budget.
 func worldProjects() map[string]Project {
 	all := map[string]Project{}
 	for i, p := range []Project{
-		{Name: "alpha", Groups: []string{"one"}, Created: begun}, {Name: "beta", Groups: []string{"three", "two"}, Created: begun},
+		{Name: "alpha", Groups: []string{"one"}, Created: begun}, {Name: "beta", Groups: []string{"three", "two"}, Created: begun, Budget: 100 * dollar},
 		{Name: "closed", Created: begun}, {Name: "half", Groups: []string{"one", "two"}},
 	} {
 		p.GID = uint32(300001 + i)
@@ -163,6 +163,9 @@ func randomAsk(r *rand.Rand) Ask {
 		for range 1 + r.IntN(4)/3 {
 			a.Projects = append(a.Projects, []string{"alpha", "alpha", "beta", "beta", "beta", "beta", "closed", "half", "absent", "No/Name"}[r.IntN(10)])
 		}
+	}
+	if r.IntN(8) == 0 {
+		a.ChargeTo = []string{"alpha", "alpha", "beta", "beta", "beta", "closed", "half", "absent", "No/Name"}[r.IntN(9)]
 	}
 	if r.IntN(6) == 0 {
 		for range 1 + r.IntN(4)/3 {
@@ -279,7 +282,7 @@ func rulesOf(wrong problems) []string {
 func TestDecideAgainstOracle(t *testing.T) {
 	catalog := worldCatalog(t)
 	r := rand.New(rand.NewPCG(1, 2))
-	granted, refused, withRole, withOthers, withProjects, withMounts := 0, 0, 0, 0, 0, 0
+	granted, refused, withRole, withOthers, withProjects, withMounts, withPayer := 0, 0, 0, 0, 0, 0, 0
 	for n := range 50_000 {
 		f, ask := randomFacts(r, catalog), randomAsk(r)
 		grant, wrong := decide(f, ask)
@@ -300,7 +303,7 @@ func TestDecideAgainstOracle(t *testing.T) {
 		if role == "one" { // no ARN
 			general["role"], role = true, ""
 		}
-		if projectsRefused(f, ask.Projects) {
+		if projectsRefused(f, ask.Projects) || ask.ChargeTo != "" && projectsRefused(f, []string{ask.ChargeTo}) {
 			general["project"] = true
 		}
 		mounts := ask.Mounts
@@ -319,6 +322,9 @@ func TestDecideAgainstOracle(t *testing.T) {
 		fits := map[string]map[string]bool{}
 		for i, typ := range worldTypes {
 			fits[typ.Name] = verdict(f, imageName, role, mounts, s, typ, worldPrices[i])
+			if ask.ChargeTo == "beta" && worldPrices[i] == 0 {
+				fits[typ.Name]["project budget"] = true
+			}
 		}
 		// What the alternatives are refused for, whatever the type.
 		others := map[string]bool{}
@@ -355,6 +361,13 @@ func TestDecideAgainstOracle(t *testing.T) {
 			}
 			if grant.Role != "" {
 				withRole++
+			}
+			ofProject := slices.IndexFunc(grant.Limits, func(l Limit) bool { return l.Scope == ScopeProject })
+			if grant.ChargeTo != ask.ChargeTo || (ofProject >= 0) != (ask.ChargeTo == "beta") || ofProject >= 0 && ofProject != len(grant.Limits)-1 {
+				t.Fatalf("charged to %q, held to %+v\n%s", grant.ChargeTo, grant.Limits, describe())
+			}
+			if ask.ChargeTo != "" {
+				withPayer++
 			}
 			if unknownCost(f, grant.Group, names) {
 				t.Fatalf("granted an unknown cost by group %s\n%s", grant.Group, describe())
@@ -424,9 +437,9 @@ func TestDecideAgainstOracle(t *testing.T) {
 			}
 		}
 	}
-	if granted < 500 || refused < 500 || min(withRole, withOthers, withProjects, withMounts) < 50 {
-		t.Errorf("%d granted, %d of them with a role, %d with alternatives, %d with projects, %d with mounts, and %d refused: the asks are not varied enough",
-			granted, withRole, withOthers, withProjects, withMounts, refused)
+	if granted < 500 || refused < 500 || min(withRole, withOthers, withProjects, withMounts, withPayer) < 50 {
+		t.Errorf("%d granted, %d of them with a role, %d with alternatives, %d with projects, %d with mounts, %d charged to a project, and %d refused: the asks are not varied enough",
+			granted, withRole, withOthers, withProjects, withMounts, withPayer, refused)
 	}
 }
 

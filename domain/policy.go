@@ -228,6 +228,7 @@ func (p Policy) refusals(prices prices, w wish) []refusal {
 // rules are the policies that apply to a user.
 type rules struct {
 	user   string
+	payer  Project // the project that is charged, or zero
 	domain Policy
 	groups []groupRule // of the user's groups that have a policy, by name
 	silent bool        // refusals say no advice
@@ -264,8 +265,8 @@ func (r rules) sharing() Sharing {
 	return s
 }
 
-// check applies the policies to a wish and returns the first group whose
-// policy allows it.
+// check applies the policies to a wish, and the budget of the project that pays,
+// and returns the first group whose policy allows it.
 func (r rules) check(p prices, w wish, wrong *problems) (group string) {
 	refuse := func(rule, text, advice string) {
 		if !r.silent {
@@ -281,6 +282,11 @@ func (r rules) check(p prices, w wish, wrong *problems) (group string) {
 	}
 	for _, no := range r.domain.refusals(p, w) {
 		refuse("domain policy", no.phrase+" (the domain's policy)", no.advice)
+	}
+	if r.payer.Budget != 0 && w.typ != "" {
+		if _, priced := p.catalog.Price(w.typ, p.region); !priced {
+			refuse("project budget", unpriced(w.typ, p.region)+" ("+r.payer.rule()+")", advicePriced)
+		}
 	}
 	var against []string
 	advice := "choose what one of these policies allows, or ask an administrator"

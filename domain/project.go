@@ -11,11 +11,8 @@ import (
 
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/efs"
+	"github.com/atelier-go/atelier/instancetype"
 )
-
-// maxProjects is how many projects a session may have. NFS tells a server of at
-// most 16 groups of who asks (RFC 5531, appendix A).
-const maxProjects = 10
 
 // A Project is a directory on the domain's file system that members of groups
 // share in their sessions.
@@ -33,6 +30,9 @@ type Project struct {
 	// Groups are the groups whose members may have it, in order. None is
 	// nobody.
 	Groups []string `json:",omitempty"`
+	// Budget is what the sessions charged to it may cost in a calendar month in
+	// UTC; see [Ask.ChargeTo]. Zero is no limit.
+	Budget instancetype.Money `json:",omitempty"`
 	// Directory is where its files are. Zero until creation has come to it.
 	Directory efs.Shared
 	// Created is when creation ended; zero while it has not.
@@ -67,6 +67,9 @@ type CreateProjectRequest struct {
 	// names of the same form. They need no definition beforehand. None is
 	// nobody.
 	Groups []string
+	// Budget is what the sessions charged to it may cost in a calendar month in
+	// UTC. Zero is no limit.
+	Budget instancetype.Money
 }
 
 // CreateProject makes a project: a gid that was and will be nobody else's, and
@@ -75,10 +78,11 @@ type CreateProjectRequest struct {
 // that is made first, as the first onboarding does; see [Config.Progress].
 //
 // It is idempotent, and what a failure left half-way another call continues. A
-// project that exists with other groups is [ErrConflict]:
-// [Domain.SetProjectGroups] changes them. A project that was deleted, also with
-// its domain, can be created again, for whatever groups, and has its gid and its
-// files again. Only if the store was lost in between, after [Domain.DeleteProject],
+// project that exists with other groups or another budget is [ErrConflict]:
+// [Domain.SetProjectGroups] and [Domain.SetProjectBudget] change them. A project
+// that was deleted, also with its domain, can be created again, for whatever groups
+// and budget, and has its gid, its files and its [Account] again: what it spent in a
+// month it has spent. Only if the store was lost in between, after [Domain.DeleteProject],
 // is the gid not known any more: the project then gets another, and its new
 // members do not enter the old directory before an administrator gives it to
 // that group.
@@ -92,6 +96,7 @@ func (d *Domain) CreateProject(ctx context.Context, q CreateProjectRequest) (Pro
 	var wrong problems
 	wrong.add("name", ErrInvalid, checkName("project", q.Name))
 	checkGroups(q.Groups, &wrong)
+	wrong.add("budget", ErrInvalid, checkProjectBudget(q.Budget))
 	if err := wrong.err(op, name); err != nil {
 		return Project{}, err
 	}
@@ -149,23 +154,29 @@ func (d *Domain) createProject(ctx context.Context, op string, q CreateProjectRe
 // intendProject records that a project is to be created.
 func (d *Domain) intendProject(ctx context.Context, op string, q CreateProjectRequest) (project, error) {
 	groups := slices.Sorted(slices.Values(q.Groups))
-	p := project{Project: Project{Name: q.Name, Groups: groups}}
+	p := project{Project: Project{Name: q.Name, Groups: groups, Budget: q.Budget}}
 	err := d.projects.Create(ctx, q.Name, p)
 	if !errors.Is(err, store.ErrConflict) {
 		return p, err
 	}
 	return d.projects.Update(ctx, q.Name, func(p *project) error {
-		same := slices.Equal(p.Groups, groups)
+		same := slices.Equal(p.Groups, groups) && p.Budget == q.Budget
 		switch {
 		case p.Deleting:
 			return d.beingDeleted(op, p.Name)
 		case p.Deleted.IsZero() && same:
 			return store.ErrUnchanged
 		case p.Deleted.IsZero() && !p.Created.IsZero():
-			return &Error{Op: op, Name: d.name + "/" + p.Name, Kind: ErrConflict, Err: fmt.Errorf(
-				"a project of this name exists for groups %q, not %q; change them with SetProjectGroups, or use another name", p.Groups, groups)}
+			var wrong problems
+			if !slices.Equal(p.Groups, groups) {
+				wrong.add("groups", ErrConflict, fmt.Errorf("a project of this name exists for groups %q, not %q; change them with SetProjectGroups, or use another name", p.Groups, groups))
+			}
+			if p.Budget != q.Budget {
+				wrong.add("budget", ErrConflict, fmt.Errorf("a project of this name exists with a budget of %v a month, not %v; change it with SetProjectBudget, or use another name", p.Budget, q.Budget))
+			}
+			return wrong.err(op, d.name+"/"+p.Name)
 		}
-		p.Groups, p.Deleted, p.Created = groups, time.Time{}, time.Time{}
+		p.Groups, p.Budget, p.Deleted, p.Created = groups, q.Budget, time.Time{}, time.Time{}
 		return nil
 	})
 }
@@ -220,6 +231,14 @@ func (d *Domain) rememberProject(ctx context.Context, dir efs.Shared, name strin
 	return err
 }
 
+// checkProjectBudget reports what is wrong with a project's budget, or nil.
+func checkProjectBudget(budget instancetype.Money) error {
+	if budget < 0 {
+		return fmt.Errorf("project: budget %v a month may not be negative", budget)
+	}
+	return nil
+}
+
 // SetProjectGroups replaces the groups whose members may have a project. It
 // holds for every start and resume from then on; sessions that run keep what
 // they have. A project that is not there is [ErrNotFound], names that make no
@@ -234,27 +253,57 @@ func (d *Domain) SetProjectGroups(ctx context.Context, name string, groups []str
 		return err
 	}
 	sorted := slices.Sorted(slices.Values(groups))
-	_, err := d.projects.Update(ctx, name, func(p *project) error {
-		switch {
-		case !p.Deleted.IsZero():
-			return store.ErrNotFound
-		case slices.Equal(p.Groups, sorted):
+	return d.changeProject(ctx, op, name, func(p *project) error {
+		if slices.Equal(p.Groups, sorted) {
 			return store.ErrUnchanged
 		}
 		p.Groups = sorted
 		return nil
 	})
+}
+
+// SetProjectBudget replaces what the sessions charged to a project may cost in a
+// calendar month in UTC; zero is no limit. It holds for every start and resume from
+// then on, and what the project has spent this month counts; sessions that run are
+// left alone. A project that is not there is [ErrNotFound], a negative budget or a
+// name that makes no sense [ErrInvalid].
+func (d *Domain) SetProjectBudget(ctx context.Context, name string, budget instancetype.Money) error {
+	const op = "set project budget"
+	var wrong problems
+	wrong.add("name", ErrInvalid, checkName("project", name))
+	wrong.add("budget", ErrInvalid, checkProjectBudget(budget))
+	if err := wrong.err(op, d.name+"/"+printable(name)); err != nil {
+		return err
+	}
+	return d.changeProject(ctx, op, name, func(p *project) error {
+		if p.Budget == budget {
+			return store.ErrUnchanged
+		}
+		p.Budget = budget
+		return nil
+	})
+}
+
+// changeProject changes what an administrator says of a project that is there.
+func (d *Domain) changeProject(ctx context.Context, op, name string, change func(*project) error) error {
+	_, err := d.projects.Update(ctx, name, func(p *project) error {
+		if !p.Deleted.IsZero() {
+			return store.ErrNotFound
+		}
+		return change(p)
+	})
 	if err == nil {
 		d.client.log.InfoContext(ctx, op, "domain", d.name, "project", name)
 	}
-	return fail(ctx, op, full, d.noProject(name, err))
+	return fail(ctx, op, d.name+"/"+name, d.noProject(name, err))
 }
 
 // DeleteProject ends a project: it deletes its access point, and nobody can
 // start a session with it any more. Its files stay, for no method of a domain
 // deletes files, and so does the gid that they have: [Domain.CreateProject] of
 // the name brings both back, and nothing else ever gets the gid. Sessions that
-// run keep the directory until they end.
+// run keep the directory until they end. Its [Account] stays, too: sessions that run
+// are charged to it when they end, and what was charged can still be read.
 //
 // After an error or a crash it can be called again and continues; a project
 // that is not there, or no more, is [ErrNotFound].
@@ -406,84 +455,4 @@ func (d *Domain) noProject(name string, err error) error {
 		return unrecorded(fmt.Sprintf("project %s: the domain has none of this name; check it, or create the project", name))
 	}
 	return err
-}
-
-// findProjects reads the projects that an ask names, as far as there are such.
-func (d *Domain) findProjects(ctx context.Context, ask Ask) (map[string]Project, error) {
-	found := map[string]Project{}
-	names := ask.projects()
-	for _, name := range names[:min(len(names), maxProjects)] {
-		if checkName("project", name) != nil {
-			continue
-		}
-		p, err := d.projects.Get(ctx, name)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return nil, err
-		}
-		if err == nil && p.Deleted.IsZero() {
-			found[name] = p.Project
-		}
-	}
-	return found, nil
-}
-
-// projects are the names of the projects that are wanted: a resumed session's
-// are those it has.
-func (a Ask) projects() []string {
-	if a.Resume == nil {
-		return a.Projects
-	}
-	return a.Resume.ProjectNames()
-}
-
-// ProjectNames returns the names of g's Projects, nil if there are none.
-func (g Grant) ProjectNames() []string {
-	var names []string
-	for _, p := range g.Projects {
-		names = append(names, p.Name)
-	}
-	return names
-}
-
-// checkProjects finds the projects of an ask, if its user may have each.
-func (f facts) checkProjects(ask Ask, u User, wrong *problems) []Project {
-	bad := func(kind Kind, format string, args ...any) { wrong.add("project", kind, fmt.Errorf(format, args...)) }
-	names := ask.projects()
-	checkKept(ask, "projects", ask.Projects, names, wrong)
-	if n := len(names); n > maxProjects {
-		bad(ErrInvalid, "%d projects, at most %d", n, maxProjects)
-		return nil
-	}
-	for _, name := range repeated(names) {
-		bad(ErrInvalid, "project %.40q is listed twice", name)
-	}
-	var granted []Project
-	for _, name := range names {
-		if err := checkName("project", name); err != nil {
-			bad(ErrInvalid, "%w", err)
-			continue
-		}
-		p, ok := f.projects[name]
-		switch {
-		case !ok && ask.Resume != nil:
-			bad(ErrNotFound, "project %s: was deleted since, and the session keeps it; an administrator must create it again, or start a new session without", name)
-		case !ok:
-			bad(ErrNotFound, "project %s: the domain has none of this name; ask for another, or ask an administrator to create it", name)
-		case p.Created.IsZero():
-			bad(ErrState, "project %s: its creation has not ended; call CreateProject again to continue it", name)
-		case f.user != nil && !slices.ContainsFunc(u.Groups, func(g string) bool { return slices.Contains(p.Groups, g) }):
-			bad(ErrNotAllowed, "project %s: is for members of %s, and user %s is in %s; ask for none, or ask an administrator",
-				name, enumerate(p.Groups, 5), u.Name, enumerate(u.Groups, 5))
-		}
-		granted = append(granted, p)
-	}
-	return granted
-}
-
-// checkKept reports that a resumed session is asked to have others of something
-// than it has.
-func checkKept(ask Ask, what string, asked, has []string, wrong *problems) {
-	if ask.Resume != nil && len(asked) > 0 && !slices.Equal(asked, has) {
-		wrong.add("resume", ErrInvalid, fmt.Errorf("resume: the session has %s %q and keeps them; start a new one for %q", what, has, asked))
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/instancetype"
 )
 
 func createProject(t testing.TB, d *domain.Domain, name string, groups ...string) domain.Project {
@@ -163,6 +164,119 @@ func TestAuthorizeProject(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused(onResume, domain.ErrNotFound, "was deleted since", "start a new session without")
+	})
+}
+
+// TestChargeTo: a session may name a project that pays, if its user may have it, and
+// a resumed one keeps it. The project's budget refuses by its own name, and what it
+// spent outlives it.
+func TestChargeTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{})
+		ctx := t.Context()
+		d := w.create(ctx)
+		w.push("rocker/rstudio:4.5")
+		attach(t, d, "rstudio", "rocker/rstudio:4.5")
+		onboard(t, d, "alice", "lab")
+		onboard(t, d, "carol", "guests")
+		cost, _ := d.Catalog().Price("t3.medium", d.Region())
+		hours := func(n instancetype.Money) instancetype.Money { return n * cost.PerHour }
+		q := domain.CreateProjectRequest{Name: "genome", Groups: []string{"lab"}, Budget: hours(3)}
+		for range 2 {
+			if p, err := d.CreateProject(ctx, q); err != nil || p.Budget != q.Budget {
+				t.Fatalf("%+v, %v", p, err)
+			}
+		}
+		other := q
+		other.Budget, other.Groups = hours(4), nil
+		_, err := d.CreateProject(ctx, other)
+		is(t, err, domain.ErrConflict)
+		for _, words := range []string{"SetProjectGroups", "SetProjectBudget", "a budget of $0.1248 a month, not $0.1664"} {
+			if !strings.Contains(err.Error(), words) {
+				t.Errorf("%v does not say %q", err, words)
+			}
+		}
+		other = q
+		other.Budget = 0
+		_, err = d.CreateProject(ctx, other)
+		is(t, err, domain.ErrConflict)
+		refused := func(ask domain.Ask, kind domain.Kind, words string) {
+			t.Helper()
+			_, err := d.Authorize(ctx, ask)
+			is(t, err, kind)
+			if strings.Count(err.Error(), words) != 1 {
+				t.Errorf("%q does not say %q once", err, words)
+			}
+		}
+		ask := domain.Ask{User: "alice", InstanceType: "t3.medium", ChargeTo: "genome"}
+		grant, err := d.Authorize(ctx, ask)
+		if err != nil || grant.ChargeTo != "genome" || grant.Projects != nil {
+			t.Fatalf("%+v, %v", grant, err)
+		}
+		refused(domain.Ask{User: "carol", InstanceType: "t3.medium", ChargeTo: "genome"}, domain.ErrNotAllowed, "project genome: is for members of lab")
+		refused(domain.Ask{User: "carol", InstanceType: "t3.medium", ChargeTo: "genome", Projects: []string{"genome"}}, domain.ErrNotAllowed, "project genome: is for members of lab")
+		refused(domain.Ask{User: "alice", InstanceType: "t3.medium", ChargeTo: "beta"}, domain.ErrNotFound, "project beta")
+		refused(domain.Ask{User: "alice", InstanceType: "t3.medium", ChargeTo: "a/b"}, domain.ErrInvalid, "a/b")
+		refused(domain.Ask{User: "alice", ChargeTo: "beta", Resume: &grant}, domain.ErrInvalid, "is charged to project genome, and stays so")
+		plain, err := d.Authorize(ctx, domain.Ask{User: "alice", InstanceType: "t3.medium", Projects: []string{"genome"}})
+		if err != nil || plain.ChargeTo != "" {
+			t.Errorf("a project that was not named pays: %+v, %v", plain, err)
+		}
+		refused(domain.Ask{User: "alice", ChargeTo: "genome", Resume: &plain}, domain.ErrInvalid, "is charged to no project, and stays so")
+		if again, err := d.Authorize(ctx, domain.Ask{User: "alice", Resume: &grant}); err != nil || !cmp.Equal(again, grant) {
+			t.Errorf("resumed, %v:\n%s", err, cmp.Diff(grant, again))
+		}
+
+		account := func() domain.Account {
+			t.Helper()
+			a, err := d.Account(ctx, domain.ScopeProject, "genome")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a
+		}
+		began := time.Now()
+		if err := d.Reserve(ctx, domain.Reservation{Key: "s.1", Grant: grant}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		if err := d.SetProjectBudget(ctx, "genome", hours(3)-1); err != nil {
+			t.Fatal(err)
+		}
+		tight, err := d.Authorize(ctx, ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.Reserve(ctx, domain.Reservation{Key: "s.2", Grant: tight})
+		is(t, err, domain.ErrBudget)
+		if !strings.Contains(err.Error(), "project genome: $0.0832 of January 2000 used, $0.0832 of it by 1 that run, at most $0.124799 allowed (budget of project genome), and this would add $0.0416") {
+			t.Error(err)
+		}
+		is(t, d.SetProjectBudget(ctx, "genome", -1), domain.ErrInvalid)
+		is(t, d.SetProjectBudget(ctx, "beta", 1), domain.ErrNotFound)
+		_, err = d.CreateProject(ctx, domain.CreateProjectRequest{Name: "minus", Budget: -1})
+		is(t, err, domain.ErrInvalid)
+
+		// It is deleted while a session of it runs.
+		if err := d.DeleteProject(ctx, "genome"); err != nil {
+			t.Fatal(err)
+		}
+		is(t, d.SetProjectBudget(ctx, "genome", 1), domain.ErrNotFound)
+		refused(domain.Ask{User: "alice", Resume: &grant}, domain.ErrNotFound, "project genome: was deleted since")
+		if _, err := d.Settle(ctx, domain.Settlement{Key: "s.1", Grant: grant, PerHour: cost.PerHour, From: began, To: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		if a := account(); a.Settled["2000-01"] != hours(2) || len(a.Live) != 0 {
+			t.Errorf("the account of the deleted project is %+v", a)
+		}
+		q.Budget = hours(2)
+		if _, err := d.CreateProject(ctx, q); err != nil {
+			t.Fatal(err)
+		}
+		if grant, err = d.Authorize(ctx, ask); err != nil {
+			t.Fatal(err)
+		}
+		is(t, d.Reserve(ctx, domain.Reservation{Key: "s.3", Grant: grant}), domain.ErrBudget)
 	})
 }
 

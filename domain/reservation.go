@@ -34,8 +34,8 @@ type Reservation struct {
 	// domain and for ever: 1 to 32 of a-z, 0-9, hyphen and dot. What is started
 	// again, as by a resume, has another. Required.
 	Key string
-	// Grant is what [Domain.Authorize] allowed: it has the limits, the user and
-	// group, and by PerHour("") the rate. Required.
+	// Grant is what [Domain.Authorize] allowed: it has the limits, the user, group
+	// and project, and by PerHour("") the rate. Required.
 	Grant Grant
 	// At is when it was decided to start, five minutes ago at most. Zero is now.
 	At time.Time
@@ -99,7 +99,7 @@ func (q Reservation) hold() hold {
 // is reserved already is not counted twice, and checked again only if it is to cost
 // more than then; what has been settled is left so, and the answer is nil.
 //
-// A refusal is [ErrQuota] for the number of sessions, also if an account holds 2,000,
+// A refusal is [ErrLimit] for the number of sessions, also if an account holds 2,000,
 // which is as many as it can, and [ErrBudget] for money. It names the rule, the
 // limit, how far it is used, how much of that by sessions that run, and what to do.
 // It is that of the first account that refuses; [Domain.Quote] tells of all. What
@@ -146,11 +146,11 @@ func (a *account) reserve(q Reservation, h hold, name string) error {
 	var wrong problems
 	now := time.Now()
 	wrong.add("at", ErrConflict, q.stale(now))
-	before, there := a.Live[q.Key]
-	if there {
+	asks := a.asks(q.Key, h)
+	if before, there := a.Live[q.Key]; there {
 		h = hold{At: max(before.At, h.At), Rate: max(before.Rate, h.Rate), For: max(before.For, h.For), By: before.join(h.By)}
 	}
-	if !there || h.Rate > before.Rate || h.For > before.For {
+	if asks {
 		u := a.use(q.Key, now)
 		for _, l := range q.Grant.Limits {
 			if (owner{l.Scope, l.Name}) == u.of {
@@ -158,7 +158,7 @@ func (a *account) reserve(q Reservation, h hold, name string) error {
 			}
 		}
 		if u.live >= maxSessions && len(wrong) == 0 {
-			wrong.add("sessions", ErrQuota, fmt.Errorf("%v: %d sessions at one time, as many as one account can hold, and this would be one more; wait until one ends", u.of, u.live))
+			wrong.add("sessions", ErrLimit, fmt.Errorf("%v: %d sessions at one time, as many as one account can hold, and this would be one more; wait until one ends", u.of, u.live))
 		}
 	}
 	if err := wrong.err("reserve", name); err != nil {
@@ -170,6 +170,13 @@ func (a *account) reserve(q Reservation, h hold, name string) error {
 	a.Live[q.Key] = h
 	a.tidy(now)
 	return nil
+}
+
+// asks reports whether a hold takes more than its key has, so that limits have to
+// leave room for it.
+func (a account) asks(key string, h hold) bool {
+	before, there := a.Live[key]
+	return !there || h.Rate > before.Rate || h.For > before.For
 }
 
 // takeBack takes a call of Reserve off what it reserved, and removes that if no other
@@ -232,6 +239,14 @@ type Settlement struct {
 	From, To time.Time
 }
 
+func (s Settlement) problems(domain string) problems {
+	wrong := grantProblems(domain, s.Key, s.Grant)
+	if s.PerHour < 0 {
+		wrong.add("rate", ErrInvalid, fmt.Errorf("rate of %v an hour may not be negative", s.PerHour))
+	}
+	return wrong
+}
+
 // Settle ends the reservation of a session that has ended, and charges each of its
 // accounts with what it cost, which it returns: the Cost of its time, each month's
 // part in that month. So what is settled of all users is the sum of the Cost of
@@ -244,11 +259,7 @@ type Settlement struct {
 func (d *Domain) Settle(ctx context.Context, s Settlement) (instancetype.Money, error) {
 	const op = "settle"
 	name := d.name + "/" + printable(s.Grant.User.Name)
-	wrong := grantProblems(d.name, s.Key, s.Grant)
-	if s.PerHour < 0 {
-		wrong.add("rate", ErrInvalid, fmt.Errorf("rate of %v an hour may not be negative", s.PerHour))
-	}
-	if err := wrong.err(op, name); err != nil {
+	if err := s.problems(d.name).err(op, name); err != nil {
 		return 0, err
 	}
 	for _, o := range s.Grant.owners() {

@@ -52,6 +52,7 @@ func TestReserveRefuses(t *testing.T) {
 	userBudget := Limit{Scope: ScopeUser, Name: "alice", Rule: "policy of group students", Budget: 10 * dollar}
 	ofGroup := Limit{Scope: ScopeGroup, Name: "students", Rule: "policy of group students", Sessions: 1, Budget: 100 * dollar}
 	ofDomain := Limit{Scope: ScopeDomain, Name: "research", Rule: "the domain's policy", Sessions: 1}
+	ofProject := Limit{Scope: ScopeProject, Name: "genome", Rule: "budget of project genome", Budget: 10 * dollar}
 	for _, c := range []struct {
 		name   string
 		limits []Limit
@@ -60,31 +61,33 @@ func TestReserveRefuses(t *testing.T) {
 		kinds  []Kind
 		want   string
 	}{
-		{"sessions of a user", []Limit{userSessions}, 2, dollar, []Kind{ErrQuota},
-			"domain: reserve research/alice: quota exceeded: user alice: 2 sessions at one time, at most 2 allowed (the domain's policy), and this would be one more; stop one, or ask an administrator"},
-		{"sessions of a group", []Limit{ofGroup}, 1, dollar / 1000, []Kind{ErrQuota},
-			"domain: reserve research/alice: quota exceeded: group students: 1 session at one time, at most 1 allowed (policy of group students), and this would be one more; wait until one ends, or ask an administrator"},
-		{"sessions of the domain", []Limit{ofDomain}, 1, dollar, []Kind{ErrQuota},
-			"domain: reserve research/alice: quota exceeded: domain research: 1 session at one time, at most 1 allowed (the domain's policy), and this would be one more; wait until one ends, or ask an administrator"},
+		{"sessions of a user", []Limit{userSessions}, 2, dollar, []Kind{ErrLimit},
+			"domain: reserve research/alice: limit reached: user alice: 2 sessions at one time, at most 2 allowed (the domain's policy), and this would be one more; stop one, or ask an administrator"},
+		{"sessions of a group", []Limit{ofGroup}, 1, dollar / 1000, []Kind{ErrLimit},
+			"domain: reserve research/alice: limit reached: group students: 1 session at one time, at most 1 allowed (policy of group students), and this would be one more; wait until one ends, or ask an administrator"},
+		{"sessions of the domain", []Limit{ofDomain}, 1, dollar, []Kind{ErrLimit},
+			"domain: reserve research/alice: limit reached: domain research: 1 session at one time, at most 1 allowed (the domain's policy), and this would be one more; wait until one ends, or ask an administrator"},
 		{"budget, while some run", []Limit{userBudget}, 2, 5 * dollar, []Kind{ErrBudget},
 			"domain: reserve research/alice: budget exceeded: user alice: $6.00 of November 2026 used, $6.00 of it by 2 that run, at most $10.00 allowed (policy of group students), and this would add $5.00; ask for less, stop one, wait for December, or ask an administrator"},
 		{"budget, while none runs", []Limit{userBudget}, 0, 11 * dollar, []Kind{ErrBudget},
 			"domain: reserve research/alice: budget exceeded: user alice: $0.00 of November 2026 used, at most $10.00 allowed (policy of group students), and this would add $11.00; ask for less, wait for December, or ask an administrator"},
-		{"both", []Limit{userSessions, userBudget}, 2, 5 * dollar, []Kind{ErrQuota, ErrBudget},
-			"domain: reserve research/alice: quota exceeded: user alice: 2 sessions at one time, at most 2 allowed (the domain's policy), and this would be one more; stop one, or ask an administrator\n" +
+		{"budget of a project", []Limit{ofProject}, 2, 5 * dollar, []Kind{ErrBudget},
+			"domain: reserve research/alice: budget exceeded: project genome: $6.00 of November 2026 used, $6.00 of it by 2 that run, at most $10.00 allowed (budget of project genome), and this would add $5.00; ask for less, wait until one ends, wait for December, or ask an administrator"},
+		{"both", []Limit{userSessions, userBudget}, 2, 5 * dollar, []Kind{ErrLimit, ErrBudget},
+			"domain: reserve research/alice: limit reached: user alice: 2 sessions at one time, at most 2 allowed (the domain's policy), and this would be one more; stop one, or ask an administrator\n" +
 				"user alice: $6.00 of November 2026 used, $6.00 of it by 2 that run, at most $10.00 allowed (policy of group students), and this would add $5.00; ask for less, stop one, wait for December, or ask an administrator"},
 		{"exactly what is left", []Limit{userBudget}, 2, 4 * dollar, nil, ""},
 		{"a millionth more", []Limit{userBudget}, 2, 4*dollar + 1, []Kind{ErrBudget}, ""},
 		{"no limits", nil, 5, 100 * dollar, nil, ""},
 	} {
 		inBooks(t, c.name, func(t *testing.T, b *books, d *Domain) {
-			g := grantFor("alice", "students", dollar, c.limits...)
+			g := chargedTo("genome", "alice", "students", dollar, c.limits...)
 			for n := range c.before {
 				reserve(t, d, fmt.Sprintf("before-%d.1", n), g)
 			}
 			time.Sleep(3 * time.Hour)
 			before := b.all(d)
-			err := d.Reserve(t.Context(), Reservation{Key: "s.1", Grant: grantFor("alice", "students", c.rate, c.limits...)})
+			err := d.Reserve(t.Context(), Reservation{Key: "s.1", Grant: chargedTo("genome", "alice", "students", c.rate, c.limits...)})
 			if (err == nil) != (c.kinds == nil) || c.want != "" && err.Error() != c.want {
 				t.Errorf("%v\nwant\n%s", err, c.want)
 			}
@@ -177,7 +180,7 @@ func TestManyAtOnce(t *testing.T) {
 				switch {
 				case err == nil:
 					let++
-				case errors.Is(err, ErrQuota):
+				case errors.Is(err, ErrLimit):
 					refused++
 				case err == context.DeadlineExceeded && n%10 == 0:
 					if took := time.Since(began); took > time.Second+50*time.Millisecond { // a call of the store's
@@ -613,8 +616,8 @@ func TestAccountIsFull(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := d.Reserve(t.Context(), Reservation{Key: "one-more.1", Grant: g})
-		const want = "domain: reserve research/alice: quota exceeded: user alice: 2000 sessions at one time, as many as one account can hold, and this would be one more; wait until one ends"
-		if err == nil || err.Error() != want || !errors.Is(err, ErrQuota) {
+		const want = "domain: reserve research/alice: limit reached: user alice: 2000 sessions at one time, as many as one account can hold, and this would be one more; wait until one ends"
+		if err == nil || err.Error() != want || !errors.Is(err, ErrLimit) {
 			t.Errorf("%v\nwant\n%s", err, want)
 		}
 		for n := range 3 {
@@ -659,7 +662,9 @@ func TestQuote(t *testing.T) {
 			t.Errorf("%v an hour, %t, %v reserved", q.PerHour, q.PriceKnown, q.Reserved)
 		}
 		for _, s := range q.Limits {
-			if s.Refusal != "" || s.Live != 0 || s.Used != 0 || s.SessionsLeft != s.Sessions || s.BudgetLeft != s.Budget {
+			n, ofSessions := s.SessionsLeft()
+			left, ofBudget := s.BudgetLeft()
+			if s.Refusal != "" || s.Live != 0 || s.Used != 0 || n != s.Sessions || left != s.Budget || ofSessions != (s.Sessions > 0) || ofBudget != (s.Budget > 0) {
 				t.Errorf("%+v", s)
 			}
 		}
@@ -668,7 +673,14 @@ func TestQuote(t *testing.T) {
 		err = d.Reserve(ctx, Reservation{Key: "s.2", Grant: g})
 		var said []string
 		for _, s := range quote().Limits {
-			said = append(said, fmt.Sprintf("%s %s: %d live, %v used, left %d and %v", s.Scope, s.Name, s.Live, s.Used, s.SessionsLeft, s.BudgetLeft))
+			text := fmt.Sprintf("%s %s: %d live, %v used", s.Scope, s.Name, s.Live, s.Used)
+			if n, limited := s.SessionsLeft(); limited {
+				text += fmt.Sprintf(", %d sessions left", n)
+			}
+			if left, limited := s.BudgetLeft(); limited {
+				text += fmt.Sprintf(", %v left", left)
+			}
+			said = append(said, text)
 			if s.Refusal != "" && (err == nil || !strings.Contains(err.Error(), s.Refusal)) {
 				t.Errorf("quoted is %q, refused %v", s.Refusal, err)
 			}
@@ -677,10 +689,10 @@ func TestQuote(t *testing.T) {
 			}
 		}
 		want := []string{
-			"domain research: 1 live, $0.945 used, left 0 and $99.055",
-			"user alice: 1 live, $0.945 used, left 0 and $0.00",
-			"group students: 1 live, $0.945 used, left 29 and $0.00",
-			"user alice: 1 live, $0.945 used, left 0 and $0.055",
+			"domain research: 1 live, $0.945 used, $99.055 left",
+			"user alice: 1 live, $0.945 used, 0 sessions left",
+			"group students: 1 live, $0.945 used, 29 sessions left",
+			"user alice: 1 live, $0.945 used, $0.055 left",
 		}
 		if diff := cmp.Diff(want, said); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -688,6 +700,67 @@ func TestQuote(t *testing.T) {
 		ask.InstanceType = "t3.mediun"
 		if _, err := d.Quote(ctx, ask); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%v, want what Authorize says", err)
+		}
+	})
+}
+
+// TestQuoteResumeOfKeys: what the key of a resume holds is its own, unless it is to
+// cost more, and what ended before counts as settled, once.
+func TestQuoteResumeOfKeys(t *testing.T) {
+	inBooks(t, "", func(t *testing.T, b *books, d *Domain) {
+		ctx := t.Context()
+		f := testFacts()
+		f.domain.Policy = Policy{SessionsPerUser: 1, BudgetPerUser: dollar}
+		if err := errors.Join(d.client.domains.Create(ctx, "research", f.domain), d.users.Create(ctx, "alice", *f.user)); err != nil {
+			t.Fatal(err)
+		}
+		g, err := d.Authorize(ctx, Ask{User: "alice", InstanceType: "t3.medium"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rate, _ := g.PerHour("")
+		reserve(t, d, "s.1", g)
+		time.Sleep(3 * time.Hour)
+		ran := &Settlement{Key: "s.1", Grant: g, PerHour: rate, From: begun, To: begun.Add(2 * time.Hour)}
+		quote := func(typ string, before *Settlement, used instancetype.Money, refusals ...string) {
+			t.Helper()
+			q, err := d.QuoteResume(ctx, Ask{User: "alice", InstanceType: typ, Resume: &g}, "s.2", before)
+			if err != nil || len(q.Limits) != 1 || q.Limits[0].Used != used {
+				t.Fatalf("%+v, %v; want %v used", q.Limits, err, used)
+			}
+			if said := q.Limits[0].Refusal; (said == "") != (refusals == nil) {
+				t.Errorf("refused by %q", said)
+			}
+			for _, text := range refusals {
+				if !strings.Contains(q.Limits[0].Refusal, text) {
+					t.Errorf("%q does not say %q", q.Limits[0].Refusal, text)
+				}
+			}
+		}
+		quote("t3.medium", nil, 3*rate, "1 session at one time")
+		quote("t3.medium", ran, 2*rate)
+		settle(t, d, "s.1", g, ran.From, ran.To)
+		quote("t3.medium", ran, 2*rate)
+		quote("t3.medium", nil, 2*rate)
+		reserve(t, d, "s.2", g)
+		quote("t3.medium", nil, 2*rate)
+		quote("r5.4xlarge", nil, 2*rate, "this would add $1.008")
+		f.domain.Policy.BudgetPerUser = 1
+		if err := d.SetPolicy(ctx, f.domain.Policy); err != nil {
+			t.Fatal(err)
+		}
+		quote("t3.medium", nil, 2*rate) // it is reserved
+		if err := d.Reserve(ctx, Reservation{Key: "s.2", Grant: g}); err != nil {
+			t.Error(err)
+		}
+		_, err = d.QuoteResume(ctx, Ask{User: "alice", Resume: &g}, "", &Settlement{Key: "s/1", Grant: g, PerHour: -1})
+		if !errors.Is(err, ErrInvalid) {
+			t.Errorf("%v, want a refusal", err)
+		}
+		for _, text := range []string{`key ""`, `key "s/1"`, "may not be negative"} {
+			if err != nil && !strings.Contains(err.Error(), text) {
+				t.Errorf("%v does not say %s", err, text)
+			}
 		}
 	})
 }

@@ -92,7 +92,7 @@ func keep(t *testing.T, folder string) {
 		AWS:      fakeaws.Config{Delays: fakeaws.Realistic()},
 	})
 	w.Cloud.AllowRole(role)
-	_, err := w.Domain.CreateProject(ctx, domain.CreateProjectRequest{Name: "genome", Groups: []string{"staff"}})
+	_, err := w.Domain.CreateProject(ctx, domain.CreateProjectRequest{Name: "genome", Groups: []string{"staff"}, Budget: 100 * instancetype.Dollar})
 	check(err)
 	start := func(q session.StartRequest, want session.State) {
 		t.Helper()
@@ -104,7 +104,7 @@ func keep(t *testing.T, folder string) {
 	}
 	start(session.StartRequest{
 		ID: "analysis", User: "alice", InstanceType: "m5.xlarge", Alternatives: []string{"m5a.xlarge"}, Market: launcher.SpotOrOnDemand,
-		OnInterruption: session.StaySuspended, Role: role, Projects: []string{"genome"},
+		OnInterruption: session.StaySuspended, Role: role, Projects: []string{"genome"}, ChargeTo: "genome",
 		Size: domain.Size{MilliCPU: 1000, MemoryMiB: 2048}, Labels: map[string]string{"course": "ml"}, Env: map[string]string{"A": "b"},
 	}, session.Running)
 	start(session.StartRequest{ID: "report", User: "alice", Image: "job", Kind: session.Job(), InstanceType: "t3.medium", Command: []string{"say", "done", ";", "exit", "3"}}, session.Stopped)

@@ -146,19 +146,6 @@ func TestOrders(t *testing.T) {
 		}
 		_, err = m.Stop(t.Context(), "s1", suspend)
 		fails(t, err, session.ErrConflict, `order of the ID "suspend once" was to suspend it`)
-		again := session.ResumeRequest{InstanceType: "m5.large", Order: session.Order{ID: "resume once"}}
-		for range 2 {
-			_, err = m.Resume(t.Context(), "s1", again)
-			check(t, err)
-		}
-		again.InstanceType = "m5.xlarge"
-		_, err = m.Resume(t.Context(), "s1", again)
-		fails(t, err, session.ErrConflict, `order of the ID "resume once" was to resume it otherwise`)
-		_, err = m.Stop(t.Context(), "s1", session.Order{})
-		check(t, err)
-		_, err = m.Wait(t.Context(), "s1", session.Stopped)
-		check(t, err)
-		time.Sleep(time.Minute)
 		_, err = m.Suspend(t.Context(), "s1", session.Order{ID: "suspend again"})
 		check(t, err)
 		_, err = m.Wait(t.Context(), "s1", session.Suspended)

@@ -46,15 +46,18 @@ func (r record) rate() instancetype.Money {
 	return rate
 }
 
-// charge settles what the present generation, which is at rest, has cost.
-func (m *Manager) charge(ctx context.Context, r record) (record, error) {
+// settlement is what the present generation, which is at rest, has come to.
+func (r record) settlement() domain.Settlement {
 	end := r.Ended
 	if end.IsZero() {
 		end = r.Since
 	}
-	cost, err := m.domain.Settle(ctx, domain.Settlement{
-		Key: key(r.ID, r.Generation), Grant: r.Grant, PerHour: r.rate(), From: r.Started, To: end,
-	})
+	return domain.Settlement{Key: key(r.ID, r.Generation), Grant: r.Grant, PerHour: r.rate(), From: r.Started, To: end}
+}
+
+// charge settles what the present generation, which is at rest, has cost.
+func (m *Manager) charge(ctx context.Context, r record) (record, error) {
+	cost, err := m.domain.Settle(ctx, r.settlement())
 	if err != nil {
 		return r, err
 	}
@@ -110,4 +113,39 @@ func (m *Manager) sweepAccounts(ctx context.Context) error {
 func (m *Manager) Quote(ctx context.Context, q StartRequest) (domain.Quote, error) {
 	quote, err := m.domain.Quote(ctx, q.ask())
 	return quote, fail(ctx, "quote", q.ID, err)
+}
+
+// QuoteResume tells what a session would cost once it is resumed on what q asks for,
+// and what limits say to it. It decides as [Manager.Resume] does, [ErrState] included,
+// and changes nothing: what the session's last run cost counts as settled, whether or
+// not that has been done. Nobody orders anything: q's Order is not looked at. Of a
+// session that is starting or running on what is asked for, which Resume returns as it
+// is, the quote is what it has, with nothing to reserve and no limits. It reads the
+// store and needs no Run.
+func (m *Manager) QuoteResume(ctx context.Context, id ID, q ResumeRequest) (domain.Quote, error) {
+	const op = "quote resume"
+	r, err := m.find(ctx, op, id)
+	if err != nil {
+		return domain.Quote{}, err
+	}
+	switch err := m.resumable(r, q); {
+	case errors.Is(err, store.ErrUnchanged):
+		quote := domain.Quote{Grant: r.Grant}
+		quote.PerHour, quote.PriceKnown = r.Grant.PerHour("")
+		return quote, nil
+	case err != nil:
+		return domain.Quote{}, fail(ctx, op, id, err)
+	}
+	var before *domain.Settlement
+	if r.still() && !r.charged() {
+		before = new(r.settlement())
+	}
+	quote, err := m.domain.QuoteResume(ctx, q.ask(r), key(id, r.Generation+1), before)
+	if err != nil {
+		return domain.Quote{}, fail(ctx, op, id, err)
+	}
+	if problems := m.roleProblems(quote.Grant.Role); problems != nil {
+		return domain.Quote{}, &Error{Op: op, ID: id, Kind: ErrInvalid, Err: errors.Join(problems...)}
+	}
+	return quote, nil
 }

@@ -25,7 +25,7 @@ func TestBudget(t *testing.T) {
 		began := started(t, m, request("s1")).StartedAt
 		started(t, m, request("s2"))
 		_, err := m.Start(t.Context(), request("s3"))
-		fails(t, err, domain.ErrQuota, "2")
+		fails(t, err, domain.ErrLimit, "2")
 		if code := session.StatusCode(err); code != http.StatusTooManyRequests {
 			t.Errorf("status %d", code)
 		}
@@ -110,11 +110,11 @@ func TestAbandonedReservations(t *testing.T) {
 		check(t, err)
 		check(t, w.domain.Reserve(t.Context(), domain.Reservation{Key: "lost.1", Grant: grant}))
 		_, err = p.Start(t.Context(), request("s1"))
-		fails(t, err, domain.ErrQuota)
+		fails(t, err, domain.ErrLimit)
 		time.Sleep(30 * time.Minute)
 		started(t, p.Manager, request("s1"))
 		time.Sleep(2 * time.Hour) // one that lives is not swept
 		_, err = p.Start(t.Context(), request("s2"))
-		fails(t, err, domain.ErrQuota)
+		fails(t, err, domain.ErrLimit)
 	})
 }

@@ -69,6 +69,15 @@
 // A host that does not answer never ends a session: it is [Session.Unreachable]
 // until the launcher knows more.
 //
+// # Money
+//
+// A session is charged to its user, to the group whose policy allowed it
+// ([Session.Group]), to the project that it names ([StartRequest.ChargeTo]) and to the
+// domain; see package domain. It is held to their limits when it starts and when it
+// is resumed, which [Manager.Quote] and [Manager.QuoteResume] tell of before. What a
+// generation cost is settled to the second once its container has ended for certain
+// ([Session.Settled], [Session.Spent]); what has come up so far is [Session.Cost].
+//
 // # How a start comes on
 //
 // [Session.Timeline] tells when each stage of a start was reached, on which type

@@ -40,6 +40,12 @@ const (
 	// ErrNotSaved: it was asked to suspend and could not save its state. It is a
 	// [Session]'s Reason.
 	ErrNotSaved launcher.Kind = "state not saved"
+	// ErrIdle: nobody has used it for as long as a rule of the domain's says. It is a
+	// [Session]'s Reason, and an [Ending]'s.
+	ErrIdle launcher.Kind = "idle"
+	// ErrLifetime: it has run for as long as a rule of the domain's says. It is a
+	// [Session]'s Reason, and an [Ending]'s.
+	ErrLifetime launcher.Kind = "lifetime over"
 	// ErrToken: a token for credentials is not one of a session of the domain,
 	// or not any more. It does not say which.
 	ErrToken launcher.Kind = "token not valid"
@@ -116,6 +122,8 @@ func fail(ctx context.Context, op string, id ID, err error) error {
 		e.Kind, e.Err = ErrNotFound, errors.New("the domain has no such session")
 	case errors.Is(err, store.ErrInvalid):
 		e.Kind = ErrInvalid
+	case errors.Is(err, store.ErrUnusable):
+		e.Kind = launcher.ErrDenied
 	case errors.Is(err, store.ErrConflict):
 		e.Kind, e.Err = ErrUnavailable, fmt.Errorf("too many change it at once; call again: %w", err)
 	default:
@@ -148,6 +156,8 @@ func codes() []struct {
 		{ErrToken, http.StatusUnauthorized},
 		{ErrNotReady, http.StatusServiceUnavailable},
 		{ErrNotSaved, http.StatusConflict},
+		{ErrIdle, http.StatusConflict},
+		{ErrLifetime, http.StatusConflict},
 
 		{domain.ErrInvalid, http.StatusBadRequest},
 		{domain.ErrNotAllowed, http.StatusForbidden},
@@ -156,7 +166,8 @@ func codes() []struct {
 		{domain.ErrState, http.StatusConflict},
 		{domain.ErrThrottled, http.StatusTooManyRequests},
 		{domain.ErrUnavailable, http.StatusServiceUnavailable},
-		{domain.ErrQuota, http.StatusTooManyRequests},
+		{domain.ErrLimit, http.StatusTooManyRequests},
+		{domain.ErrQuota, http.StatusServiceUnavailable},
 		{domain.ErrBudget, http.StatusPaymentRequired},
 		{domain.ErrDenied, http.StatusInternalServerError},
 
@@ -186,14 +197,15 @@ func codes() []struct {
 //	402  a budget leaves too little
 //	403  a policy forbids it
 //	404  no such session, user, image or port
-//	409  the ID is taken, or the session's state does not allow it
+//	409  the ID is taken, or the session's state does not allow it: also where it
+//	     has ended because nobody used it or its time was up
 //	429  too many calls, or as many sessions as may be at one time
 //	499  the caller went away (context.Canceled)
 //	501  the launcher cannot do it
 //	503  no capacity, a quota, a service that does not answer, or no Run: later it may work
 //	504  the caller's deadline passed (context.DeadlineExceeded), or [ErrDeadline]
-//	500  everything else: an administrator's turn. Also when AWS refuses the
-//	     program's own credentials, as that is not the caller's doing
+//	500  everything else: an administrator's turn. Also when AWS or the store refuses
+//	     the program's own credentials, as that is not the caller's doing
 //
 // It goes by the kind that the error's text begins with: that of the outermost
 // [Error], [domain.Error] or [launcher.Error]. A session that [Manager.Wait]

@@ -73,7 +73,7 @@ func (x Explanation) String() string {
 		if s.Last.Op != "" && s.Last.Op != "start" {
 			line("%s was asked for by %s%s.", s.Last.Op, name(s.Last.By), because(s.Last.Why))
 		}
-		if s.Message != "" {
+		if s.Message != "" && s.Message != s.Last.Why { // which is told
 			line("%s.", strings.TrimSuffix(s.Message, "."))
 		}
 	case x.Ends.At.IsZero():

@@ -46,7 +46,10 @@ type Ending struct {
 	At time.Time
 	// Stop is whether it is then stopped for good. Otherwise it is suspended.
 	Stop bool
-	// Why says which rule that is, and whose policy it is from.
+	// Reason says which sort of rule that is: [ErrIdle] or [ErrLifetime]. It is then
+	// the session's Reason.
+	Reason launcher.Kind `json:",omitempty"`
+	// Why says which rule that is, for people, and whose policy it is from.
 	Why string
 }
 
@@ -69,7 +72,7 @@ func judge(r record) (v verdict, ok bool) {
 		switch {
 		case b.MaxLifetime != 0:
 			end := r.Started.Add(b.MaxLifetime)
-			next = verdict{forced: !r.Unsuspended.IsZero(), Ending: Ending{At: end, Why: fmt.Sprintf("it may run for %v at most (%s)", short(b.MaxLifetime), b.Owner)}, warn: end.Add(-min(lifetimeWarning, b.MaxLifetime/2)), ask: end}
+			next = verdict{forced: !r.Unsuspended.IsZero(), Ending: Ending{At: end, Reason: ErrLifetime, Why: fmt.Sprintf("it may run for %v at most (%s)", short(b.MaxLifetime), b.Owner)}, warn: end.Add(-min(lifetimeWarning, b.MaxLifetime/2)), ask: end}
 		case b.Idle.Applies(r.Request.Kind.Name, on.Price.PerHour, on.Priced) && v.used.Source != Work:
 			end := v.used.last().Add(b.Idle.After)
 			why := fmt.Sprintf("nobody has used it for %v (%s)", short(b.Idle.After), b.Owner)
@@ -78,7 +81,7 @@ func judge(r record) (v verdict, ok bool) {
 			}
 			warn := end.Add(-b.Idle.WarnBefore())
 			next = verdict{
-				Ending: Ending{At: end, Stop: b.Idle.Stop, Why: why}, warn: warn,
+				Ending: Ending{At: end, Stop: b.Idle.Stop, Reason: ErrIdle, Why: why}, warn: warn,
 				ask: earliest(v.used.last().Add(b.Idle.After/2), warn.Add(-2*idleEvery)),
 			}
 		default:
@@ -282,7 +285,7 @@ func (m *Manager) conclude(r *record, now time.Time) {
 		}
 		r.Last = Asked{Op: op, By: Itself, Why: r.why, At: now}
 		r.Ends = Ending{}
-		r.Forced, r.Reason, r.Message = v.forced, "", ""
+		r.Forced, r.Reason, r.Message = v.forced, v.Reason, r.why
 		_ = r.apply(e, now, m.deadlines)
 	default:
 		told := r.Ends.At

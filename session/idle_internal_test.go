@@ -6,6 +6,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/instancetype"
+	"github.com/atelier-go/atelier/launcher"
 )
 
 // TestJudge: of all rules that apply the first to come true holds; use, exemptions and
@@ -115,6 +116,22 @@ func TestShort(t *testing.T) {
 	} {
 		if got := short(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}
+
+// TestExitOfWhatTimedOut: why the container went counts for more than the rule by which
+// it was to go, if it did not go as it was asked to.
+func TestExitOfWhatTimedOut(t *testing.T) {
+	for _, state := range []State{Suspending, Stopping} {
+		for _, reason := range []launcher.Kind{ErrIdle, ErrLifetime} {
+			r := record{State: state, Reason: reason, Message: "by a rule"}
+			if r.exit(launcher.Status{ExitCode: 137, Message: "killed"}); r.Reason != reason || r.Message != "by a rule" {
+				t.Errorf("%s, %s: as asked: %q, %q", state, reason, r.Reason, r.Message)
+			}
+			if r.exit(launcher.Status{Reason: launcher.ErrOutOfMemory, Message: "all used"}); r.Reason != launcher.ErrOutOfMemory || r.Message != "all used" {
+				t.Errorf("%s, %s: out of memory: %q, %q", state, reason, r.Reason, r.Message)
+			}
 		}
 	}
 }

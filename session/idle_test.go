@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/session"
 )
 
@@ -204,5 +206,96 @@ func TestReportProblems(t *testing.T) {
 		fails(t, err, session.ErrState, "needs no exemption")
 		_, err = m.Keep(t.Context(), "s1", time.Now().Add(8*24*time.Hour), session.Order{})
 		fails(t, err, session.ErrInvalid, "within the next 168h")
+	})
+}
+
+// TestEndingReasons: a program can tell by which sort of rule a session ends and has
+// ended, until something else counts for more.
+func TestEndingReasons(t *testing.T) {
+	idle := domain.Policy{Idle: []domain.IdleRule{{After: time.Hour}}}
+	idleForGood := domain.Policy{Idle: []domain.IdleRule{{After: time.Hour, Stop: true}}}
+	lifetime := domain.Policy{MaxLifetime: time.Hour}
+	saves := plainKind()
+	saves.Suspension, saves.SuspendSignal, saves.SavedCodes = session.SavesState, "SIGUSR1", []int{session.RStudioSaved}
+	stubborn := "ignore SIGTERM ; wait"
+	for name, c := range map[string]struct {
+		policy  domain.Policy
+		kind    session.Kind
+		command string
+		warned  launcher.Kind
+		then    func(*testing.T, *session.Manager) // at 62 minutes, when it is being ended
+		state   session.State                      // at 66 minutes
+		reason  launcher.Kind
+	}{
+		"idle":          {idle, plainKind(), "", session.ErrIdle, nil, session.Suspended, session.ErrIdle},
+		"idle for good": {idleForGood, plainKind(), "", session.ErrIdle, nil, session.Stopped, session.ErrIdle},
+		"lifetime":      {lifetime, plainKind(), "", session.ErrLifetime, nil, session.Suspended, session.ErrLifetime},
+		"a job's":       {lifetime, session.Job(), "wait", session.ErrLifetime, nil, session.Stopped, session.ErrLifetime},
+		"saved":         {idle, saves, "", session.ErrIdle, nil, session.Suspended, session.ErrIdle},
+		"killed":        {idle, plainKind(), stubborn, session.ErrIdle, nil, session.Suspended, session.ErrIdle},
+		"not saved":     {idle, saves, "trap SIGUSR1 3", session.ErrIdle, nil, session.Suspended, session.ErrNotSaved},
+		"stopped by somebody": {idle, plainKind(), stubborn, session.ErrIdle, func(t *testing.T, m *session.Manager) {
+			s, err := m.Stop(t.Context(), "s1", session.Order{By: "alice"})
+			check(t, err)
+			if s.State != session.Stopping || s.Reason != "" {
+				t.Errorf("%s: %q", s.State, s.Reason)
+			}
+		}, session.Stopped, ""},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			w := idleWorld(t, c.policy)
+			m := w.manager()
+			q := request("s1")
+			q.Kind, q.Command = c.kind, strings.Fields(c.command)
+			began := started(t, m, q).StartedAt
+			if s := after(t, m, began, 58*time.Minute); s.Ends.Reason != c.warned || s.Reason != "" {
+				t.Errorf("warned of %q by %+v", s.Reason, s.Ends)
+			}
+			x, err := m.Explain(t.Context(), "s1")
+			check(t, err)
+			if x.Ends.Reason != c.warned {
+				t.Errorf("explained by %+v", x.Ends)
+			}
+			if c.then != nil {
+				for after(t, m, began, 60*time.Minute).State == session.Running {
+					time.Sleep(time.Second)
+					began = began.Add(time.Second)
+				}
+				c.then(t, m)
+			}
+			s := after(t, m, began, 66*time.Minute)
+			if s.State != c.state || s.Reason != c.reason {
+				t.Errorf("it is %s: %q, %s", s.State, s.Reason, s.Message)
+			}
+			if c.reason == c.warned && s.Message != s.Last.Why {
+				t.Errorf("message %q, asked for because %q", s.Message, s.Last.Why)
+			}
+			switch {
+			case c.state == session.Stopped && c.reason != "":
+				_, err := m.Wait(t.Context(), "s1", session.Running)
+				fails(t, err, c.reason, s.Message)
+				fails(t, err, session.ErrState)
+				if code := session.StatusCode(err); code != http.StatusConflict {
+					t.Errorf("status %d", code)
+				}
+			case c.state == session.Suspended:
+				s, err := m.Resume(t.Context(), "s1", session.ResumeRequest{})
+				check(t, err)
+				if s.Reason != "" {
+					t.Errorf("resumed it says %q", s.Reason)
+				}
+			}
+		})
+	}
+	inBubble(t, "suspended, and stopped by somebody", func(t *testing.T) {
+		w := idleWorld(t, idle)
+		m := w.manager()
+		began := started(t, m, request("s1")).StartedAt
+		after(t, m, began, 66*time.Minute)
+		s, err := m.Stop(t.Context(), "s1", session.Order{})
+		check(t, err)
+		if s.State != session.Stopped || s.Reason != "" || s.Message != "" {
+			t.Errorf("%s: %q, %s", s.State, s.Reason, s.Message)
+		}
 	})
 }

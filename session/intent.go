@@ -53,8 +53,10 @@ func (m *Manager) ask(ctx context.Context, op string, id ID, o Order, e event) (
 			return stateError{r.State, why}
 		}
 		r.GoOn = false // what a caller asks for counts for more
-		if e == askSuspend && live {
+		if e == askSuspend && live || r.timedOut() {
 			r.Reason, r.Message = "", ""
+		}
+		if e == askSuspend && live {
 			r.Forced = r.State != Running // there is no state yet that it could save
 		}
 		return r.apply(e, time.Now(), m.deadlines)
@@ -151,13 +153,11 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (_ Session
 			}
 		}
 		s, err := m.alter(ctx, op, id, q.Order, func(now *record) error {
-			switch {
-			case now.State == Suspended && (r.State != Suspended || now.Generation != r.Generation):
+			if now.State == Suspended && (r.State != Suspended || now.Generation != r.Generation) {
 				return &Error{Op: op, ID: id, Kind: ErrConflict, Err: errStale} // decide anew
-			case machine[now.State].on[askResume].stays(now.State) && !m.fits(*now, q):
-				return stateError{now.State, fmt.Sprintf("it is on %s; suspend it first, then resume it on another type, size or market", now.session().InstanceType)}
-			case machine[now.State].on[askResume].stays(now.State):
-				return store.ErrUnchanged
+			}
+			if err := m.resumable(*now, q); err != nil {
+				return err
 			}
 			if err := now.apply(askResume, time.Now(), m.deadlines); err != nil {
 				return err
@@ -170,6 +170,20 @@ func (m *Manager) Resume(ctx context.Context, id ID, q ResumeRequest) (_ Session
 			return s, err
 		}
 	}
+}
+
+// resumable says what is against resuming a session in the state it is in, if
+// anything: [store.ErrUnchanged] if it is on what is asked for.
+func (m *Manager) resumable(r record, q ResumeRequest) error {
+	switch o := machine[r.State].on[askResume]; {
+	case o.refuse != "":
+		return stateError{r.State, o.refuse}
+	case o.stays(r.State) && !m.fits(r, q):
+		return stateError{r.State, fmt.Sprintf("it is on %s; suspend it first, then resume it on another type, size or market", r.session().InstanceType)}
+	case o.stays(r.State):
+		return store.ErrUnchanged
+	}
+	return nil
 }
 
 // fits reports whether a session is on what a Resume asks for.

@@ -129,5 +129,5 @@ func (m *Manager) goOn(ctx context.Context, r record) error {
 // not answered.
 func refusing(err error) bool {
 	e, ok := errors.AsType[*domain.Error](err)
-	return ok && slices.Contains([]domain.Kind{domain.ErrInvalid, domain.ErrNotFound, domain.ErrNotAllowed, domain.ErrState, domain.ErrQuota, domain.ErrBudget}, e.Kind)
+	return ok && slices.Contains([]domain.Kind{domain.ErrInvalid, domain.ErrNotFound, domain.ErrNotAllowed, domain.ErrState, domain.ErrLimit, domain.ErrBudget}, e.Kind)
 }

@@ -276,7 +276,7 @@ func (x *model) full(user string, err error) bool {
 		a, failed := x.domain.Account(context.Background(), of.scope, of.name)
 		check(x.t, failed)
 		const dearest = 1_100_000 // an hour of any of the types, in millionths of a dollar
-		if errors.Is(err, domain.ErrQuota) && of.sessions > 0 && len(a.Live)+x.justEnded() >= of.sessions ||
+		if errors.Is(err, domain.ErrLimit) && of.sessions > 0 && len(a.Live)+x.justEnded() >= of.sessions ||
 			errors.Is(err, domain.ErrBudget) && of.budget > 0 && int64(a.Used(time.Now()))+dearest > of.budget {
 			return true
 		}
@@ -303,7 +303,7 @@ func (x *model) decided(a asked, what, user string, types, projects []string) bo
 	switch {
 	case a.err == nil && want != nil:
 		x.t.Errorf("operation %d: %s of %s is allowed, and should be %v", x.number, what, user, want)
-	case errors.Is(a.err, domain.ErrQuota), errors.Is(a.err, domain.ErrBudget):
+	case errors.Is(a.err, domain.ErrLimit), errors.Is(a.err, domain.ErrBudget):
 		if !x.full(user, a.err) {
 			x.t.Errorf("operation %d: %s of %s: there is room: %v", x.number, what, user, a.err)
 		}

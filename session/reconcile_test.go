@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store/dynamostore"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -309,12 +310,12 @@ func TestStatusCode(t *testing.T) {
 		402: {domain.ErrBudget},
 		403: {domain.ErrNotAllowed},
 		404: {launcher.ErrNotFound, domain.ErrNotFound},
-		409: {ErrState, launcher.ErrConflict, domain.ErrConflict, domain.ErrState, launcher.ErrNotRunning, ErrNotSaved},
-		429: {launcher.ErrThrottled, domain.ErrThrottled, domain.ErrQuota},
+		409: {ErrState, launcher.ErrConflict, domain.ErrConflict, domain.ErrState, launcher.ErrNotRunning, ErrNotSaved, ErrIdle, ErrLifetime},
+		429: {launcher.ErrThrottled, domain.ErrThrottled, domain.ErrLimit},
 		500: {launcher.ErrDenied, launcher.ErrImage, launcher.ErrMount, launcher.ErrOutOfMemory, domain.ErrDenied, errors.New("unheard of")},
 		501: {launcher.ErrUnsupported, errors.ErrUnsupported},
 		503: {ErrNotRunning, launcher.ErrCapacity, launcher.ErrQuota, launcher.ErrUnavailable, launcher.ErrInterrupted, launcher.ErrHostLost,
-			domain.ErrUnavailable, ErrNotReady},
+			domain.ErrUnavailable, domain.ErrQuota, ErrNotReady},
 		504: {ErrDeadline},
 	}
 	checked := map[error]bool{}
@@ -335,6 +336,16 @@ func TestStatusCode(t *testing.T) {
 	for _, c := range codes() {
 		if !checked[c.kind] && !errors.Is(c.kind, errors.ErrUnsupported) && c.code != 499 && c.code != 504 {
 			t.Errorf("%v is in the table and not in this test", c.kind)
+		}
+	}
+	// A store that refuses the program is an administrator's turn, whatever its words.
+	for err, want := range map[error]int{
+		&dynamostore.Error{Op: "get", Kind: dynamostore.ErrDenied}: 500, &dynamostore.Error{Op: "get", Kind: dynamostore.ErrNoTable}: 500,
+		&dynamostore.Error{Op: "get", Kind: dynamostore.ErrWrongTable}: 500, &dynamostore.Error{Op: "get", Kind: dynamostore.ErrThrottled}: 503,
+		&dynamostore.Error{Op: "get", Kind: dynamostore.ErrUnavailable}: 503, errors.New("a disk is full"): 503,
+	} {
+		if got := fail(t.Context(), "get", "s1", err); StatusCode(got) != want || !errors.Is(got, err) {
+			t.Errorf("StatusCode(%v) = %d, want %d", got, StatusCode(got), want)
 		}
 	}
 	// The kind that is printed decides over what lies behind it.

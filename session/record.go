@@ -165,6 +165,9 @@ func (r *record) begin(g domain.Grant, q ResumeRequest, a access) {
 	r.Evidence, r.Unsuspended = nil, time.Time{}
 }
 
+// timedOut reports whether the session ends, or has ended, by a rule of the domain's.
+func (r record) timedOut() bool { return r.Reason == ErrIdle || r.Reason == ErrLifetime }
+
 // patient reports whether the program is to go on if it cannot save its state when
 // it is suspended: unless its host is going, or its time is up.
 func (r record) patient() bool {
@@ -175,7 +178,7 @@ func (r record) patient() bool {
 // state is saved.
 func (r *record) unsaved() {
 	withdrawn := r.Forced && r.Start.Ready.IsZero()
-	if r.State == Suspending && !r.Request.Kind.keptState(r.ExitCode) && r.Reason == "" && !withdrawn {
+	if r.State == Suspending && !r.Request.Kind.keptState(r.ExitCode) && (r.Reason == "" || r.timedOut()) && !withdrawn {
 		r.Reason = ErrNotSaved
 		r.Message = fmt.Sprintf("it ended with exit code %d, which does not confirm that its state is saved: what it had only in memory may be lost; "+
 			"the files of its home are kept; its logs may say more", r.ExitCode)
@@ -256,7 +259,10 @@ func (r *record) exit(s launcher.Status) {
 		return
 	}
 	r.ExitCode = s.ExitCode
-	if r.State != Suspending || r.Reason == "" { // else it was told why before
+	switch {
+	case r.timedOut() && s.Reason == "": // and went as it was asked to
+	case r.State == Suspending && r.Reason != "" && !r.timedOut(): // it was told why before
+	default:
 		r.Reason, r.Message = s.Reason, s.Message
 	}
 	r.unsaved()

@@ -61,8 +61,16 @@ type Session struct {
 	// PerHour is what the session itself is charged an hour: its part of the host;
 	// see [domain.Grant.PerHour]. Zero if the price is not known.
 	PerHour instancetype.Money
-	// Spent is what its generations that have ended were charged.
+	// Spent is what its generations that have ended were charged. What the present one
+	// costs is not in it until it is Settled; see [Session.Cost].
 	Spent instancetype.Money
+	// Settled is whether what the present Generation cost is in Spent: a moment after
+	// it is Suspended or has ended, and not before.
+	Settled bool
+	// Group and ChargeTo are the group and the project that it is charged to, beside
+	// its user and the domain; see [domain.Grant]. Each may be empty for none.
+	Group    string
+	ChargeTo string
 	// Labels are those it was started with.
 	Labels map[string]string
 
@@ -84,9 +92,10 @@ type Session struct {
 	// generation, as it announced. Zero is not announced.
 	Interruption time.Time
 
-	// Reason says why it waits (Pending, Starting), is suspended
-	// ([launcher.ErrInterrupted]) or ended, if there is more to say than the
-	// state. Empty after an ordinary exit, whatever its code.
+	// Reason says why it waits (Pending, Starting), is or was suspended
+	// ([launcher.ErrInterrupted], [ErrIdle], [ErrLifetime]) or ended, if there is more
+	// to say than the state. Empty after an ordinary exit, whatever its code, and
+	// where somebody asked for it.
 	Reason launcher.Kind
 	// Message is a sentence for people about Reason or, while it starts without one,
 	// about the stage of its start that it is in. It holds no secret.
@@ -114,6 +123,24 @@ type Session struct {
 	Timeline Timeline
 }
 
+// Cost is what the session would have cost if it ended now: what is Spent and, unless
+// that is Settled, what the present Generation has come to, at PerHour since
+// StartedAt. One that has ended costs no more with time.
+func (s Session) Cost(now time.Time) instancetype.Money {
+	if s.Settled {
+		return s.Spent
+	}
+	end := s.EndedAt
+	switch {
+	case !end.IsZero():
+	case s.State == Suspended || s.State.Ended():
+		end = s.Since
+	default:
+		end = now
+	}
+	return s.Spent + domain.Cost(s.PerHour, s.StartedAt, end)
+}
+
 // session is what callers see of a record.
 func (r record) session() Session {
 	if r.ID == "" {
@@ -125,7 +152,7 @@ func (r record) session() Session {
 		bought = r.Market
 	}
 	return Session{
-		PerHour: r.rate(), Spent: r.Spent,
+		PerHour: r.rate(), Spent: r.Spent, Settled: r.charged(), Group: r.Grant.Group, ChargeTo: r.Grant.ChargeTo,
 		ID: r.ID, User: r.Request.User, State: r.State, Since: r.Since, Deadline: r.Deadline,
 		Generation: r.Generation, Kind: r.Request.Kind.clone(),
 		Image: r.Grant.Image.Name, Reference: r.Grant.Image.Reference.String(),

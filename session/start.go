@@ -61,6 +61,12 @@ type StartRequest struct {
 	// Mounts are the names of mounts that it has, at most 10, each at /mnt/ and
 	// its name. The domain's policy has to list them, and says what they are.
 	Mounts []string `json:",omitempty"`
+	// ChargeTo is the name of the project of the domain that pays: the session
+	// counts in its account and against its budget, beside the user's, the group's
+	// and the domain's. One of the user's groups has to be among the project's; the
+	// session need not have its directory. Empty is none, whatever Projects has. It
+	// stays so when it is resumed.
+	ChargeTo string `json:",omitempty"`
 	// Kind is what sort of program it runs. Zero is [RStudio].
 	Kind Kind `json:",omitzero"`
 	// Command replaces the image's own. Nil keeps it.
@@ -139,7 +145,7 @@ func (q StartRequest) ask() domain.Ask {
 	return domain.Ask{
 		User: q.User, Image: q.Image, InstanceType: q.InstanceType, Alternatives: q.Alternatives,
 		Market: new(domain.Market(q.Market)), Size: q.Size, Role: q.Role,
-		Projects: q.Projects, Mounts: q.Mounts,
+		Projects: q.Projects, Mounts: q.Mounts, ChargeTo: q.ChargeTo,
 	}
 }
 
@@ -151,7 +157,7 @@ func (q StartRequest) ask() domain.Ask {
 // session it made, in whatever state that is; another request with the ID is
 // [ErrConflict]. A request that makes no sense is refused with one error that
 // names every problem, and what the domain refuses with its error, such as
-// [domain.ErrNotAllowed], [domain.ErrQuota] or [domain.ErrBudget]; then there is no
+// [domain.ErrNotAllowed], [domain.ErrLimit] or [domain.ErrBudget]; then there is no
 // session. After any other error, a
 // cancelled context among them, there may be one: repeat the request.
 func (m *Manager) Start(ctx context.Context, q StartRequest) (_ Session, err error) {

@@ -165,8 +165,11 @@ func (t *telemetry) moved(ctx context.Context, was, now record, event string) {
 	if t == nil || was.State == now.State {
 		return
 	}
-	kind := now.Request.Kind.Name
-	t.transitions.Add(ctx, 1, t.with(attrKind, kind, attrEvent, event, attrState, string(now.State), attrError, string(now.Reason)))
+	kind, trouble := now.Request.Kind.Name, string(now.Reason)
+	if now.timedOut() { // as the rules say: nothing went wrong
+		trouble = ""
+	}
+	t.transitions.Add(ctx, 1, t.with(attrKind, kind, attrEvent, event, attrState, string(now.State), attrError, trouble))
 	if was.State != Pending && was.State != Starting || now.State == Pending || now.State == Starting {
 		return
 	}

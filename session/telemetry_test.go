@@ -116,7 +116,7 @@ func TestMetrics(t *testing.T) {
 		}
 		check(t, start("s1"))
 		wait(session.Running)
-		fails(t, start("s2"), domain.ErrQuota)
+		fails(t, start("s2"), domain.ErrLimit)
 		wait(session.Suspended) // an hour later
 		_, err := w.Sessions.Resume(ctx, "s1", session.ResumeRequest{})
 		check(t, err)

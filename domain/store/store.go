@@ -40,6 +40,10 @@ var (
 	// ErrInvalid: a key, value or lease that no store accepts. The error
 	// names everything that is wrong with it.
 	ErrInvalid = errors.New("invalid")
+	// ErrUnusable: the store refuses this program, or is not there as the program was
+	// told: an administrator corrects credentials or names. Until then calling again
+	// does not help.
+	ErrUnusable = errors.New("the store cannot be used")
 )
 
 // A Record is one document.

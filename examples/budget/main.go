@@ -35,7 +35,8 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "an m5.4xlarge is %v an hour; alice has %v left this month\n", quote.PerHour, quote.Limits[0].BudgetLeft)
+	left, _ := quote.Limits[0].BudgetLeft() // the one limit there is
+	fmt.Fprintf(out, "an m5.4xlarge is %v an hour; alice has %v left this month\n", quote.PerHour, left)
 	if _, err := w.Sessions.Start(ctx, big); err != nil {
 		fmt.Fprintf(out, "a portal answers %d: ", session.StatusCode(err))
 	} else {
@@ -52,7 +53,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	for ended.Spent == 0 { // it is settled a moment after its end
+	for !ended.Settled { // that is done a moment after its end
 		time.Sleep(time.Second)
 		if ended, err = w.Sessions.Get(ctx, "big"); err != nil {
 			return err

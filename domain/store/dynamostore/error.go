@@ -8,6 +8,8 @@ import (
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
+
+	"github.com/atelier-go/atelier/domain/store"
 )
 
 // A Kind classifies what went wrong. It is an error, to be tested for with
@@ -79,12 +81,18 @@ func (e *Error) Error() string {
 	return strings.Join(parts, ": ")
 }
 
-// Unwrap returns the kind and the cause, so that errors.Is and errors.As find both.
+// Unwrap returns the kind and the cause, so that errors.Is and errors.As find both, and
+// [store.ErrUnusable] for ErrNoTable, ErrWrongTable and ErrDenied.
 func (e *Error) Unwrap() []error {
-	if e.Err == nil {
-		return []error{e.Kind}
+	found := []error{e.Kind}
+	switch e.Kind {
+	case ErrNoTable, ErrWrongTable, ErrDenied:
+		found = append(found, store.ErrUnusable)
 	}
-	return []error{e.Kind, e.Err}
+	if e.Err != nil {
+		found = append(found, e.Err)
+	}
+	return found
 }
 
 // kindOf is the table from error codes of DynamoDB, and of AWS as a whole, to

@@ -57,6 +57,10 @@ func TestKinds(t *testing.T) {
 					`delete "a" in things`: s.Delete(t.Context(), "things", "a", 1),
 					"list things":          listed,
 				} {
+					unusable := test.kind == dynamostore.ErrNoTable || test.kind == dynamostore.ErrDenied
+					if errors.Is(err, store.ErrUnusable) != unusable {
+						t.Errorf("%s: %v, an administrator's turn: %t", op, err, unusable)
+					}
 					failure, ok := errors.AsType[*dynamostore.Error](err)
 					if !ok || failure.Kind != test.kind || !errors.Is(err, test.kind) {
 						t.Fatalf("%s: got %v, want %s", op, err, test.kind)
