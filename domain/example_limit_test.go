@@ -44,6 +44,9 @@ func ExampleDomain_Reserve() {
 	}
 	err = d.Reserve(ctx, domain.Reservation{Key: "plots.1", Grant: quote.Grant})
 	fmt.Println(errors.Is(err, domain.ErrLimit), err)
+	if refused, ok := errors.AsType[*domain.LimitError](err); ok {
+		fmt.Println(refused.Standing.Scope, refused.Standing.Name, refused.Standing.Live, "of", refused.Standing.Sessions)
+	}
 
 	began := time.Now()
 	cost, err := d.Settle(ctx, domain.Settlement{
@@ -55,5 +58,6 @@ func ExampleDomain_Reserve() {
 	// domain research: $500.00 of $500.00 left this month (the domain's policy)
 	// user alice: 1 of 1 sessions left (the domain's policy)
 	// true domain: reserve research/alice: limit reached: user alice: 1 session at one time, at most 1 allowed (the domain's policy), and this would be one more; stop one, or ask an administrator
+	// user alice 1 of 1
 	// it cost $0.378 <nil>
 }

@@ -120,6 +120,16 @@ type use struct {
 	running instancetype.Money // of used, by those that are live
 }
 
+// A LimitError says which limit a session was refused by, and how far that is used, for
+// who shows it otherwise than by its sentence. [errors.As] finds it in an error that is
+// [ErrLimit] or [ErrBudget]: if several limits refuse, the first.
+type LimitError struct {
+	Standing Standing
+}
+
+// Error is the sentence: rule, limit, use, and what can be done.
+func (e *LimitError) Error() string { return e.Standing.Refusal }
+
 // refuse says what is against one more session for which add is reserved, each
 // with its kind; none is consent.
 func (l Limit) refuse(u use, add instancetype.Money, wrong *problems) {
@@ -127,9 +137,13 @@ func (l Limit) refuse(u use, add instancetype.Money, wrong *problems) {
 	if l.Scope != ScopeUser {
 		stop = "wait until one ends"
 	}
+	against := func(rule string, kind Kind, format string, args ...any) {
+		s := Standing{Limit: l, Live: u.live, Used: u.used, Refusal: fmt.Sprintf(format, args...)}
+		wrong.add(rule, kind, &LimitError{s})
+	}
 	if l.Sessions != 0 && u.live >= l.Sessions {
-		wrong.add("sessions", ErrLimit, fmt.Errorf("%v: %d %s at one time, at most %d allowed (%s), and this would be one more; %s, or ask an administrator",
-			u.of, u.live, sessions(u.live), l.Sessions, l.Rule, stop))
+		against("sessions", ErrLimit, "%v: %d %s at one time, at most %d allowed (%s), and this would be one more; %s, or ask an administrator",
+			u.of, u.live, sessions(u.live), l.Sessions, l.Rule, stop)
 	}
 	if l.Budget == 0 || plus(u.used, add) <= l.Budget {
 		return
@@ -140,8 +154,8 @@ func (l Limit) refuse(u use, add instancetype.Money, wrong *problems) {
 		advice = stop + ", "
 	}
 	_, next := monthOf(u.at)
-	wrong.add("budget", ErrBudget, fmt.Errorf("%v: %v of %s used, %sat most %v allowed (%s), and this would add %v; ask for less, %swait for %s, or ask an administrator",
-		u.of, u.used, u.at.UTC().Format("January 2006"), running, l.Budget, l.Rule, add, advice, next.Format("January")))
+	against("budget", ErrBudget, "%v: %v of %s used, %sat most %v allowed (%s), and this would add %v; ask for less, %swait for %s, or ask an administrator",
+		u.of, u.used, u.at.UTC().Format("January 2006"), running, l.Budget, l.Rule, add, advice, next.Format("January"))
 }
 
 func sessions(n int) string {
