@@ -69,7 +69,9 @@ func TestManagersShare(t *testing.T) {
 // it because a caller asked, before it read of it.
 func TestHeardOfByAsking(t *testing.T) {
 	for name, ask := range map[string]func(context.Context, *process, session.ID){
-		"Wait": func(ctx context.Context, p *process, id session.ID) { _, _ = p.Wait(ctx, id, session.Pending, session.Starting, session.Running) },
+		"Wait": func(ctx context.Context, p *process, id session.ID) {
+			_, _ = p.Wait(ctx, id, session.Pending, session.Starting, session.Running)
+		},
 		"Report": func(ctx context.Context, p *process, id session.ID) {
 			_ = p.Report(ctx, id, session.Evidence{Source: session.Traffic, Used: time.Now()})
 		},
