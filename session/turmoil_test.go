@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -82,7 +83,8 @@ func stir(w *world, seed uint64, steps int, pause time.Duration) *turmoil {
 			u.all[at] = w.process(0, false)
 			u.killed++
 		case r.IntN(10) == 0 && paused[at] == nil && n < steps-steps/20:
-			paused[at] = u.all[at].fuse.pause()
+			paused[at] = sync.OnceFunc(u.all[at].fuse.pause())
+			t.Cleanup(paused[at]) // if this fails, what is paused could not end
 			u.pauses++
 		case paused[at] != nil:
 			paused[at]()
