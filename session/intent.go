@@ -48,7 +48,7 @@ func (m *Manager) ask(ctx context.Context, op string, id ID, o Order, e event) (
 		if machine[r.State].on[e].stays(r.State) && !r.GoOn {
 			return store.ErrUnchanged
 		}
-		live := r.State == Pending || r.State == Starting || r.State == Running
+		live := r.State.begins() || r.State == Running
 		if why := r.Request.Kind.unsuspendable(); e == askSuspend && why != "" && live {
 			return stateError{r.State, why}
 		}
@@ -57,7 +57,7 @@ func (m *Manager) ask(ctx context.Context, op string, id ID, o Order, e event) (
 			r.Reason, r.Message = "", ""
 		}
 		if e == askSuspend && live {
-			r.Forced = r.State != Running // there is no state yet that it could save
+			r.Forced = r.State.begins() // there is no state yet that it could save
 		}
 		return r.apply(e, time.Now(), m.deadlines)
 	})

@@ -103,8 +103,7 @@ func newMirror(m *Manager) *mirror {
 // gives up only when ctx ends.
 func (r *mirror) prime(ctx context.Context) error {
 	for pause := newPause(); ; {
-		begun := time.Now()
-		err := r.heard(begun, r.pass(ctx))
+		err := r.pass(ctx)
 		if err == nil {
 			return nil
 		}
@@ -127,19 +126,11 @@ func (r *mirror) follow(ctx context.Context) error {
 		case all:
 			r.next = now.Add(afterwards)
 		}
-		return r.heard(now, err)
+		return err
 	}
 	err := r.news(ctx, named)
 	if err != nil {
 		m.missed.add(slices.Collect(maps.Keys(named)), now)
-	}
-	return r.heard(now, err)
-}
-
-// heard notes that this process knows what was so at a time, unless it does not.
-func (r *mirror) heard(at time.Time, err error) error {
-	if err == nil {
-		r.manager.heard.Store(at.UnixNano())
 	}
 	return err
 }
@@ -182,6 +173,7 @@ func (r *mirror) news(ctx context.Context, named map[ID]bool) error {
 			r.last = at
 		}
 	}
+	m.heard.Store(now.UnixNano())
 	return nil
 }
 
@@ -267,5 +259,6 @@ func (r *mirror) pass(ctx context.Context) error {
 	if r.last.IsZero() {
 		r.last = begun
 	}
+	m.heard.Store(begun.UnixNano())
 	return nil
 }

@@ -39,25 +39,31 @@ func TestRunningOnceItServes(t *testing.T) {
 	})
 }
 
+// resumedToHang resumes a session of a program that then never serves.
+func resumedToHang(t *testing.T, m *session.Manager) {
+	t.Helper()
+	q := request("s1")
+	q.Kind = session.RStudio()
+	started(t, m, q)
+	_, err := m.Suspend(t.Context(), "s1", session.Order{})
+	check(t, err)
+	s, err := m.Wait(t.Context(), "s1", session.Suspended)
+	check(t, err)
+	if s.Reason != "" || s.ExitCode != session.RStudioSaved {
+		t.Errorf("it is suspended as %+v", s)
+	}
+	_, err = m.Resume(t.Context(), "s1", session.ResumeRequest{Clean: true})
+	check(t, err)
+}
+
 // TestResumeThatHangs: a session that is resumed and never serves is suspended again,
 // its container killed if it has to be, and never runs in between.
 func TestResumeThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		m := w.manager()
-		q := request("s1")
-		q.Kind = session.RStudio()
-		started(t, m, q)
-		_, err := m.Suspend(t.Context(), "s1", session.Order{})
-		check(t, err)
-		s, err := m.Wait(t.Context(), "s1", session.Suspended)
-		check(t, err)
-		if s.Reason != "" || s.ExitCode != session.RStudioSaved {
-			t.Errorf("it is suspended as %+v", s)
-		}
-		_, err = m.Resume(t.Context(), "s1", session.ResumeRequest{Clean: true}) // the program hangs
-		check(t, err)
-		s, err = m.Wait(t.Context(), "s1", session.Running, session.Suspended)
+		resumedToHang(t, m)
+		s, err := m.Wait(t.Context(), "s1", session.Running, session.Suspended)
 		check(t, err)
 		if s.State != session.Suspended || s.Generation != 2 || s.Reason != session.ErrNotReady || len(w.live()) != 0 {
 			t.Errorf("it is %+v, and %v live", s, w.live())
@@ -112,15 +118,7 @@ func TestWaitForWhatHasFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		m := w.manager()
-		q := request("s1")
-		q.Kind = session.RStudio()
-		started(t, m, q)
-		_, err := m.Suspend(t.Context(), "s1", session.Order{})
-		check(t, err)
-		_, err = m.Wait(t.Context(), "s1", session.Suspended)
-		check(t, err)
-		_, err = m.Resume(t.Context(), "s1", session.ResumeRequest{Clean: true}) // the program hangs
-		check(t, err)
+		resumedToHang(t, m)
 		s, err := m.Wait(within(t, 2*time.Hour), "s1", session.Running)
 		fails(t, err, session.ErrState, "it is suspended again", string(session.ErrNotReady))
 		if s.State != session.Suspended || !errors.Is(err, session.ErrNotReady) {

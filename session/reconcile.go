@@ -85,7 +85,7 @@ func next(r record, s sighting, now time.Time) step {
 		return step{call: callGoOn}
 	}
 	st := decide(r, s, now)
-	if r.Generation > 1 && (r.State == Pending || r.State == Starting) && st.happened &&
+	if r.Generation > 1 && r.State.begins() && st.happened &&
 		(st.event == sawFailure || st.event == sawRefusal || st.event == passedDeadline) {
 		st.event = resumeFailed
 	}
@@ -137,7 +137,7 @@ func seen(r record, at sighting, now time.Time) (step, bool) {
 		return sawFailure.with(s), true
 	case s.Phase == launcher.Exited && !s.Unknown:
 		return sawExit.with(s), true
-	case s.Phase == launcher.Running && !at.unready && (r.State == Pending || r.State == Starting):
+	case s.Phase == launcher.Running && !at.unready && r.State.begins():
 		return sawRunning.with(s), true
 	case r.State == Pending:
 		return sawAccepted.with(s), true

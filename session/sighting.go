@@ -95,7 +95,7 @@ func (m *Manager) look(ctx context.Context, r record) sighting {
 // probe asks the program of a session that is starting, if its container runs,
 // whether it serves.
 func (m *Manager) probe(ctx context.Context, r record, s launcher.Status) sighting {
-	if s.Phase == launcher.Running && !s.Unknown && (r.State == Pending || r.State == Starting) && r.Request.Kind.Ready != (Probe{}) {
+	if s.Phase == launcher.Running && !s.Unknown && r.State.begins() && r.Request.Kind.Ready != (Probe{}) {
 		select {
 		case m.probing <- struct{}{}:
 			defer func() { <-m.probing }()

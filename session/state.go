@@ -57,6 +57,9 @@ func checkStates(some []State) error {
 	return fmt.Errorf("unknown states %.20q: want any of %q", unknown, states())
 }
 
+// begins reports whether a session in s is on its way to run.
+func (s State) begins() bool { return s == Pending || s == Starting }
+
 // An event is what may happen to a session.
 type event int
 

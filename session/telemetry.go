@@ -170,7 +170,7 @@ func (t *telemetry) moved(ctx context.Context, was, now record, event string) {
 		trouble = ""
 	}
 	t.transitions.Add(ctx, 1, t.with(attrKind, kind, attrEvent, event, attrState, string(now.State), attrError, trouble))
-	if was.State != Pending && was.State != Starting || now.State == Pending || now.State == Starting {
+	if !was.State.begins() || now.State.begins() {
 		return
 	}
 	outcome, reason := "ready", ""

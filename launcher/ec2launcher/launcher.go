@@ -56,7 +56,6 @@ import (
 	"iter"
 	"maps"
 	"net"
-	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -462,43 +461,6 @@ func (l *Launcher) change(ctx context.Context, id launcher.ID, f func(*workloadR
 		l.publish(&rec)
 	}
 	return rec, err
-}
-
-// publish tells the watchers of this process of a record, unless they have
-// seen it, or a later one.
-func (l *Launcher) publish(rec *workloadRecord) {
-	l.published.Lock()
-	defer l.published.Unlock()
-	id, told := rec.Workload.ID, telling{rec.Revision, l.outlooks[rec.Host]}
-	last, known := l.told[id]
-	if known && (told == last || told.revision < last.revision) {
-		return
-	}
-	l.told[id] = told
-	s := rec.status(told.on)
-	if known, ok := l.hub.Get(id); !ok || !reflect.DeepEqual(known, s) {
-		l.hub.Set(id, s)
-	}
-}
-
-// telling is what a workload's status was last told from.
-type telling struct {
-	revision int64
-	on       outlook
-}
-
-// unpublish forgets a workload. Watchers that have not seen its exit, as it was
-// recorded and forgotten by another process since the last look, see that it
-// has ended, which is all that is known here.
-func (l *Launcher) unpublish(id launcher.ID) {
-	l.published.Lock()
-	defer l.published.Unlock()
-	if s, ok := l.hub.Get(id); ok && s.Phase != launcher.Exited {
-		s.Phase, s.Endpoints, s.Unknown, s.Message = launcher.Exited, nil, false, "it has ended and was forgotten"
-		l.hub.Set(id, s)
-	}
-	delete(l.told, id)
-	l.hub.Delete(id)
 }
 
 // awake returns nil while Run is active in this process.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -24,37 +25,29 @@ import (
 type sly struct{ switched atomic.Int64 } // connections that are open
 
 func (s *sly) program(ctx context.Context, p *fakelauncher.Proc) int {
-	l, err := p.Listen(8787)
+	return accept(ctx, p, func(conn net.Conn) { go s.answer(conn) })
+}
+
+// answer answers the request of a connection.
+func (s *sly) answer(conn net.Conn) {
+	defer conn.Close()
+	r, err := http.ReadRequest(bufio.NewReader(conn))
 	if err != nil {
-		return 1
+		return
 	}
-	defer context.AfterFunc(ctx, func() { l.Close() })()
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return 0
+	if r.URL.Path == "/switch" {
+		s.switched.Add(1)
+		defer s.switched.Add(-1)
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n"+r.URL.Query().Get("head")+"\r\n\r\n")
+		_, _ = io.Copy(io.Discard, conn) // until it is closed
+		return
+	}
+	if r.URL.Path == "/hints" {
+		for _, status := range []string{"100 Continue", "102 Processing", "103 Early Hints", "103 Early Hints", "199 X"} {
+			_, _ = io.WriteString(conn, "HTTP/1.1 "+status+"\r\nSet-Cookie: a=1; Path=/\r\nClear-Site-Data: \"*\"\r\n\r\n")
 		}
-		go func() {
-			defer conn.Close()
-			r, err := http.ReadRequest(bufio.NewReader(conn))
-			if err != nil {
-				return
-			}
-			if r.URL.Path == "/switch" {
-				s.switched.Add(1)
-				defer s.switched.Add(-1)
-				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n"+r.URL.Query().Get("head")+"\r\n\r\n")
-				_, _ = io.Copy(io.Discard, conn) // until it is closed
-				return
-			}
-			if r.URL.Path == "/hints" {
-				for _, status := range []string{"100 Continue", "102 Processing", "103 Early Hints", "103 Early Hints", "199 X"} {
-					_, _ = io.WriteString(conn, "HTTP/1.1 "+status+"\r\nSet-Cookie: a=1; Path=/\r\nClear-Site-Data: \"*\"\r\n\r\n")
-				}
-			}
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
-		}()
 	}
+	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
 }
 
 func newSly(t *testing.T) (*world, *sly) {

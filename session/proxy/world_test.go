@@ -408,8 +408,8 @@ func (s *served) program(ctx context.Context, p *fakelauncher.Proc) int {
 	return 0
 }
 
-// rude hangs up, or says what is no HTTP.
-func rude(ctx context.Context, p *fakelauncher.Proc) int {
+// accept serves the port of a program until that ends, one connection at a time.
+func accept(ctx context.Context, p *fakelauncher.Proc, serve func(net.Conn)) int {
 	l, err := p.Listen(8787)
 	if err != nil {
 		return 1
@@ -420,12 +420,19 @@ func rude(ctx context.Context, p *fakelauncher.Proc) int {
 		if err != nil {
 			return 0
 		}
+		serve(conn)
+	}
+}
+
+// rude hangs up, or says what is no HTTP.
+func rude(ctx context.Context, p *fakelauncher.Proc) int {
+	return accept(ctx, p, func(conn net.Conn) {
+		defer conn.Close()
 		line, _ := bufio.NewReader(conn).ReadString('\n')
 		if strings.Contains(line, "/noise") {
 			_, _ = io.WriteString(conn, "SSH-2.0-OpenSSH\r\n\r\n")
 		}
-		conn.Close()
-	}
+	})
 }
 
 // idle is a policy by which what nobody uses for an hour is suspended.
