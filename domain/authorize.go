@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/instancetype"
 )
 
@@ -118,19 +117,9 @@ type Grant struct {
 func (d *Domain) Authorize(ctx context.Context, ask Ask) (Grant, error) {
 	const op = "authorize"
 	name := d.name + "/" + printable(ask.User)
-	rec, err := d.load(ctx, op)
+	f, err := d.facts(ctx, op, ask.User)
 	if err != nil {
 		return Grant{}, err
-	}
-	f := facts{domain: rec, prices: prices{d.client.catalog, rec.Region}}
-	if checkName("user", ask.User) == nil {
-		u, err := d.users.Get(ctx, ask.User)
-		switch {
-		case err == nil:
-			f.user = &u
-		case !errors.Is(err, store.ErrNotFound):
-			return Grant{}, fail(ctx, op, name, err)
-		}
 	}
 	if f.projects, err = d.findProjects(ctx, ask); err != nil {
 		return Grant{}, fail(ctx, op, name, err)
@@ -161,8 +150,7 @@ func decide(f facts, ask Ask) (Grant, problems) {
 		}
 	}
 	grant := Grant{Domain: f.domain.Name, Size: ask.Size}
-	wrong.add("domain", ErrState, f.domain.open())
-	grant.User = f.checkUser(ask, &wrong)
+	grant.User = f.checkMember(ask, &wrong)
 	img := f.checkImage(ask, &wrong)
 	want := wish{image: img.name, role: checkAskedRole(ask, &wrong), mounts: checkAskedMounts(ask, &wrong)}
 	grant.Role = want.role
@@ -206,6 +194,12 @@ func decide(f facts, ask Ask) (Grant, problems) {
 		return Grant{}, wrong
 	}
 	return grant, nil
+}
+
+// checkMember finds who asks, in a domain that is open.
+func (f facts) checkMember(ask Ask, wrong *problems) User {
+	wrong.add("domain", ErrState, f.domain.open())
+	return f.checkUser(ask, wrong)
 }
 
 // checkUser finds who asks.

@@ -169,6 +169,29 @@ func ExampleDomain_Authorize() {
 	// image "julia": is not attached to the domain; attached: rstudio
 }
 
+func ExampleDomain_Choices() {
+	ctx := context.Background()
+	d, err := research(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c, err := d.Choices(ctx, "alice")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, img := range c.Images {
+		for _, o := range c.Types[:3] {
+			fmt.Println(img.Name, "on", o.Type.Name, "for", o.Price.PerHour, "an hour:", c.Runs(img, o))
+		}
+	}
+	// Output:
+	// rstudio on t3.nano for $0.0052 an hour: true
+	// rstudio on t3.micro for $0.0104 an hour: true
+	// rstudio on t3.small for $0.0208 an hour: true
+}
+
 func ExampleDomain_SetGroupPolicy() {
 	ctx := context.Background()
 	d, err := research(ctx)

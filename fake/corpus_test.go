@@ -106,6 +106,7 @@ func keep(t *testing.T, folder string) {
 		ID: "analysis", User: "alice", InstanceType: "m5.xlarge", Alternatives: []string{"m5a.xlarge"}, Market: launcher.SpotOrOnDemand,
 		OnInterruption: session.StaySuspended, Role: role, Projects: []string{"genome"}, ChargeTo: "genome",
 		Size: domain.Size{MilliCPU: 1000, MemoryMiB: 2048}, Labels: map[string]string{"course": "ml"}, Env: map[string]string{"A": "b"},
+		Annotations: map[string]string{"portal": "{\"tab\": 3}"}, Dir: "/projects/genome",
 	}, session.Running)
 	start(session.StartRequest{ID: "report", User: "alice", Image: "job", Kind: session.Job(), InstanceType: "t3.medium", Command: []string{"say", "done", ";", "exit", "3"}}, session.Stopped)
 	start(session.StartRequest{ID: "thesis", User: "bob", InstanceType: "t3.medium"}, session.Running)

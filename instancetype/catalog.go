@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,6 +18,9 @@ type Catalog struct {
 	// quotes has, for each region, the price of each type at its place in types.
 	quotes  map[string][]quote
 	origins []origin
+	// orders has, for each region that was asked for, the places of all types in the
+	// order of offers.
+	orders sync.Map
 }
 
 // A quote is a price per hour, unknown if it is zero, and its place in origins.

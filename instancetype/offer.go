@@ -25,16 +25,29 @@ func (c *Catalog) Offers(region string, r Requirements) []Offer {
 	if r.Validate() != nil {
 		return nil
 	}
-	var met []int // places in c.types, for an Offer is large to sort
-	for i := range c.types {
+	var offers []Offer
+	for _, i := range c.order(region) {
 		o, ok := c.offer(i, region), true
 		r.refuse(&o, func(string, ...any) { ok = false })
 		if ok {
-			met = append(met, i)
+			offers = append(offers, o)
 		}
 	}
+	return offers
+}
+
+// order returns the places of all types in the order in which they are offered in a
+// region.
+func (c *Catalog) order(region string) []int {
+	if known, ok := c.orders.Load(region); ok {
+		return known.([]int)
+	}
 	row := c.quotes[region]
-	slices.SortFunc(met, func(i, j int) int {
+	all := make([]int, len(c.types))
+	for i := range all {
+		all[i] = i
+	}
+	slices.SortFunc(all, func(i, j int) int {
 		a, b := &c.types[i], &c.types[j]
 		var p, q Money
 		if row != nil {
@@ -49,11 +62,10 @@ func (c *Catalog) Offers(region string, r Requirements) []Offer {
 		}
 		return cmp.Or(size, cmp.Compare(i, j))
 	})
-	offers := make([]Offer, len(met))
-	for k, i := range met {
-		offers[k] = c.offer(i, region)
+	if row != nil { // regions that the catalog does not know are without number
+		c.orders.Store(region, all)
 	}
-	return offers
+	return all
 }
 
 // Check returns nil if the named type meets r in the region: if and only if

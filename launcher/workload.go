@@ -30,8 +30,17 @@ type Workload struct {
 	// Image is a container image reference, by digest where it comes from a
 	// registry ("registry/name@sha256:..."). Required.
 	Image string
-	// Command replaces the image's own command. Nil keeps it.
+	// Entrypoint takes the place of the image's own, and of its command: it is the
+	// program with its first arguments, which Command follows. Nil keeps both.
+	Entrypoint []string `json:",omitempty"`
+	// Command replaces the image's own command. Nil keeps it, unless there is an
+	// Entrypoint.
 	Command []string `json:",omitempty"`
+	// Dir is the working directory of its process, an absolute path without . or ..
+	// or a slash too many. Empty is the image's. Where neither the image nor a mount
+	// has such a directory, an engine makes it, empty and root's, so that another
+	// user cannot write there: name one that exists, such as a mount's Target.
+	Dir string `json:",omitempty"`
 	// Env is added to the image's environment. It is not secret: hosts show it.
 	Env map[string]string `json:",omitempty"`
 	// Secrets appear in the container as files /run/secrets/<name>, readable
@@ -193,6 +202,12 @@ func (w Workload) Validate() error {
 	}
 	if w.Image == "" {
 		bad("image is empty")
+	}
+	if w.Entrypoint != nil && (len(w.Entrypoint) == 0 || w.Entrypoint[0] == "") {
+		bad("entry point %q: want a program, or nil for the image's", w.Entrypoint)
+	}
+	if w.Dir != "" && (!path.IsAbs(w.Dir) || w.Dir != path.Clean(w.Dir) || strings.Contains(w.Dir, "\x00")) {
+		bad("directory %q: want an absolute path without . or .. or a slash too many, or none for the image's", w.Dir)
 	}
 	if err := checkSignal(w.StopSignal); err != nil {
 		bad("stop %w", err)

@@ -15,7 +15,7 @@ import (
 func full() launcher.Workload {
 	return launcher.Workload{
 		ID: "s-1.g1", Owner: "alice", Image: "registry/rstudio@sha256:0",
-		Command: []string{"rserver"}, Env: map[string]string{"A": "1"}, Secrets: map[string]string{"token": "hush"},
+		Command: []string{"rserver"}, Dir: "/", Env: map[string]string{"A": "1"}, Secrets: map[string]string{"token": "hush"},
 		Role:  launcher.Role{ARN: "arn:aws:iam::123456789012:role/analysis", Endpoint: "https://portal.example.com/c", Token: "hush"},
 		Stdin: []byte("in"), StopSignal: "SIGINT", User: launcher.User{UID: 1, GID: 2, Groups: []uint32{3}},
 		Mounts:    []launcher.Mount{{Source: "/efs/a", Target: "/home/alice"}},
@@ -47,6 +47,12 @@ func TestValidate(t *testing.T) {
 		"ID/Newline":           {func(w *launcher.Workload) { w.ID = "a\n" }, []string{`id "a\n"`}},
 		"Owner":                {func(w *launcher.Workload) { w.Owner = "" }, []string{"owner is empty"}},
 		"Image":                {func(w *launcher.Workload) { w.Image = "" }, []string{"image is empty"}},
+		"Entrypoint/Empty":     {func(w *launcher.Workload) { w.Entrypoint = []string{} }, []string{"entry point", "program"}},
+		"Entrypoint/NoProgram": {func(w *launcher.Workload) { w.Entrypoint = []string{"", "x"} }, []string{"entry point", "program"}},
+		"Dir/Relative":         {func(w *launcher.Workload) { w.Dir = "work" }, []string{`directory "work"`, "absolute"}},
+		"Dir/DotDot":           {func(w *launcher.Workload) { w.Dir = "/a/../b" }, []string{`directory "/a/../b"`}},
+		"Dir/TrailingSlash":    {func(w *launcher.Workload) { w.Dir = "/a/" }, []string{`directory "/a/"`}},
+		"Dir/NUL":              {func(w *launcher.Workload) { w.Dir = "/a\x00b" }, []string{`directory "/a\x00b"`}},
 		"StopSignal":           {func(w *launcher.Workload) { w.StopSignal = "TERM" }, []string{`stop signal "TERM"`, "SIGTERM"}},
 		"StopSignal/Unknown":   {func(w *launcher.Workload) { w.StopSignal = "SIGNAL" }, []string{`stop signal "SIGNAL"`, "SIGTERM"}},
 		"Env/Name":             {func(w *launcher.Workload) { w.Env = map[string]string{"": "x", "A=B": "y"} }, []string{`variable ""`, `variable "A=B"`}},
@@ -107,7 +113,9 @@ func TestDigest(t *testing.T) {
 		"ID":           func(w *launcher.Workload) { w.ID = "other" },
 		"Owner":        func(w *launcher.Workload) { w.Owner = "bob" },
 		"Image":        func(w *launcher.Workload) { w.Image = "other" },
+		"Entrypoint":   func(w *launcher.Workload) { w.Entrypoint = []string{"/init"} },
 		"Command":      func(w *launcher.Workload) { w.Command = []string{"rserver", ""} },
+		"Dir":          func(w *launcher.Workload) { w.Dir = "" },
 		"Env":          func(w *launcher.Workload) { w.Env = map[string]string{"A": "2"} },
 		"Secrets":      func(w *launcher.Workload) { w.Secrets = map[string]string{"other": "hush"} },
 		"Role":         func(w *launcher.Workload) { w.Role.ARN += "s" },
@@ -156,6 +164,13 @@ func TestDigest(t *testing.T) {
 		w.Role.Token = "other"
 		if w.Digest() != base.Digest() || w.Role.Token != "other" {
 			t.Errorf("the token of a role changes the digest, or Digest the token: %+v", w.Role)
+		}
+	})
+	t.Run("Kept", func(t *testing.T) { // hosts have containers with the digest of an earlier version
+		w := full()
+		w.Dir = ""
+		if got := w.Digest(); got != "456fed934047373298ea7a02552a5665f570833699d4aab11adc99f733761423" {
+			t.Errorf("what has none of the fields that came later has digest %s", got)
 		}
 	})
 	t.Run("NilIsEmpty", func(t *testing.T) {

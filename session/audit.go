@@ -37,8 +37,8 @@ type Entry struct {
 	User    string `json:",omitempty"`
 	// Generation is that of the session then.
 	Generation int `json:",omitempty"`
-	// Op is what was asked ("start", "suspend", "resume", "stop", "keep",
-	// "delete") or, in the words of the package documentation's table, what
+	// Op is what was asked ("start", "suspend", "resume", "stop", "kill",
+	// "keep", "delete") or, in the words of the package documentation's table, what
 	// happened ("runs", "exited", "deadline").
 	Op string
 	// By, Why and Order are the [Order]'s, of what was asked.

@@ -181,22 +181,24 @@ func (w *world) processOn(l launcher.Launcher, n int, after bool) *process {
 // A process that dies at any call of the store or the launcher leaves what the
 // next one completes: the same end, and never two containers.
 func TestCrashAtEveryCall(t *testing.T) {
-	for _, after := range []bool{false, true} {
-		reached := false
-		for n := 1; !reached; n++ {
-			t.Run(fmt.Sprintf("after=%v/call=%d", after, n), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { reached = crash(t, n, after) })
-			})
-			if t.Failed() || n > 1000 {
-				t.Fatalf("ended at call %d", n)
+	for _, end := range []string{"stop", "kill"} {
+		for _, after := range []bool{false, true} {
+			reached := false
+			for n := 1; !reached; n++ {
+				t.Run(fmt.Sprintf("%s/after=%v/call=%d", end, after, n), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { reached = crash(t, n, after, end) })
+				})
+				if t.Failed() || n > 1000 {
+					t.Fatalf("ended at call %d", n)
+				}
 			}
 		}
 	}
 }
 
 // crash tells the story in a process that dies at its n-th call and in another
-// from there, and reports whether the story ended before.
-func crash(t *testing.T, n int, after bool) (reached bool) {
+// from there, and reports whether the story ended before. It ends with a Stop or a Kill.
+func crash(t *testing.T, n int, after bool, end string) (reached bool) {
 	w := newWorld(t)
 	check(t, w.domain.SetPolicy(t.Context(), domain.Policy{Roles: []string{reader}}))
 	p := w.process(n, after)
@@ -241,10 +243,13 @@ func crash(t *testing.T, n int, after bool) (reached bool) {
 		t.Errorf("resumed as %+v", second)
 	}
 	must(func(ctx context.Context, m *session.Manager) (session.Session, error) {
+		if end == "kill" {
+			return m.Kill(ctx, "s1", session.Order{})
+		}
 		return m.Stop(ctx, "s1", session.Order{})
 	})
 	s := wait(session.Stopped)
-	if s.Generation != 2 || s.Reason != "" {
+	if s.Generation != 2 || s.Reason != "" || (s.ExitCode == 137) != (end == "kill") {
 		t.Errorf("ended as %+v", s)
 	}
 	if took := time.Since(begun); took > 2*time.Minute {
@@ -272,7 +277,7 @@ func crash(t *testing.T, n int, after bool) (reached bool) {
 	for _, e := range lines {
 		asked[e.Op]++
 	}
-	if asked["start"] != 1 || asked["suspend"] != 1 || asked["resume"] != 1 || asked["stop"] != 1 {
+	if asked["start"] != 1 || asked["suspend"] != 1 || asked["resume"] != 1 || asked[end] != 1 {
 		t.Errorf("the audit record has %v", asked)
 	}
 	return reached
@@ -313,7 +318,12 @@ func TestManyManagers(t *testing.T) {
 					ask(func(p *process) error { return second(p.Wait(p.ctx, id, session.Suspended)) })
 					ask(func(p *process) error { return second(p.Resume(p.ctx, id, session.ResumeRequest{})) })
 				}
-				ask(func(p *process) error { return second(p.Stop(p.ctx, id, session.Order{})) })
+				ask(func(p *process) error {
+					if i%2 == 1 {
+						return second(p.Kill(p.ctx, id, session.Order{}))
+					}
+					return second(p.Stop(p.ctx, id, session.Order{}))
+				})
 				ask(func(p *process) error { return second(p.Wait(p.ctx, id, session.Stopped)) })
 			})
 		}

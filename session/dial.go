@@ -26,6 +26,23 @@ func (m *Manager) Dial(ctx context.Context, id ID, port string) (net.Conn, error
 	return conn, fail(ctx, op, id, err)
 }
 
+// Usage is what a running session uses, as its host measures it: what it used between
+// two calls is their difference, see [launcher.Usage.Cores]. A session that does not
+// run is [ErrState], a host that does not answer now [launcher.ErrUnavailable], and
+// one that does not measure [launcher.ErrUnsupported]. It needs no Run.
+func (m *Manager) Usage(ctx context.Context, id ID) (launcher.Usage, error) {
+	const op = "usage"
+	r, err := m.find(ctx, op, id)
+	if err != nil {
+		return launcher.Usage{}, err
+	}
+	if r.State != Running {
+		return launcher.Usage{}, fail(ctx, op, id, stateError{r.State, "only a running session uses anything; wait for it, resume it or start another"})
+	}
+	u, err := m.launcher.Usage(ctx, r.workloadID())
+	return u, fail(ctx, op, id, err)
+}
+
 // Logs reads what the container of the session's present generation wrote, also
 // after its end: launchers keep it for [launcher.Retention] or, some of them,
 // until its host is given back, and then it is [launcher.ErrNotFound]. A

@@ -1,13 +1,13 @@
 // Package session runs the sessions of a domain: one IDE or job of one user
 // each, as a container that a launcher runs, with the user's home mounted.
 //
-// A [Manager] starts, suspends, resumes and stops sessions. A call records what
+// A [Manager] starts, suspends, resumes, stops and kills sessions. A call records what
 // is wanted and returns; [Manager.Run] brings it about, and goes on after any
 // crash where the last one stopped. Whatever happens, a session has at most one
 // live container: each start and each resume is a new generation, and the old
 // one's container has ended, for certain, before the next is launched.
 //
-// Start, Suspend, Resume, Stop, Keep, Report, Offboard, Wait and Watch need a Run of
+// Start, Suspend, Resume, Stop, Kill, Keep, Report, Offboard, Wait and Watch need a Run of
 // their Manager in this process, and are [ErrNotRunning] without. The others need none.
 //
 // [Manager.Offboard] ends a user's membership with their sessions, and
@@ -37,14 +37,16 @@
 // it or that its time is up, by the rules of the domain, "for good" where it is then
 // stopped. "Goes on" is what the manager does of itself after an interruption. A
 // dash means that nothing changes, [ErrState] that the caller is refused. Every
-// transient state has a deadline, a field of [Deadlines], and a way out. "Kill" ends
-// the container by force and lets the state last as long again; "after kill" is that
-// this has not helped by then.
+// transient state has a deadline, a field of [Deadlines], and a way out. Where the
+// result is "kill", the container is ended by force and the state lasts as long
+// again; "after kill" is that this has not helped by then. A caller's Kill does that
+// once, wherever there may be a container, and leads to stopping.
 //
 //	event               pending     starting    running     suspending  suspended  stopping  stopped   failed
 //	Suspend             suspending  suspending  suspending  -           -          ErrState  ErrState  ErrState
 //	Resume              -           -           -           ErrState    pending    ErrState  ErrState  ErrState
 //	Stop                stopping    stopping    stopping    stopping    stopped    -         -         -
+//	Kill                stopping    stopping    stopping    stopping    stopped    kill      -         -
 //	accepted            starting    -           -           -           -          -         -         -
 //	runs                running     running     -           -           -          -         -         -
 //	notice              -           -           suspending  -           -          -         -         -
@@ -123,7 +125,7 @@
 // if not, it stays Suspended and its Message says why. From there on it is a start
 // like any other, with its deadline: one that takes spot alone may find none and
 // is then suspended again; [launcher.SpotOrOnDemand] does not. [StaySuspended] leaves
-// that to the user, and a Suspend, Resume or Stop of theirs always counts for
+// that to the user, and a Suspend, Resume, Stop or Kill of theirs always counts for
 // more. One that is interrupted again and again before it has run for ten
 // minutes is resumed after a pause, which grows to 30 seconds.
 //

@@ -69,8 +69,8 @@ func TestStopHastensSuspend(t *testing.T) {
 		w := newWorld(t)
 		m := w.manager()
 		q := request("s1")
-		q.Command = strings.Fields("ignore SIGUSR1 ; ignore SIGTERM ; wait")
-		q.Kind = session.Kind{Name: "slow", SuspendSignal: "SIGUSR1", SuspendGrace: time.Hour, StopGrace: 5 * time.Second}
+		q.Command = strings.Fields("ignore SIGTERM ; wait")
+		q.Kind = session.Kind{Name: "slow", SuspendGrace: time.Hour, StopGrace: 5 * time.Second}
 		started(t, m, q)
 		_, err := m.Suspend(t.Context(), "s1", session.Order{})
 		check(t, err)
@@ -78,10 +78,10 @@ func TestStopHastensSuspend(t *testing.T) {
 		begun := time.Now()
 		_, err = m.Stop(t.Context(), "s1", session.Order{})
 		check(t, err)
-		_, err = m.Wait(t.Context(), "s1", session.Stopped)
+		s, err := m.Wait(t.Context(), "s1", session.Stopped)
 		check(t, err)
-		if took := time.Since(begun); took > 6*time.Second {
-			t.Errorf("it took %v; the grace is 5s", took)
+		if took := time.Since(begun); took < 5*time.Second || took > 6*time.Second || s.ExitCode != 137 {
+			t.Errorf("it took %v and ended with %d; the grace is 5s", took, s.ExitCode)
 		}
 	})
 }

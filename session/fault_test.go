@@ -223,6 +223,7 @@ func TestStoreFails(t *testing.T) {
 		for name, err := range map[string]error{
 			"get":  second(m.Get(t.Context(), "s1")),
 			"stop": second(m.Stop(t.Context(), "s1", session.Order{})),
+			"kill": second(m.Kill(t.Context(), "s1", session.Order{})),
 		} {
 			fails(t, err, session.ErrUnavailable, name, "s1", "call again", "on fire")
 			if session.StatusCode(err) != 503 {

@@ -132,7 +132,7 @@ func lastUse(r record) Evidence {
 		return Evidence{Source: Work, Used: r.Started, Detail: "it works as long as it runs"}
 	}
 	last := Evidence{Source: Began, Used: r.Started, Detail: "its container began"}
-	ending := r.Last.Op == "suspend" || r.Last.Op == "stop" || r.Last.Op == "delete" // which is no use
+	ending := slices.Contains([]string{"suspend", "stop", "kill", "delete"}, r.Last.Op) // which is no use
 	if r.Last.At.After(last.Used) && r.Last.By != Itself && !ending {
 		last = Evidence{Source: Began, Used: r.Last.At, Detail: "somebody asked to " + r.Last.Op + " it"}
 	}

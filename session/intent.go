@@ -39,13 +39,25 @@ func (m *Manager) Stop(ctx context.Context, id ID, o Order) (Session, error) {
 	return m.ask(ctx, "stop", id, o, askStop)
 }
 
+// Kill ends a session for good at once, and returns it, usually Stopping: its
+// container gets SIGKILL, which no program can answer, so that what it has not
+// written is lost. A session that is stopping or being suspended is not waited for
+// any more; one that has no container is stopped as by [Manager.Stop]. What ran ends
+// with the exit code 137, if it has not ended by itself before.
+//
+// It is idempotent, and no state refuses it: a session that is being killed, or has
+// ended, is returned as it is.
+func (m *Manager) Kill(ctx context.Context, id ID, o Order) (Session, error) {
+	return m.ask(ctx, "kill", id, o, askKill)
+}
+
 func (m *Manager) ask(ctx context.Context, op string, id ID, o Order, e event) (_ Session, err error) {
 	defer m.telemetry.asked(ctx, op, &err)
 	if err := m.awake(ctx, op, id); err != nil {
 		return Session{}, err
 	}
 	return m.alter(ctx, op, id, o, func(r *record) error {
-		if machine[r.State].on[e].stays(r.State) && !r.GoOn {
+		if r.outcome(e).stays(r.State) && !r.GoOn {
 			return store.ErrUnchanged
 		}
 		live := r.State.begins() || r.State == Running

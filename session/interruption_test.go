@@ -207,10 +207,12 @@ func TestUserWinsOverInterruption(t *testing.T) {
 			return second(m.Suspend(ctx, "s1", session.Order{}))
 		}, session.Suspended, "t3.medium"},
 		"stop": {false, func(ctx context.Context, m *session.Manager) error { return second(m.Stop(ctx, "s1", session.Order{})) }, session.Stopped, "t3.medium"},
+		"kill": {false, func(ctx context.Context, m *session.Manager) error { return second(m.Kill(ctx, "s1", session.Order{})) }, session.Stopped, "t3.medium"},
 		"suspend while it waits": {true, func(ctx context.Context, m *session.Manager) error {
 			return second(m.Suspend(ctx, "s1", session.Order{}))
 		}, session.Suspended, "t3.medium"},
 		"stop while it waits": {true, func(ctx context.Context, m *session.Manager) error { return second(m.Stop(ctx, "s1", session.Order{})) }, session.Stopped, "t3.medium"},
+		"kill while it waits": {true, func(ctx context.Context, m *session.Manager) error { return second(m.Kill(ctx, "s1", session.Order{})) }, session.Stopped, "t3.medium"},
 		"resume while it waits": {true, func(ctx context.Context, m *session.Manager) error {
 			return second(m.Resume(ctx, "s1", session.ResumeRequest{InstanceType: "r5.4xlarge"}))
 		}, session.Running, "r5.4xlarge"},

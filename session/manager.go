@@ -159,6 +159,9 @@ func New(d *domain.Domain, l launcher.Launcher, cfg Config) (*Manager, error) {
 	return m, nil
 }
 
+// Domain returns the domain whose sessions m runs.
+func (m *Manager) Domain() *domain.Domain { return m.domain }
+
 // awake returns nil while Run is active in this process.
 func (m *Manager) awake(ctx context.Context, op string, id ID) error {
 	return fail(ctx, op, id, m.gate.Wait(ctx))

@@ -74,6 +74,9 @@ func (x *model) inTime(l *life, late func(time.Time, time.Duration) bool) {
 	if l.stopped && s.State != session.Stopping && !s.State.Ended() {
 		bad("a caller was told that it is stopped")
 	}
+	if s.State == session.Stopping && !l.killed.IsZero() && late(l.killed, 20*time.Second) {
+		bad("it was to be killed at %v", l.killed)
+	}
 	if s.State != session.Running {
 		return
 	}

@@ -27,7 +27,7 @@ type operation struct {
 func operations() []operation {
 	return append([]operation{
 		{"start", 50, (*model).start}, {"start again", 8, (*model).startAgain}, {"bad start", 4, (*model).startBadly},
-		{"suspend", 24, (*model).suspend}, {"resume", 40, (*model).resume}, {"stop", 6, (*model).stop}, {"delete", 20, (*model).remove},
+		{"suspend", 24, (*model).suspend}, {"resume", 40, (*model).resume}, {"stop", 6, (*model).stop}, {"kill", 4, (*model).kill}, {"delete", 20, (*model).remove},
 		{"keep", 8, (*model).keep}, {"report", 14, (*model).report}, {"list", 4, (*model).list}, {"explain", 4, (*model).explain},
 		{"quote", 8, (*model).quote}, {"repeat", 10, (*model).repeat}, {"wait", 14, (*model).wait}, {"offboard", 1, (*model).offboard},
 	}, troubles()...)
@@ -447,16 +447,27 @@ func (x *model) stop(r *rand.Rand) string {
 	return x.give(r, l, x.order("stop", l.id, false), "stop")
 }
 
-// give gives an order to suspend or stop a session.
+func (x *model) kill(r *rand.Rand) string {
+	l := x.pick(r, nil)
+	if l == nil || l.now.ID == "" {
+		return ""
+	}
+	return x.give(r, l, x.order("kill", l.id, false), "kill")
+}
+
+// give gives an order to suspend, stop or kill a session.
 func (x *model) give(r *rand.Rand, l *life, o session.Order, op string) string {
 	var s session.Session
 	x.mu.Lock()
 	l.parted = true
 	x.mu.Unlock()
 	a := x.ask(r, func(ctx context.Context, m *server) (err error) {
-		if op == "stop" {
+		switch op {
+		case "stop":
 			s, err = m.Stop(ctx, l.id, o)
-		} else {
+		case "kill":
+			s, err = m.Kill(ctx, l.id, o)
+		default:
 			s, err = m.Suspend(ctx, l.id, o)
 		}
 		return err
@@ -464,11 +475,14 @@ func (x *model) give(r *rand.Rand, l *life, o session.Order, op string) string {
 	if a.err == nil {
 		x.mu.Lock()
 		l.ordered = append(l.ordered, o.ID)
-		l.stopped = l.stopped || op == "stop"
+		l.stopped = l.stopped || op != "suspend"
+		if op == "kill" && l.killed.IsZero() {
+			l.killed = time.Now()
+		}
 		x.mu.Unlock()
 	}
 	all := []session.State{session.Pending, session.Starting, session.Running, session.Suspending, session.Suspended, session.Stopping, session.Stopped, session.Failed}
-	if op == "stop" {
+	if op != "suspend" {
 		return x.expect(a, op, l, s, nil, all)
 	}
 	refusing := []session.State{session.Pending, session.Starting, session.Stopping, session.Stopped, session.Failed}
@@ -554,7 +568,7 @@ func (x *model) repeat(r *rand.Rand) string {
 	again.Order = o
 	switch r.IntN(4) {
 	case 0:
-		op = one(r, "stop", "suspend", "resume")
+		op = one(r, "stop", "suspend", "resume", "kill")
 	case 1:
 		again.Clean = !again.Clean
 	}
@@ -564,6 +578,8 @@ func (x *model) repeat(r *rand.Rand) string {
 		switch op {
 		case "stop":
 			s, err = m.Stop(ctx, l.id, o)
+		case "kill":
+			s, err = m.Kill(ctx, l.id, o)
 		case "suspend":
 			s, err = m.Suspend(ctx, l.id, o)
 		case "resume":

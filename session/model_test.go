@@ -206,6 +206,7 @@ type life struct {
 	clean   bool      // its program hangs
 	ordered []string  // orders that were obeyed for certain, the latest last
 	stopped bool      // a caller asked for its end
+	killed  time.Time // when one first asked for it at once
 	parted  bool      // a caller may have asked that it be suspended, or it to leave
 	ended   time.Time // when it was deleted
 	spent   int64     // what all its sessions cost

@@ -55,7 +55,8 @@ func unprintable(r rune) bool { return r < ' ' || r == 0x7f }
 
 // An Asked is the last thing that was asked for a session and changed it.
 type Asked struct {
-	// Op is what was asked: "start", "suspend", "resume", "stop" or "keep".
+	// Op is what was asked: "start", "suspend", "resume", "stop", "kill" or
+	// "keep".
 	Op string `json:",omitempty"`
 	// By and Why are the order's.
 	By  string `json:",omitempty"`

@@ -19,35 +19,48 @@ import (
 // A Probe is how a program tells that it serves: it answers an HTTP GET with a
 // status below 500. A redirect to a sign-in counts, and so does a refusal with
 // 401 or 403, as whoever refuses is there to let others in; redirects are not
-// followed. That a connection is made proves nothing: Docker's userland proxy
-// accepts it before the program in the container listens.
+// followed.
+//
+// Without a Path, it serves once its port takes a connection that stays open for
+// 200 milliseconds, or on which it speaks first; nothing is sent. That a connection
+// is made proves nothing: Docker's userland proxy accepts it before the program in
+// the container listens, and then hangs up.
 //
 // The zero value asks nothing: such a program is ready at once.
 type Probe struct {
 	// Port is the name of one of the Kind's Ports.
 	Port string `json:",omitempty"`
-	// Path begins with a slash. It may have a query.
+	// Path begins with a slash. It may have a query. Empty is a program that does
+	// not speak HTTP, or of which it is not known.
 	Path string `json:",omitempty"`
 }
 
 func (p Probe) problems(ports []launcher.Port) []error {
-	if p == (Probe{}) {
+	switch {
+	case p == (Probe{}):
 		return nil
+	case p.Path == "":
+		return portProblems("ready", p.Port, ports)
 	}
 	return endpointProblems("ready", p.Port, p.Path, ports)
+}
+
+// portProblems reports that a program has no port of a name.
+func portProblems(what, port string, ports []launcher.Port) []error {
+	if slices.ContainsFunc(ports, func(p launcher.Port) bool { return p.Name == port }) {
+		return nil
+	}
+	var names []string
+	for _, p := range ports {
+		names = append(names, p.Name)
+	}
+	return []error{fmt.Errorf("%s: port %.40q is not among its ports, %.40q", what, port, names)}
 }
 
 // endpointProblems reports what is wrong with the port and the path that a
 // program is to be asked at.
 func endpointProblems(what, port, path string, ports []launcher.Port) []error {
-	var found []error
-	if !slices.ContainsFunc(ports, func(p launcher.Port) bool { return p.Name == port }) {
-		var names []string
-		for _, p := range ports {
-			names = append(names, p.Name)
-		}
-		found = append(found, fmt.Errorf("%s: port %.40q is not among its ports, %.40q", what, port, names))
-	}
+	found := portProblems(what, port, ports)
 	_, err := url.ParseRequestURI(path)
 	if err != nil || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.Contains(path, "#") || !plain(path) {
 		found = append(found, fmt.Errorf("%s: path %.40q: want one such as /healthz, beginning with one slash", what, path))
@@ -66,7 +79,13 @@ func (k Kind) ready(ctx context.Context, dial dialer) (bool, string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	status, _, err := ask(ctx, dial, k.Ready.Port, k.Ready.Path)
+	var status int
+	var err error
+	if k.Ready.Path == "" {
+		err = connect(ctx, dial, k.Ready.Port)
+	} else {
+		status, _, err = ask(ctx, dial, k.Ready.Port, k.Ready.Path)
+	}
 	switch {
 	case err != nil:
 		return false, fmt.Sprintf("it does not serve yet: %v", err)
@@ -82,7 +101,49 @@ const (
 	// maxAnswer is how much is read of its answer, in bytes. A hundred kernels
 	// of Jupyter are 20 KiB.
 	maxAnswer = 1 << 20
+	// stays is how long a connection has to stay open. A proxy on the host that finds
+	// nobody to pass it on to closes it within a millisecond or two.
+	stays = 200 * time.Millisecond
 )
+
+// limit closes a connection when ctx ends. What it returns closes it now, after which
+// nothing goes on, and is ctx's error if that had ended before.
+func limit(ctx context.Context, conn net.Conn) (end func() error) {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		conn.Close()
+	})
+	return func() error {
+		if stop() {
+			conn.Close()
+			return nil
+		}
+		<-closed
+		return fmt.Errorf("no answer in time: %w", context.Cause(ctx))
+	}
+}
+
+// connect makes a connection and returns nil if it stays open, or if something is
+// said on it. When it returns the connection is closed and nothing goes on.
+func connect(ctx context.Context, dial dialer, port string) error {
+	conn, err := dial(ctx, port)
+	if err != nil {
+		return err
+	}
+	end := limit(ctx, conn)
+	n := 0
+	if err = conn.SetReadDeadline(time.Now().Add(stays)); err == nil {
+		n, err = conn.Read(make([]byte, 1))
+	}
+	if late := end(); late != nil {
+		return late
+	}
+	if timeout, ok := errors.AsType[net.Error](err); n > 0 || ok && timeout.Timeout() {
+		return nil
+	}
+	return fmt.Errorf("port %q hangs up at once: %w", port, err)
+}
 
 // ask sends one HTTP GET on a connection of its own and returns the answer.
 // When it returns the connection is closed and nothing goes on.
@@ -91,19 +152,10 @@ func ask(ctx context.Context, dial dialer, port, path string) (status int, body 
 	if err != nil {
 		return 0, nil, err
 	}
-	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(closed)
-		conn.Close()
-	})
+	end := limit(ctx, conn)
 	defer func() {
-		if stop() {
-			conn.Close()
-			return
-		}
-		<-closed
-		if err != nil {
-			status, body, err = 0, nil, fmt.Errorf("no answer in time: %w", context.Cause(ctx))
+		if late := end(); late != nil && err != nil {
+			status, body, err = 0, nil, late
 		}
 	}()
 	// Jupyter refuses names of hosts that it does not know, but never this.

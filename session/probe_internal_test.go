@@ -3,14 +3,20 @@ package session
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/atelier-go/atelier/internal/dockertest"
+	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/dockerlauncher"
 )
 
 // answering is a dialer to a program that answers each request with bytes and
@@ -201,4 +207,147 @@ func FuzzAsk(f *testing.F) {
 			t.Errorf("%v beside %d and %q", err, status, body)
 		}
 	})
+}
+
+// Without a path, what counts is that a connection stays open: that somebody took it
+// proves nothing.
+func TestReadyPort(t *testing.T) {
+	reset := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+	for name, c := range map[string]struct {
+		serve func(net.Conn)
+		err   error // of the near end's Read, in place of what it would be
+		ready bool
+		why   string
+		took  time.Duration
+	}{
+		"stays open":         {func(net.Conn) {}, nil, true, "", stays},
+		"reads":              {func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, nil, true, "", stays},
+		"speaks first":       {func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-OpenSSH_9.6\r\n"); c.Close() }, nil, true, "", 0},
+		"speaks later":       {func(c net.Conn) { time.Sleep(stays / 2); _, _ = io.WriteString(c, "!"); c.Close() }, nil, true, "", stays / 2},
+		"hangs up":           {func(c net.Conn) { c.Close() }, nil, false, `port "http" hangs up at once: EOF`, 0},
+		"hangs up later":     {func(c net.Conn) { time.Sleep(stays - 1); c.Close() }, nil, false, "hangs up", stays - 1},
+		"hangs up in time":   {func(c net.Conn) { time.Sleep(stays + 1); c.Close() }, nil, true, "", stays},
+		"resets":             {func(net.Conn) {}, reset, false, "hangs up at once: read tcp: connection reset", 0},
+		"is closed, by whom": {func(net.Conn) {}, net.ErrClosed, false, "hangs up", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				closed := make(chan struct{})
+				dial := func(context.Context, string) (net.Conn, error) {
+					near, far := net.Pipe()
+					t.Cleanup(func() { far.Close() })
+					go c.serve(far)
+					var conn net.Conn = &noticed{Conn: near, closed: closed}
+					if c.err != nil {
+						conn = failing{conn, c.err}
+					}
+					return conn, nil
+				}
+				begun := time.Now()
+				k := probed()
+				k.Ready.Path = ""
+				ready, why := k.ready(t.Context(), dial)
+				if took := time.Since(begun); ready != c.ready || !strings.Contains(why, c.why) || ready != (why == "") || took != c.took {
+					t.Errorf("ready %v after %v: %q", ready, took, why)
+				}
+				<-closed
+				time.Sleep(stays) // the program notices that, too
+			})
+		})
+	}
+	for name, limit := range map[string]time.Duration{"no time": 0, "little time": stays / 2} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				closed := make(chan struct{})
+				begun := time.Now()
+				err := connect(ctx, func(context.Context, string) (net.Conn, error) {
+					near, far := net.Pipe()
+					t.Cleanup(func() { far.Close() })
+					return &noticed{Conn: near, closed: closed}, nil
+				}, "http")
+				if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || took != limit {
+					t.Errorf("after %v: %v", took, err)
+				}
+				<-closed
+			})
+		})
+	}
+	t.Run("not listening", func(t *testing.T) {
+		k := probed()
+		k.Ready.Path = ""
+		ready, why := k.ready(t.Context(), func(context.Context, string) (net.Conn, error) { return nil, errors.New("connection refused") })
+		if ready || !strings.Contains(why, "connection refused") {
+			t.Errorf("ready %v: %q", ready, why)
+		}
+	})
+}
+
+// failing is a connection from which nothing can be read.
+type failing struct {
+	net.Conn
+	err error
+}
+
+func (c failing) Read([]byte) (int, error) { return 0, c.err }
+
+// TestReadyPortOnDocker: a real engine's proxy takes connections before the program in
+// the container does, and that is not taken for the program.
+func TestReadyPortOnDocker(t *testing.T) {
+	dockertest.Engine(t)
+	dir := t.TempDir()
+	l, err := dockerlauncher.New(dockerlauncher.Config{SecretsDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w := launcher.Workload{
+		ID: launcher.ID("t" + strings.ToLower(rand.Text()) + "-port"), Owner: "alice", Image: dockertest.Image,
+		Command: strings.Fields("spin 2s ; serve 8787"), Ports: []launcher.Port{{Name: "http", Number: 8787}},
+	}
+	if _, err := l.Launch(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = l.Stop(context.WithoutCancel(t.Context()), w.ID, launcher.StopOptions{Signal: "SIGKILL", Forget: true})
+	}()
+	k, taken := Kind{Ready: Probe{Port: "http"}}, 0
+	dial := func(ctx context.Context, port string) (net.Conn, error) {
+		c, err := l.Dial(ctx, w.ID, port)
+		if err == nil {
+			taken++
+		}
+		return c, err
+	}
+	serves := func() bool {
+		logs, err := l.Logs(t.Context(), w.ID, launcher.LogOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer logs.Close()
+		text, err := io.ReadAll(logs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(text), "serving")
+	}
+	deadline := time.Now().Add(time.Minute)
+	asked := 0
+	for tick := time.NewTicker(100 * time.Millisecond); time.Now().Before(deadline); <-tick.C {
+		asked++
+		if ready, why := k.ready(t.Context(), dial); ready {
+			if !serves() {
+				t.Error("it is ready, and its program does not listen")
+			}
+			t.Logf("asked %d times, of which %d connections were taken", asked, taken)
+			if taken < 2 {
+				t.Error("nobody took a connection before the program did: this shows nothing")
+			}
+			return
+		} else if !strings.Contains(why, "not serve yet") {
+			t.Fatal(why)
+		}
+	}
+	t.Error("it was never ready")
 }

@@ -126,3 +126,27 @@ func TestWaitForWhatHasFailed(t *testing.T) {
 		}
 	})
 }
+
+// TestRunningOnceItsPortStaysOpen: the same of a program that does not speak HTTP.
+func TestRunningOnceItsPortStaysOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m := w.manager()
+		q := request("s1")
+		q.Kind.Ready = session.Probe{Port: "http"}
+		q.Command = strings.Fields("spin 40s ; serve 8787")
+		begun := time.Now()
+		check(t, second(m.Start(t.Context(), q)))
+		time.Sleep(20 * time.Second)
+		if s := get(t, m, "s1"); s.State != session.Starting || s.Reason != session.ErrNotReady || !strings.Contains(s.Message, "does not serve yet") {
+			t.Errorf("a program that does not listen: %+v", s)
+		}
+		check(t, second(m.Wait(t.Context(), "s1", session.Running)))
+		if took := time.Since(begun); took < 40*time.Second || took > 42*time.Second {
+			t.Errorf("it runs after %v; it listens after 40s", took)
+		}
+		if echo(t, m, "s1") != "hello" {
+			t.Error("it does not answer")
+		}
+	})
+}

@@ -176,6 +176,13 @@ func TestNext(t *testing.T) {
 		{Stopping, is(nothing), []func(*record){never}, "exited"},
 		{Stopping, is(nothing), []func(*record){justNow}, "wait"},
 		{Stopping, in(launcher.Queued), nil, "stop"},
+		{Stopping, is(nothing), []func(*record){never, killed}, "exited"},
+		{Stopping, is(nothing), []func(*record){justNow, killed}, "wait"},
+		{Stopping, in(launcher.Queued), []func(*record){killed}, "kill"},
+		{Stopping, in(launcher.Stopping), []func(*record){killed}, "kill"},
+		{Stopping, is(blind), []func(*record){killed}, "kill"},
+		{Stopping, in(launcher.Stopping), []func(*record){late}, "deadline"},
+		{Stopping, in(launcher.Stopping), []func(*record){killed, late}, "after kill"},
 		{Stopping, in(launcher.Stopping), []func(*record){func(r *record) { r.Hastened = true }}, "stop"},
 
 		{Suspended, in(launcher.Running), nil, "wait"},

@@ -46,7 +46,7 @@ type record struct {
 	// Gone is set when the present generation's container has ended, for
 	// certain and for ever.
 	Gone bool `json:",omitempty"`
-	// Killed is set when asking was not enough.
+	// Killed is set when asking was not enough, or not wanted.
 	Killed bool `json:",omitempty"`
 	// Hastened is set when the session was stopped while it was suspending.
 	Hastened bool `json:",omitempty"`
@@ -125,10 +125,20 @@ func (r record) wants(generation int) bool {
 	return r.Generation == generation && !r.still()
 }
 
+// outcome is what an event leads to: what is being killed already is not killed once
+// more, or the state would last for as long as somebody asks for that.
+func (r record) outcome(e event) outcome {
+	o := machine[r.State].on[e]
+	if r.Killed && o.to == r.State {
+		o.kill = false
+	}
+	return o
+}
+
 // apply changes r as the machine says for an event. It returns a stateError if
 // a caller is refused. An outcome that stays leaves r as it is.
 func (r *record) apply(e event, now time.Time, d Deadlines) error {
-	o := machine[r.State].on[e]
+	o := r.outcome(e)
 	r.event = e.String()
 	switch {
 	case o.refuse != "":

@@ -34,6 +34,7 @@ func TestNotRunning(t *testing.T) {
 			"suspend": func() error { _, err := m.Suspend(t.Context(), "s1", session.Order{}); return err },
 			"resume":  func() error { _, err := m.Resume(t.Context(), "s1", session.ResumeRequest{}); return err },
 			"stop":    func() error { _, err := m.Stop(t.Context(), "s1", session.Order{}); return err },
+			"kill":    func() error { _, err := m.Kill(t.Context(), "s1", session.Order{}); return err },
 			"wait":    func() error { _, err := m.Wait(t.Context(), "s1", session.Running); return err },
 			"watch": func() error {
 				for _, err := range m.Watch(t.Context(), session.Filter{}) {

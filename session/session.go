@@ -29,6 +29,8 @@ type Session struct {
 	Deadline time.Time
 	// Generation counts its starts: 1, and one more with each resume.
 	Generation int
+	// Revision counts its changes: of two copies the one with the greater is the later.
+	Revision int64
 	// Kind is what sort of program it runs.
 	Kind Kind
 	// Image is the name of the image in the domain.
@@ -73,6 +75,8 @@ type Session struct {
 	ChargeTo string
 	// Labels are those it was started with.
 	Labels map[string]string
+	// Annotations are those it was started with.
+	Annotations map[string]string
 
 	// Host is where its container is or last was (an EC2 instance id).
 	Host string
@@ -154,14 +158,14 @@ func (r record) session() Session {
 	return Session{
 		PerHour: r.rate(), Spent: r.Spent, Settled: r.charged(), Group: r.Grant.Group, ChargeTo: r.Grant.ChargeTo,
 		ID: r.ID, User: r.Request.User, State: r.State, Since: r.Since, Deadline: r.Deadline,
-		Generation: r.Generation, Kind: r.Request.Kind.clone(),
+		Generation: r.Generation, Revision: r.Revision, Kind: r.Request.Kind.clone(),
 		Image: r.Grant.Image.Name, Reference: r.Grant.Image.Reference.String(),
 		InstanceType: on.Type.Name, Alternatives: r.Grant.AlternativeNames(), Market: bought,
 		OnInterruption: r.Request.OnInterruption, Size: r.Grant.Size, Role: r.Grant.Role,
 		Projects: r.Grant.ProjectNames(), Mounts: r.Grant.MountNames(),
 		PricePerHour: on.Price.PerHour, PriceKnown: on.Priced,
-		Labels: maps.Clone(r.Request.Labels),
-		Host:   r.Host, Endpoints: maps.Clone(r.Endpoints), Unreachable: r.Unreachable,
+		Labels: maps.Clone(r.Request.Labels), Annotations: maps.Clone(r.Request.Annotations),
+		Host: r.Host, Endpoints: maps.Clone(r.Endpoints), Unreachable: r.Unreachable,
 		Tried: slices.Clone(r.Tried), Endangered: r.Endangered, Interruption: r.Interruption,
 		Reason: r.Reason, Message: r.Message + r.outlook() + r.progress(), ExitCode: r.ExitCode,
 		Ends: r.Ends, KeptUntil: r.KeepUntil, Last: r.Last, CreatedAt: r.Created, StartedAt: r.Started, EndedAt: r.Ended,

@@ -110,7 +110,8 @@ func TestWorkload(t *testing.T) {
 		q.Size = domain.Size{MilliCPU: 500, MemoryMiB: 1024}
 		q.Env = map[string]string{"LANG": "C"}
 		q.Labels = map[string]string{"team": "x"}
-		q.Command = strings.Fields("id ; env HOME ; env USER ; env LANG ; echo ; wait")
+		q.Command = strings.Fields("id ; cwd ; env HOME ; env USER ; env LANG ; echo ; wait")
+		q.Dir = "/tmp/work"
 		q.Stdin = []byte("input\n")
 		q.Kind = session.Kind{Name: "shell", Home: "/mnt/{user}/home", StopSignal: "SIGINT"}
 		started(t, m, q)
@@ -136,7 +137,7 @@ func TestWorkload(t *testing.T) {
 				t.Errorf("label %s = %q, want %q", k, got.Labels[k], v)
 			}
 		}
-		if text := output(t, m, "s1"); !strings.HasSuffix(text, "/mnt/alice/home\nalice\nC\ninput\n") {
+		if text := output(t, m, "s1"); !strings.HasSuffix(text, "/tmp/work\n/mnt/alice/home\nalice\nC\ninput\n") {
 			t.Errorf("the container saw %q", text)
 		}
 	})

@@ -69,8 +69,14 @@ type StartRequest struct {
 	ChargeTo string `json:",omitempty"`
 	// Kind is what sort of program it runs. Zero is [RStudio].
 	Kind Kind `json:",omitzero"`
+	// Entrypoint takes the place of the image's own, and of its command; see
+	// [launcher.Workload]. Nil keeps both.
+	Entrypoint []string `json:",omitempty"`
 	// Command replaces the image's own. Nil keeps it.
 	Command []string `json:",omitempty"`
+	// Dir is the working directory of its process, an absolute path. Empty is the
+	// image's. One that does not exist may be made, as root's: see [launcher.Workload].
+	Dir string `json:",omitempty"`
 	// Env is added to the image's environment. It is not secret. HOME and
 	// USER are set by the manager.
 	Env map[string]string `json:",omitempty"`
@@ -78,6 +84,12 @@ type StartRequest struct {
 	Stdin []byte `json:",omitempty"`
 	// Labels are the caller's, to filter by. The prefix "atelier." is taken.
 	Labels map[string]string `json:",omitempty"`
+	// Annotations are what the caller keeps with the session, for itself alone: they
+	// are in [Session.Annotations] and nowhere else. No launcher, host, container,
+	// log or audit record is told of them, and nothing is found by them. Keys and
+	// values are any UTF-8; a key has 1 to 63 bytes and not the prefix "atelier.", a
+	// value as many as the request may have, which is 128 KiB as JSON with all else.
+	Annotations map[string]string `json:",omitempty"`
 }
 
 // problems reports everything wrong with q that needs no look-up.
@@ -94,18 +106,23 @@ func (q StartRequest) problems() []error {
 			found = append(found, fmt.Errorf("environment variable %s: is set by the manager; leave it out", k))
 		}
 	}
-	if slices.ContainsFunc(slices.Concat(q.Command, texts(q.Env), texts(q.Labels)), func(s string) bool { return !utf8.ValidString(s) }) {
-		found = append(found, errors.New("command, environment and labels must be UTF-8"))
+	if slices.ContainsFunc(slices.Concat(q.Entrypoint, q.Command, texts(q.Env), texts(q.Labels), texts(q.Annotations)), func(s string) bool { return !utf8.ValidString(s) }) {
+		found = append(found, errors.New("entry point, command, environment, labels and annotations must be UTF-8"))
 	}
 	for _, k := range slices.Sorted(maps.Keys(q.Labels)) {
 		if k == "" || len(k) > 63 || len(q.Labels[k]) > 256 || reserved(k) {
 			found = append(found, fmt.Errorf("label %.40q: want a key of 1 to 63 bytes that does not begin with %s, and a value of at most 256", k, labelPrefix))
 		}
 	}
+	for _, k := range slices.Sorted(maps.Keys(q.Annotations)) {
+		if k == "" || len(k) > 63 || reserved(k) {
+			found = append(found, fmt.Errorf("annotation %.40q: want a key of 1 to 63 bytes that does not begin with %s", k, labelPrefix))
+		}
+	}
 	// What launchers will look at: better now than when it has to start.
 	draft := launcher.Workload{
 		ID: "draft", Owner: "draft", Image: "draft",
-		Command: q.Command, Env: q.Env, StopSignal: q.Kind.StopSignal, Ports: q.Kind.Ports,
+		Entrypoint: q.Entrypoint, Command: q.Command, Dir: q.Dir, Env: q.Env, StopSignal: q.Kind.StopSignal, Ports: q.Kind.Ports,
 		Mounts: []launcher.Mount{{Source: "home", Target: q.Kind.home("user")}},
 	}
 	for dir, names := range map[string][]string{projectsDir: q.Projects, mountsDir: q.Mounts} {

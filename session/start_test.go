@@ -102,6 +102,8 @@ func TestInvalidRequests(t *testing.T) {
 				"suspend": func() error { _, err := m.Suspend(t.Context(), id, session.Order{}); return err },
 				"resume":  func() error { _, err := m.Resume(t.Context(), id, session.ResumeRequest{}); return err },
 				"stop":    func() error { _, err := m.Stop(t.Context(), id, session.Order{}); return err },
+				"kill":    func() error { _, err := m.Kill(t.Context(), id, session.Order{}); return err },
+				"usage":   func() error { _, err := m.Usage(t.Context(), id); return err },
 				"wait":    func() error { _, err := m.Wait(t.Context(), id, session.Running); return err },
 				"dial":    func() error { _, err := m.Dial(t.Context(), id, "http"); return err },
 				"logs":    func() error { _, err := m.Logs(t.Context(), id, launcher.LogOptions{}); return err },
@@ -122,10 +124,11 @@ func TestInvalidRequests(t *testing.T) {
 			Env:          map[string]string{"HOME": "/", "A=B": "secret-value"},
 			Labels:       map[string]string{"atelier.domain": "x"},
 			Alternatives: []string{"t3.hugge"}, Market: "cheap", OnInterruption: "panic",
-			Command: []string{"\xff"},
+			Command: []string{"\xff"}, Dir: "work",
+			Annotations: map[string]string{"atelier.note": "secret-value", strings.Repeat("k", 64): "", "bad": "secret-value\xff"},
 		})
 		fails(t, err, session.ErrInvalid, "Bad Name", "nobody", "absent", "t3.mediun", "size", `"X"`, "grace", "SIGUSR", "term", "relative",
-			"http", "HOME", "A=B", "atelier.domain", "UTF-8", "t3.hugge", `market "cheap"`, `interruption policy "panic"`)
+			"http", "HOME", "A=B", "atelier.domain", "UTF-8", `directory "work"`, `annotation "atelier.note"`, `annotation "kkkk`, "t3.hugge", `market "cheap"`, `interruption policy "panic"`)
 		if strings.Contains(err.Error(), "secret-value") {
 			t.Errorf("the error shows a value: %v", err)
 		}

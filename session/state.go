@@ -68,6 +68,7 @@ const (
 	askSuspend event = iota
 	askResume
 	askStop
+	askKill
 	// Seen at the launcher, of the present generation's workload.
 	sawAccepted    // the launcher has it; it does not run yet
 	sawRunning     // it runs
@@ -93,7 +94,7 @@ const (
 // String is the event in the documentation's table.
 func (e event) String() string {
 	return [eventCount]string{
-		"Suspend", "Resume", "Stop", "accepted", "runs", "notice", "exited", "interrupted", "failed", "refused", "deadline", "after kill", "saved late", "resume failed", "not saved", "times out", "times out for good", "goes on",
+		"Suspend", "Resume", "Stop", "Kill", "accepted", "runs", "notice", "exited", "interrupted", "failed", "refused", "deadline", "after kill", "saved late", "resume failed", "not saved", "times out", "times out for good", "goes on",
 	}[e]
 }
 
@@ -101,7 +102,7 @@ func (e event) String() string {
 type outcome struct {
 	// to is the state it leads to. The state it is in: nothing happens.
 	to State
-	// kill makes the state last once more, with the container killed.
+	// kill has the container killed. A state that it leads back to lasts once more.
 	kill bool
 	// refuse is why a caller is refused; to is then empty.
 	refuse string
@@ -109,7 +110,7 @@ type outcome struct {
 
 func to(s State) outcome              { return outcome{to: s} }
 func refuse(why string) outcome       { return outcome{refuse: why} }
-func killAndStay(in State) outcome    { return outcome{to: in, kill: true} }
+func killed(s State) outcome          { return outcome{to: s, kill: true} }
 func (o outcome) defined() bool       { return (o.to == "") != (o.refuse == "") }
 func (o outcome) stays(in State) bool { return o.to == in && !o.kill }
 
@@ -133,6 +134,7 @@ var machine = map[State]rule{
 			askSuspend:      to(Suspending),
 			askResume:       to(Pending),
 			askStop:         to(Stopping),
+			askKill:         killed(Stopping),
 			sawAccepted:     to(Starting),
 			sawRunning:      to(Running),
 			sawNotice:       to(Pending),
@@ -157,6 +159,7 @@ var machine = map[State]rule{
 			askSuspend:      to(Suspending),
 			askResume:       to(Starting),
 			askStop:         to(Stopping),
+			askKill:         killed(Stopping),
 			sawAccepted:     to(Starting),
 			sawRunning:      to(Running),
 			sawNotice:       to(Starting),
@@ -179,6 +182,7 @@ var machine = map[State]rule{
 			askSuspend:      to(Suspending),
 			askResume:       to(Running),
 			askStop:         to(Stopping),
+			askKill:         killed(Stopping),
 			sawAccepted:     to(Running),
 			sawRunning:      to(Running),
 			sawNotice:       to(Suspending),
@@ -203,6 +207,7 @@ var machine = map[State]rule{
 			askSuspend:      to(Suspending),
 			askResume:       refuse("it is being suspended; wait until it is suspended, then resume it"),
 			askStop:         to(Stopping),
+			askKill:         killed(Stopping),
 			sawAccepted:     to(Suspending),
 			sawRunning:      to(Suspending),
 			sawNotice:       to(Suspending),
@@ -210,7 +215,7 @@ var machine = map[State]rule{
 			sawInterrupted:  to(Suspended),
 			sawFailure:      to(Suspended),
 			sawRefusal:      to(Suspending),
-			passedDeadline:  killAndStay(Suspending),
+			passedDeadline:  killed(Suspending),
 			passedKill:      to(Failed),
 			sawSaved:        to(Suspending),
 			resumeFailed:    to(Suspending),
@@ -225,6 +230,7 @@ var machine = map[State]rule{
 			askSuspend:      to(Suspended),
 			askResume:       to(Pending),
 			askStop:         to(Stopped),
+			askKill:         to(Stopped),
 			sawAccepted:     to(Suspended),
 			sawRunning:      to(Suspended),
 			sawNotice:       to(Suspended),
@@ -249,6 +255,7 @@ var machine = map[State]rule{
 			askSuspend:      refuse("it is being stopped; start a new session"),
 			askResume:       refuse("it is being stopped; start a new session"),
 			askStop:         to(Stopping),
+			askKill:         killed(Stopping),
 			sawAccepted:     to(Stopping),
 			sawRunning:      to(Stopping),
 			sawNotice:       to(Stopping),
@@ -256,7 +263,7 @@ var machine = map[State]rule{
 			sawInterrupted:  to(Stopped),
 			sawFailure:      to(Stopped),
 			sawRefusal:      to(Stopping),
-			passedDeadline:  killAndStay(Stopping),
+			passedDeadline:  killed(Stopping),
 			passedKill:      to(Failed),
 			sawSaved:        to(Stopping),
 			resumeFailed:    to(Stopping),
@@ -271,6 +278,7 @@ var machine = map[State]rule{
 			askSuspend:      refuse("it has ended; start a new session"),
 			askResume:       refuse("it has ended; start a new session"),
 			askStop:         to(Stopped),
+			askKill:         to(Stopped),
 			sawAccepted:     to(Stopped),
 			sawRunning:      to(Stopped),
 			sawNotice:       to(Stopped),
@@ -293,6 +301,7 @@ var machine = map[State]rule{
 			askSuspend:      refuse("it has failed; start a new session"),
 			askResume:       refuse("it has failed; start a new session"),
 			askStop:         to(Failed),
+			askKill:         to(Failed),
 			sawAccepted:     to(Failed),
 			sawRunning:      to(Failed),
 			sawNotice:       to(Failed),

@@ -29,7 +29,7 @@ func table() string {
 			switch {
 			case o.refuse != "":
 				fmt.Fprint(w, "\tErrState")
-			case o.kill:
+			case o.kill && o.to == s:
 				fmt.Fprint(w, "\tkill")
 			case o.to == s:
 				fmt.Fprint(w, "\t-")
@@ -102,8 +102,11 @@ func TestMachineIsComplete(t *testing.T) {
 			if !o.defined() || o.to != "" && !o.to.valid() {
 				t.Errorf("%s: no result: %+v", name, o)
 			}
-			if o.refuse != "" && e > askStop {
+			if o.refuse != "" && e > askKill {
 				t.Errorf("%s: what happens cannot be refused", name)
+			}
+			if e == askKill && (o.refuse != "" || o.to != Stopping && s != Suspended && !s.Ended() || o.kill != (o.to == Stopping)) {
+				t.Errorf("%s: a caller's kill leads to %+v", name, o)
 			}
 			if o.refuse != "" && !strings.ContainsAny(o.refuse, ";") {
 				t.Errorf("%s: %q does not say what to do", name, o.refuse)

@@ -178,7 +178,7 @@ func (t *telemetry) moved(ctx context.Context, was, now record, event string) {
 	case sawRunning.String():
 	case sawInterrupted.String():
 		outcome = "interrupted"
-	case askStop.String(), sawExit.String():
+	case askStop.String(), askKill.String(), sawExit.String():
 		outcome = "stopped"
 	default:
 		outcome, reason = "failed", string(now.Reason)

@@ -283,6 +283,7 @@ func TestLogs(t *testing.T) {
 		for _, id := range ids {
 			q := request(id)
 			q.Env, q.Stdin = map[string]string{"TOKEN": secret}, []byte(secret)
+			q.Annotations = map[string]string{"note": secret}
 			_, err := m.Start(t.Context(), q)
 			check(t, err)
 			_, err = m.Wait(t.Context(), id, session.Running)

@@ -40,6 +40,8 @@ func (r record) workload() launcher.Workload {
 		Owner:        g.Domain + "/" + g.User.Name,
 		Image:        g.Image.Reference.String(),
 		Command:      q.Command,
+		Entrypoint:   q.Entrypoint,
+		Dir:          q.Dir,
 		Env:          env,
 		Role:         r.role(),
 		Stdin:        q.Stdin,

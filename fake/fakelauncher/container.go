@@ -1,6 +1,7 @@
 package fakelauncher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -70,14 +71,14 @@ func newContainer(l *Launcher, w launcher.Workload, digest string, img Image, f 
 		env = map[string]string{}
 	}
 	maps.Copy(env, w.Env)
-	args := w.Command
+	args := slices.Concat(w.Entrypoint, w.Command)
 	if len(args) == 0 {
 		args = img.Command
 	}
 	user := w.User
 	user.Groups = slices.Clone(user.Groups)
 	c.proc = &Proc{
-		ID: w.ID, Args: slices.Clone(args), Env: env, User: user,
+		ID: w.ID, Args: slices.Clone(args), Dir: cmp.Or(w.Dir, "/"), Env: env, User: user,
 		Stdin:  &stdin{c: c, data: slices.Clone(w.Stdin)},
 		Stdout: logWriter{c.log, launcher.Stdout},
 		Stderr: logWriter{c.log, launcher.Stderr},

@@ -20,7 +20,8 @@ type files struct {
 
 type mountPoint struct {
 	target string
-	dir    *Dir
+	dir    *Dir // as the container's process has it
+	engine *Dir // as the engine has it, which is root unless the directory says otherwise
 }
 
 // newFiles makes the container's own file system with the secrets.
@@ -68,13 +69,30 @@ func (f *files) mount(mounts []launcher.Mount, dirs []*Dir) error {
 		if err := outer.MkdirAll(rel, 0o755); err != nil {
 			return fmt.Errorf("mount of %q at %q: %w", m.Source, m.Target, err)
 		}
-		if d.user == nil {
-			d = d.As(f.user)
-		}
 		if m.ReadOnly {
 			d = d.ReadOnly()
 		}
-		f.mounts = slices.Insert(f.mounts, 0, mountPoint{clean(m.Target), d})
+		point := mountPoint{clean(m.Target), d, d}
+		if d.user == nil {
+			point.dir = d.As(f.user)
+		}
+		f.mounts = slices.Insert(f.mounts, 0, point)
+	}
+	return nil
+}
+
+// work makes the working directory of w if there is none, as engines do, also in a
+// mount: empty and root's.
+func (f *files) work(w launcher.Workload) error {
+	dir, rel := f.at(w.Dir)
+	engine := &Dir{tree: dir.tree, base: dir.base}
+	for _, m := range f.mounts {
+		if m.dir == dir {
+			engine = m.engine
+		}
+	}
+	if err := engine.MkdirAll(rel, 0o755); err != nil {
+		return fmt.Errorf("working directory %q: %w", w.Dir, err)
 	}
 	return nil
 }

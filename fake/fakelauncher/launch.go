@@ -44,6 +44,9 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 	if err != nil {
 		return fail(launcher.ErrMount, err)
 	}
+	if err := f.work(w); err != nil {
+		return fail(launcher.ErrUnavailable, err) // which is all that Docker's engine tells
+	}
 	c := newContainer(l, w, digest, img.Image, f)
 	if err := ctx.Err(); err != nil {
 		return launcher.Status{}, err

@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"syscall"
 
@@ -19,6 +20,9 @@ type Proc struct {
 	ID launcher.ID
 	// Args is the command with its arguments.
 	Args []string
+	// Dir is the working directory, in which names that are not absolute are looked up:
+	// the workload's, or "/" as in an image that names none.
+	Dir string
 	// Env is the environment.
 	Env map[string]string
 	// User is who the process is.
@@ -90,12 +94,20 @@ func (p *Proc) file(op, name string, f func(d *Dir, rel string) error) error {
 	if p.c.dead {
 		return pathError(op, name, os.ErrProcessDone)
 	}
-	d, rel := p.c.files.at(name)
+	d, rel := p.c.files.at(p.absolute(name))
 	err := f(d, rel)
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathError(e.Op, name, e.Err)
 	}
 	return err
+}
+
+// absolute is a name in the container's root.
+func (p *Proc) absolute(name string) string {
+	if path.IsAbs(name) {
+		return name
+	}
+	return path.Join(p.Dir, name)
 }
 
 // ReadFile returns the content of a file. See [Dir] for permissions and errors.
@@ -158,7 +170,7 @@ func (p *Proc) Chmod(name string, mode fs.FileMode) error {
 // Rename moves a file or directory within one mount.
 func (p *Proc) Rename(from, to string) error {
 	return p.file("rename", from, func(d *Dir, rel string) error {
-		toDir, toRel := p.c.files.at(to)
+		toDir, toRel := p.c.files.at(p.absolute(to))
 		if toDir != d {
 			return pathError("rename", from, syscall.EXDEV)
 		}

@@ -189,3 +189,50 @@ func TestFiles(t *testing.T) {
 		<-done
 	})
 }
+
+// A working directory is where names that are not absolute are looked up. The engine
+// makes one that is missing, as root's, or says why it cannot.
+func TestWorkingDirectory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := fakelauncher.NewDir()
+		must(t, dir.Chmod("", 0o777))
+		must(t, dir.WriteFile("file", nil, 0o644))
+		told := make(chan error, 3)
+		l := newHost(t, func(_ context.Context, p *fakelauncher.Proc) int {
+			told <- p.WriteFile("name", nil, 0o644)
+			info, err := p.Stat(".")
+			if err != nil || info.Sys().(launcher.User).UID != 0 {
+				t.Errorf("%s is %+v, %v; want root's", p.Dir, info, err)
+			}
+			told <- p.Rename("../f", "../g/../h")
+			return 0
+		}, fakelauncher.Config{Mount: func(launcher.Mount) (*fakelauncher.Dir, error) { return dir, nil }})
+		for id, test := range map[launcher.ID]struct {
+			dir  string
+			want [2]error
+		}{
+			"image": {"", [2]error{fs.ErrPermission, fs.ErrNotExist}},
+			"made":  {"/absent/work", [2]error{fs.ErrPermission, fs.ErrNotExist}},
+			"mount": {"/data", [2]error{nil, fs.ErrNotExist}},
+			"below": {"/data/sub", [2]error{fs.ErrPermission, nil}}, // whose directory is everybody's
+			"there": {"/tmp", [2]error{nil, fs.ErrNotExist}},
+		} {
+			must(t, dir.WriteFile("f", nil, 0o644))
+			w := work(string(id))
+			w.User, w.Dir, w.Mounts = alice, test.dir, []launcher.Mount{{Source: "data", Target: "/data"}}
+			launch(t, l, w)
+			for _, want := range test.want {
+				if err := <-told; !errors.Is(err, want) {
+					t.Errorf("in %q: %v; want %v", test.dir, err, want)
+				}
+			}
+		}
+		for _, bad := range []string{"/data/file", "/ro/missing"} {
+			w := work("bad")
+			w.Dir, w.Mounts = bad, []launcher.Mount{{Source: "data", Target: "/data"}, {Source: "data", Target: "/ro", ReadOnly: true}}
+			if _, err := l.Launch(t.Context(), w); !errors.Is(err, launcher.ErrUnavailable) || !strings.Contains(err.Error(), bad) {
+				t.Errorf("in %s: %v", bad, err)
+			}
+		}
+	})
+}

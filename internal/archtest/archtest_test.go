@@ -37,6 +37,7 @@ var rules = []rule{
 	{from: "session/proxy", to: []string{"aws", "domain", "domain/...", "launcher", "launcher/...", "internal/..."}, direct: true, why: "it serves sessions by what a manager offers every caller"},
 	{from: "launcher/...", to: []string{"domain", "session", "efs", "image"}, why: "a launcher runs workloads and knows no users"},
 	{from: "domain", to: []string{"launcher", "launcher/...", "session"}, why: "who may run what does not depend on what runs it"},
+	{from: "workbench", to: []string{"launcher", "launcher/...", "session", "session/..."}, why: "a host and its configuration know what a domain allows; what runs sessions is the plugin's"},
 	{from: "efs", to: []string{"domain", "domain/...", "launcher", "launcher/...", "session", "image"}, why: "a leaf: file systems and nothing else"},
 	{from: "image", to: []string{"domain", "domain/...", "launcher", "launcher/...", "session", "efs"}, why: "a leaf: images and nothing else"},
 	{

@@ -145,7 +145,7 @@ func (l *Launcher) options(w launcher.Workload, image string, dirs []string, gpu
 		limits = room
 	}
 	config := &container.Config{
-		Image: image, Cmd: w.Command, StopSignal: w.StopSignal,
+		Image: image, Entrypoint: w.Entrypoint, Cmd: w.Command, WorkingDir: w.Dir, StopSignal: w.StopSignal,
 		User:         fmt.Sprintf("%d:%d", w.User.UID, w.User.GID),
 		Labels:       labels(w, queued, pulled, gpus),
 		ExposedPorts: network.PortSet{},

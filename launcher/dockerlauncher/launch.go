@@ -33,7 +33,9 @@ type flight struct {
 //
 // A workload whose fixed host port is taken, or that is bigger than the
 // machine, is [launcher.ErrCapacity]; what fits is not otherwise counted: who
-// places workloads knows what it has placed.
+// places workloads knows what it has placed. A working directory that can be neither
+// found nor made, as a file is in its place or its mount is read-only, is
+// [launcher.ErrUnavailable] in the engine's words, which has no status for that.
 func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
 	const op = "launch"
 	if err := w.Validate(); err != nil {

@@ -41,9 +41,16 @@ type Config struct {
 	// containers: ids of security groups and ranges of addresses, IPv4 or IPv6
 	// ("10.0.0.0/16"), such as those of the programs that run a launcher.
 	// [Launcher.Setup] opens the hosts to exactly these. Empty opens them to
-	// nobody. Groups are the better choice: a range that holds the hosts lets
-	// what runs on one at the ports of what runs on another, but for the hosts'
-	// own firewall, which knows the ranges that the VPC had when a host booted.
+	// nobody.
+	//
+	// Groups reach the ports from 1024 on, so that a workload may name its port on
+	// the host ([launcher.Port]). They reach the engine in any case, and nothing
+	// else of a host answers there but what workloads publish. Ranges reach, beside
+	// the engine, the ports from 30000 to 32767 alone, of which the engine takes one
+	// where none is named: a range that holds the hosts lets what runs on one at
+	// the ports of what runs on another, but for the hosts' own firewall, which
+	// keeps it from these and knows the ranges that the VPC had when a host booted.
+	// Groups are the better choice.
 	Access []string
 	// DialContext reaches the hosts' private addresses: their engines, and the
 	// ports of their containers for [Launcher.Dial]. A program outside the VPC

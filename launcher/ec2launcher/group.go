@@ -108,26 +108,28 @@ func (l *Launcher) accessGroups() (ids []string) {
 	return ids
 }
 
-// accessRules open the engine's port and those of sessions to Config.Access.
+// accessRules open the engine's port and those of workloads to Config.Access: to
+// groups all that a workload may name, to ranges those that hosts keep containers
+// from, as a range may hold the hosts.
 func (l *Launcher) accessRules() (rules []ec2types.IpPermission) {
-	for _, ports := range []struct {
-		first, last int32
-		description string
-	}{
-		{enginePort, enginePort, "container engine"},
-		{firstSessionPort, lastSessionPort, "sessions"},
-	} {
-		for _, a := range l.cfg.Access {
-			p := ec2types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(ports.first), ToPort: aws.Int32(ports.last)}
-			switch {
-			case strings.HasPrefix(a, "sg-"):
-				p.UserIdGroupPairs = []ec2types.UserIdGroupPair{{GroupId: aws.String(a), Description: aws.String(ports.description)}}
-			case strings.Contains(a, ":"):
-				p.Ipv6Ranges = []ec2types.Ipv6Range{{CidrIpv6: aws.String(a), Description: aws.String(ports.description)}}
-			default:
-				p.IpRanges = []ec2types.IpRange{{CidrIp: aws.String(a), Description: aws.String(ports.description)}}
-			}
-			rules = append(rules, p)
+	open := func(to string, first, last int32, description string) {
+		p := ec2types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(first), ToPort: aws.Int32(last)}
+		switch {
+		case strings.HasPrefix(to, "sg-"):
+			p.UserIdGroupPairs = []ec2types.UserIdGroupPair{{GroupId: aws.String(to), Description: aws.String(description)}}
+		case strings.Contains(to, ":"):
+			p.Ipv6Ranges = []ec2types.Ipv6Range{{CidrIpv6: aws.String(to), Description: aws.String(description)}}
+		default:
+			p.IpRanges = []ec2types.IpRange{{CidrIp: aws.String(to), Description: aws.String(description)}}
+		}
+		rules = append(rules, p)
+	}
+	for _, a := range l.cfg.Access {
+		open(a, enginePort, enginePort, "container engine")
+		if strings.HasPrefix(a, "sg-") {
+			open(a, firstOpenPort, lastOpenPort, "sessions")
+		} else {
+			open(a, firstSessionPort, lastSessionPort, "sessions")
 		}
 	}
 	return rules

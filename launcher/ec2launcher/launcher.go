@@ -159,7 +159,9 @@ func newLauncher(s Services, region string, c Config, b *budget) (*Launcher, err
 
 // Launch records that w is wanted and returns; see [launcher.Launcher]. The
 // workload has to name an InstanceType of the catalog, and its Resources have
-// to fit one: what a host leaves to workloads is [Room].
+// to fit one: what a host leaves to workloads is [Room]. A port of the host that it
+// names has to be 1024 at least and not the engine's, 2376; where that is taken, it
+// goes to another host.
 func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
 	problems := l.check(w)
 	if e, ok := errors.AsType[*launcher.Error](w.Validate()); ok {
@@ -204,6 +206,12 @@ func (l *Launcher) check(w launcher.Workload) error {
 		return errors.New("instance type is empty: an EC2 host has to have one")
 	}
 	var problems, tight []error
+	for _, p := range w.Ports {
+		if p.HostPort > 0 && (p.HostPort < firstOpenPort || p.HostPort == enginePort) {
+			problems = append(problems, fmt.Errorf("port %q: host port %d is the system's or the engine's: want one from %d to %d other than %d, or 0 for any",
+				p.Name, p.HostPort, firstOpenPort, lastOpenPort, enginePort))
+		}
+	}
 	for _, name := range append([]string{w.InstanceType}, w.Alternatives...) {
 		t, err := l.cfg.Catalog.Type(name)
 		switch {

@@ -16,6 +16,12 @@ const (
 	// connections (ip_local_port_range, 32768 to 60999).
 	firstSessionPort = 30000
 	lastSessionPort  = 32767
+	// firstOpenPort to lastOpenPort are what the security groups of Config.Access
+	// reach, since a workload may name a port of the host. They reach the engine in
+	// any case, and a host serves nothing else there but what containers publish.
+	// Below are the ports that a system gives to services of its own.
+	firstOpenPort = 1024
+	lastOpenPort  = 65535
 )
 
 // hostRole names the hosts' IAM role, and the instance profile that holds it.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -347,6 +349,13 @@ func (r *reconciler) slots(w *world) []slot {
 		}
 		for _, rec := range on {
 			s.take(&rec.Workload)
+			for _, endpoint := range rec.Status.Endpoints { // the ports that the engine has chosen
+				if _, port, err := net.SplitHostPort(endpoint); err == nil {
+					if n, err := strconv.Atoi(port); err == nil {
+						s.occupies(n)
+					}
+				}
+			}
 			s.span = max(s.span, spanLeft(rec, w.now))
 		}
 		for _, source := range h.Mounts {

@@ -326,9 +326,9 @@ func TestSetupOpensExactly(t *testing.T) {
 		y.cfg.Access = []string{*program.GroupId, "10.1.0.0/16", "2001:db8::/32"}
 		y.must(y.launcher().Setup(t.Context()))
 		want := []string{
-			"security group atelier-test-engine, 2 tags",
+			"security group atelier-test-engine, 2 tags", "  in tcp 1024-65535 from a group",
 			"  in tcp 2376-2376 from 10.1.0.0/16", "  in tcp 2376-2376 from 2001:db8::/32", "  in tcp 2376-2376 from a group",
-			"  in tcp 30000-32767 from 10.1.0.0/16", "  in tcp 30000-32767 from 2001:db8::/32", "  in tcp 30000-32767 from a group",
+			"  in tcp 30000-32767 from 10.1.0.0/16", "  in tcp 30000-32767 from 2001:db8::/32",
 		}
 		check := func(want ...string) {
 			t.Helper()

@@ -24,7 +24,7 @@ type slot struct {
 	span      int
 	workloads int
 	portCount int
-	ports     map[int]bool    // fixed host ports that are taken
+	ports     map[int]bool    // host ports that are taken, as far as they are known
 	mounts    map[string]bool // the mount sources that it has, of whatever ran on it
 }
 
@@ -79,15 +79,20 @@ func (s *slot) take(w *launcher.Workload) {
 	s.portCount += len(w.Ports)
 	for _, p := range w.Ports {
 		if p.HostPort != 0 {
-			if s.ports == nil {
-				s.ports = map[int]bool{}
-			}
-			s.ports[p.HostPort] = true
+			s.occupies(p.HostPort)
 		}
 	}
 	for _, m := range w.Mounts {
 		s.keeps(m.Source)
 	}
+}
+
+// occupies notes a host port that is taken.
+func (s *slot) occupies(port int) {
+	if s.ports == nil {
+		s.ports = map[int]bool{}
+	}
+	s.ports[port] = true
 }
 
 // keeps notes a mount that the host has.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/launchertest/behave"
 )
 
 var processClauses = []clause{
@@ -12,6 +13,8 @@ var processClauses = []clause{
 	{name: "Process/Stdin", test: processStdin},
 	{name: "Process/StdinEnds", test: processStdinEnds},
 	{name: "Process/Env", test: processEnv},
+	{name: "Process/WorkingDirectory", test: processWorkingDirectory},
+	{name: "Process/Entrypoint", test: processEntrypoint},
 	{name: "Process/Secrets", test: processSecrets},
 	{name: "Process/Role", test: processRole},
 	{name: "Process/NoRole", test: processNoRole},
@@ -53,6 +56,37 @@ func processEnv(r *run) {
 	w := r.workload("a", "env", "A", ";", "env", "B", ";", "env", "ABSENT")
 	w.Env = map[string]string{"A": "1", "B": "x=y z"}
 	r.says(w, "1\nx=y z\n\n")
+}
+
+// An entry point takes the place of the image's, and of its command.
+func processEntrypoint(r *run) {
+	w := r.workload("a", "hello")
+	w.Entrypoint = []string{behave.Entrypoint, "say"}
+	r.says(w, "hello\n")
+	w = r.workload("b")
+	w.Entrypoint, w.Command = []string{behave.Entrypoint, "say", "alone"}, nil
+	r.says(w, "alone\n")
+	w.Entrypoint = nil
+	_, err := r.Launcher.Launch(r.ctx, w)
+	r.wantKind("Launch with another entry point", err, launcher.ErrConflict)
+}
+
+// A working directory is the image's, one that was asked for, or one that is made.
+func processWorkingDirectory(r *run) {
+	w := r.workload("a", "cwd")
+	w.Dir = "/tmp"
+	r.says(w, "/tmp\n")
+	r.says(r.workload("b", "cwd"), "/\n")
+	w = r.workload("c", "cwd", ";", "list", ".")
+	w.Dir, w.User = "/absent/work", launcher.User{UID: 1000, GID: 1000}
+	r.says(w, "/absent/work\n")
+	w.Dir = "/tmp"
+	_, err := r.Launcher.Launch(r.ctx, w)
+	r.wantKind("Launch in another directory", err, launcher.ErrConflict)
+	w = r.workload("d", "cwd")
+	w.Dir = "work"
+	_, err = r.Launcher.Launch(r.ctx, w)
+	r.wantKind("Launch in a directory that is not absolute", err, launcher.ErrInvalid)
 }
 
 func processSecrets(r *run) {

@@ -10,6 +10,7 @@
 //	spam N               writes N bytes of every value on standard output
 //	echo                 copies standard input to standard output
 //	env NAME             writes an environment variable
+//	cwd                  writes its working directory
 //	id                   writes "uid=1 gid=2 groups=3,4", without groups "groups="
 //	mark DIR             makes the first free directory of DIR/0, DIR/1, ...
 //	list DIR             writes the names in DIR, one a line
@@ -46,11 +47,21 @@ import (
 	"github.com/atelier-go/atelier/launcher"
 )
 
+// Entrypoint is where an image for engines has the program, as its entry point.
+const Entrypoint = "/behaved"
+
 var _ fakelauncher.Program = Program
 
 // Program is the test image for launchers in memory.
+//
+// A program in memory has no file: where the workload names [Entrypoint], it is left
+// out of what is done.
 func Program(ctx context.Context, p *fakelauncher.Proc) int {
-	return run(ctx, process{system: inMemory{p}, args: p.Args, stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, identity: identity(p.User)})
+	args := p.Args
+	if len(args) > 0 && args[0] == Entrypoint {
+		args = args[1:]
+	}
+	return run(ctx, process{system: inMemory{p}, args: args, stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, identity: identity(p.User)})
 }
 
 // process is a running test program.
@@ -63,10 +74,11 @@ type process struct {
 }
 
 // system is what a program asks of the machine it runs on. [fakelauncher.Proc]
-// documents the methods, but for Spin, which keeps a core busy until the program
+// documents the methods, but for Getwd, which is package os's, and Spin, which keeps a core busy until the program
 // has had so much of its time, and reports whether it lives on.
 type system interface {
 	Getenv(name string) string
+	Getwd() (string, error)
 	Signals(names ...string) <-chan string
 	Allocate(mib int64) bool
 	Spin(ctx context.Context, d time.Duration) bool
@@ -79,6 +91,8 @@ type system interface {
 
 // inMemory is the machine of a program that is a function.
 type inMemory struct{ *fakelauncher.Proc }
+
+func (m inMemory) Getwd() (string, error) { return m.Dir, nil }
 
 func (m inMemory) Spin(ctx context.Context, d time.Duration) bool {
 	cores := m.Use(1)
@@ -135,7 +149,7 @@ const (
 func do(ctx context.Context, p process, action []string) (code int, ended bool, err error) {
 	verb, args := action[0], action[1:]
 	want := map[string]int{
-		"exit": 1, "say": 1, "complain": 1, "spam": 1, "echo": 0, "env": 1, "id": 0, "mark": 1, "list": 1,
+		"exit": 1, "say": 1, "complain": 1, "spam": 1, "echo": 0, "env": 1, "cwd": 0, "id": 0, "mark": 1, "list": 1,
 		"read": 1, "write": 2, "allocate": 1, "spin": 1, "serve": 1, "trap": 2, "ignore": 1, "wait": 0,
 	}
 	if n, ok := want[verb]; !ok || n != len(args) {
@@ -166,6 +180,11 @@ func do(ctx context.Context, p process, action []string) (code int, ended bool, 
 		_, err = io.Copy(p.stdout, p.stdin)
 	case "env":
 		_, err = fmt.Fprintln(p.stdout, p.Getenv(args[0]))
+	case "cwd":
+		var dir string
+		if dir, err = p.Getwd(); err == nil {
+			_, err = fmt.Fprintln(p.stdout, dir)
+		}
 	case "id":
 		_, err = fmt.Fprintln(p.stdout, p.identity)
 	case "mark":

@@ -39,6 +39,8 @@ type operatingSystem struct{}
 
 func (operatingSystem) Getenv(name string) string { return os.Getenv(name) }
 
+func (operatingSystem) Getwd() (string, error) { return os.Getwd() }
+
 func (operatingSystem) ReadFile(name string) ([]byte, error) { return os.ReadFile(name) }
 
 func (operatingSystem) WriteFile(name string, data []byte, perm fs.FileMode) error {

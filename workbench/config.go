@@ -1,0 +1,207 @@
+// Package workbench keeps the persistent host of a Posit Workbench, whose
+// sessions run on the hosts of a domain.
+//
+// # Configuration
+//
+// A [Configuration] is what Workbench and its Job Launcher are told, as typed
+// values; [Configuration.For] takes from a domain which instance types and images
+// its users may choose, and [Configuration.Files] renders the files in
+// /etc/rstudio. There is no field for a key of the caller's own, so a key that
+// Workbench does not know cannot be written: Workbench refuses to start with one.
+//
+// It is one host. Several behind a load balancer are not supported by this
+// package: they need PostgreSQL and the same keys and files on each.
+//
+// Nothing here was tried with a licensed Workbench. Keys are spelled as Posit's
+// documentation and public configuration spell them; where spelling or meaning
+// could not be verified, a comment says so.
+package workbench
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/atelier-go/atelier/domain"
+)
+
+// A Configuration is what Workbench and its Job Launcher on one host are told.
+//
+// Required are CallbackAddress and Keys and, unless [Configuration.For] sets them
+// from a domain, Plugin.Domain, Plugin.Region, Profiles and Menus. Everything else
+// is right when it is zero: users sign in by PAM, sessions run in containers
+// through our launcher plugin, RStudio is offered and the other editors are not.
+type Configuration struct {
+	// CallbackAddress is the URL by which sessions, which run on other machines,
+	// reach this Workbench: what people type into their browsers, as
+	// "https://workbench.example.com". Required: with a wrong one sessions start and
+	// are never seen to be ready.
+	CallbackAddress string
+	// Keys are the secrets of the host, which stay the same for as long as it
+	// lives; [NewKeys] makes them. Required.
+	Keys Keys
+	// Plugin is the program that runs sessions for the Launcher.
+	Plugin Plugin
+	// Cluster is what the Launcher and its users call the fleet: letters, digits and
+	// hyphens. Its files have it in their names in lower case. Empty is "EC2".
+	Cluster string
+
+	// Port is where browsers and sessions connect. Zero is 443 with a Certificate
+	// and 8787, Workbench's own, without.
+	Port int
+	// Certificate is for HTTPS. Zero is HTTP, for a host behind something that
+	// speaks HTTPS.
+	Certificate Certificate
+	// Auth says how users sign in. Zero is PAM.
+	Auth Auth
+	// AdminGroup is the Unix group of those who see Workbench's administration
+	// pages. Empty switches these off.
+	AdminGroup string
+
+	// SharedStorage is a directory that this host and all sessions have at the same
+	// path, such as "/mnt/workbench", for sharing projects between users. Empty
+	// switches sharing off.
+	SharedStorage string
+	// DataDirectory is where Workbench keeps its database, on a disk of this host:
+	// SQLite on a network file system loses data. Empty is
+	// "/var/lib/rstudio-server", Workbench's own.
+	DataDirectory string
+
+	// Profiles are the instance types to choose from, in the order in which they
+	// are shown; the first is preselected.
+	Profiles []Profile
+	// Menus say who may choose what. One is for everyone.
+	Menus []Menu
+	// Mounts are directories that every session asks for beside the home and
+	// SharedStorage.
+	Mounts []Mount
+	// Environment is set in every session and job. It is no place for secrets: any
+	// user can read it.
+	Environment []Variable
+
+	// RStudio, Jupyter, VSCode and Positron are the editors.
+	RStudio  RStudio
+	Jupyter  Jupyter
+	VSCode   Editor
+	Positron Editor
+
+	// Logging says what Workbench and the Launcher log.
+	Logging Logging
+}
+
+const (
+	directory = "/etc/rstudio"
+	// loopback is where the Launcher listens: it and rserver share the host.
+	loopback     = "127.0.0.1"
+	launcherPort = 5559
+	// serviceUser is whom rserver and the Launcher run as.
+	serviceUser = "rstudio-server"
+
+	// Who owns a file.
+	byRoot    = "root:root"
+	byService = serviceUser + ":" + serviceUser
+)
+
+// Files returns the files of c, sorted by path, equal for equal values. Everything
+// that is wrong with c is one error that is [domain.ErrInvalid]; there are no files
+// then. It does no input or output.
+//
+// launcher-env, openid-client-secret, workbench.crt and workbench.key are among them
+// only if c has something for them; the others always are. So whoever writes them
+// over older ones removes those four where they are not.
+func (c Configuration) Files() ([]File, error) {
+	c = c.withDefaults()
+	wrong := c.problems()
+	var files []File
+	for _, p := range c.pages() {
+		f, found := p.render()
+		files, wrong = append(files, f), append(wrong, found...)
+	}
+	if len(wrong) > 0 {
+		return nil, fmt.Errorf("workbench: configuration: %w: %w", domain.ErrInvalid, errors.Join(wrong...))
+	}
+	files = append(files, c.Keys.files()...)
+	files = append(files, c.Certificate.files()...)
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return files, nil
+}
+
+// pages are the files of key and value.
+func (c Configuration) pages() []page {
+	pages := []page{
+		c.rserverConf(), c.launcherConf(), c.pluginConf(), c.profilesConf(), c.resourcesConf(), c.launcherMounts(),
+		c.Jupyter.conf(), c.VSCode.conf("vscode.conf"), c.Positron.conf("positron.conf"), c.RStudio.conf(),
+		c.databaseConf(), c.Logging.conf(),
+	}
+	if len(c.Environment) > 0 {
+		pages = append(pages, c.launcherEnv())
+	}
+	if c.Auth.OpenID != nil {
+		pages = append(pages, c.Auth.OpenID.clientSecret())
+	}
+	return pages
+}
+
+func (c Configuration) withDefaults() Configuration {
+	c.Cluster = cmp.Or(c.Cluster, "EC2")
+	c.DataDirectory = cmp.Or(c.DataDirectory, "/var/lib/rstudio-server")
+	c.Plugin.Exe = cmp.Or(c.Plugin.Exe, "/usr/lib/rstudio-server/bin/rstudio-ec2-launcher")
+	switch {
+	case c.Port != 0:
+	case c.Certificate == Certificate{}:
+		c.Port = 8787
+	default:
+		c.Port = 443
+	}
+	return c
+}
+
+// problems are what makes no sense in c, which has its defaults. What no file can
+// hold is found when that file is rendered.
+func (c Configuration) problems() []error {
+	var found []error
+	bad := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
+	for _, part := range [][]error{
+		checkCallback(c.CallbackAddress, c.Certificate != Certificate{}),
+		c.Keys.problems(), c.Plugin.problems(), c.Certificate.problems(), c.Auth.problems(), c.databaseProblems(),
+		c.menuProblems(), c.mountProblems(), c.environmentProblems(),
+		c.RStudio.problems(), c.Jupyter.problems(), c.VSCode.problems("VSCode"), c.Positron.problems("Positron"),
+		c.editorImageProblems(), c.Logging.problems(),
+	} {
+		found = append(found, part...)
+	}
+	if !clusterPattern.MatchString(c.Cluster) {
+		bad("Cluster %.40q: want 1 to 40 letters, digits and hyphens, beginning with a letter", c.Cluster)
+	}
+	if c.Port < 1 || c.Port > 65535 || c.Port == launcherPort {
+		bad("Port %d: want 1 to 65535 and not %d, where the Launcher listens", c.Port, launcherPort)
+	}
+	if c.AdminGroup != "" && !unixName.MatchString(c.AdminGroup) {
+		bad("AdminGroup %.40q: want the name of a Unix group", c.AdminGroup)
+	}
+	return found
+}
+
+// databaseProblems is why a database cannot be where it is to be.
+func (c Configuration) databaseProblems() []error {
+	const want = "want a directory on a disk of the host, such as /var/lib/rstudio-server"
+	if !cleanPath(c.DataDirectory) {
+		return []error{fmt.Errorf("DataDirectory %.80q is no absolute path without . or .. or a slash too many; %s", c.DataDirectory, want)}
+	}
+	var found []error
+	for _, remote := range []string{"/home", c.SharedStorage} {
+		if remote != "" && within(c.DataDirectory, remote) {
+			found = append(found, fmt.Errorf("DataDirectory %.80q is in %s, on a network file system, where SQLite loses data; %s", c.DataDirectory, remote, want))
+		}
+	}
+	return found
+}
+
+// cleanPath reports whether p is an absolute path that means one place.
+func cleanPath(p string) bool { return path.IsAbs(p) && path.Clean(p) == p && p != "/" }
+
+// within reports whether a path is dir or below it.
+func within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }

@@ -1,0 +1,115 @@
+package workbench
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// home is where everyone's home is, on this host and in sessions. Workbench puts
+// the user's name for {USER}.
+const home = "/home/{USER}"
+
+// A Mount is a directory that every session asks for, at the path it has on this
+// host: Workbench wants both to see the same.
+//
+// It is a request. Our plugin takes the one for /home/{USER} for the user's own
+// home, which a session has anyway, and others for those mounts of the domain's
+// policy that are at these paths, /mnt/ and a name; a session is refused what the
+// policies of its user refuse. So mount what everybody may have.
+type Mount struct {
+	// Path is absolute: "/mnt/genomes". Required.
+	Path string
+	// ReadOnly forbids writing.
+	ReadOnly bool
+}
+
+// A Variable is set in the environment of sessions and jobs.
+type Variable struct {
+	// Name is of letters, digits and underscores, and does not begin with a digit.
+	Name string
+	// Value is one line. Required.
+	Value string
+}
+
+// launcherMounts lists what sessions mount, one record each; see
+// https://docs.posit.co/ide/server-pro/job_launcher/configuration.html. A record
+// without Host is a directory of the machine that runs the session, and not an NFS
+// server's; not verified against a licensed product.
+func (c Configuration) launcherMounts() page {
+	mounts := []Mount{{Path: home}}
+	if c.SharedStorage != "" {
+		mounts = append(mounts, Mount{Path: c.SharedStorage})
+	}
+	var records []section
+	for _, m := range slices.Concat(mounts, c.Mounts) {
+		readOnly := "false"
+		if m.ReadOnly {
+			readOnly = "true"
+		}
+		records = append(records, lines(text("Path", m.Path), text("MountPath", m.Path), text("ReadOnly", readOnly)))
+	}
+	return public("launcher-mounts", dcf, records...)
+}
+
+// launcherEnv sets the environment of sessions and jobs. That several variables
+// are continued lines of one record is how github.com/posit-dev/team-operator
+// writes them.
+func (c Configuration) launcherEnv() page {
+	var set []string
+	for _, v := range c.Environment {
+		set = append(set, v.Name+"="+v.Value)
+	}
+	return public("launcher-env", dcf, lines(text("JobType", "any"), list("Environment", set)))
+}
+
+// mountProblems is about SharedStorage and Mounts: a session mounts each by itself,
+// at a path that is the same for everyone.
+func (c Configuration) mountProblems() []error {
+	var found []error
+	bad := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
+	taken := []string{"/home"}
+	check := func(field, p string) {
+		switch {
+		case !cleanPath(p):
+			bad("%s %.80q: want an absolute path below the root, without . or .. or a slash too many", field, p)
+			return
+		case strings.ContainsAny(p, "{}"):
+			bad("%s %.80q: Workbench puts names for what is in braces, and only the home is each user's own", field, p)
+		}
+		for _, other := range taken {
+			if within(p, other) || within(other, p) {
+				bad("%s %.80q and %s are one in the other: a session mounts each by itself", field, p, other)
+			}
+		}
+		taken = append(taken, p)
+	}
+	if c.SharedStorage != "" {
+		check("SharedStorage", c.SharedStorage)
+	}
+	for _, m := range c.Mounts {
+		check("Mounts:", m.Path)
+	}
+	return found
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func (c Configuration) environmentProblems() []error {
+	var found []error
+	bad := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
+	told := map[string]bool{}
+	for _, v := range c.Environment {
+		switch {
+		case !variableName.MatchString(v.Name):
+			bad("Environment: name %.40q: want letters, digits and underscores, not beginning with a digit", v.Name)
+		case told[v.Name]:
+			bad("Environment: %.40s is there twice", v.Name)
+		case v.Value == "":
+			bad("Environment: %.40s has no value", v.Name)
+		}
+		told[v.Name] = true
+	}
+	return found
+}
