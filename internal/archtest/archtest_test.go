@@ -64,6 +64,8 @@ var rules = []rule{
 		unless: []string{"domain/store/dynamostore", "fake", "fake/...", "launcher/launchertest", "examples/..."},
 		why:    "whoever does not choose the table store does not link its client",
 	},
+	{from: "workbench/positlauncher/wire", to: []string{"aws", "ours"}, why: "the Launcher's language is its own, and plugins of others may speak it"},
+	{from: "workbench/positlauncher/positlaunchertest", to: []string{"aws", "ours"}, unless: []string{"workbench/positlauncher/wire"}, why: "it tests any plugin, also of who links nothing else of ours"},
 	{from: "domain/store/dynamostore", to: []string{"ours"}, unless: []string{"domain/store", "internal/pace"}, why: "a store knows nothing of what it keeps"},
 }
 

@@ -7,7 +7,7 @@
 // [Encode] makes a frame of a response.
 //
 // Requests are read leniently, since versions of the Launcher differ: unknown fields
-// are skipped, a number may be a text, a time may have no zone, and an output type
+// are skipped, a text may be a number, a time may have no zone, and an output type
 // may be a number, a text or missing. Responses are written strictly: every field
 // that the Launcher reads is there, and no list is null.
 //

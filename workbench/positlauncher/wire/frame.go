@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"strings"
 )
 
 const (
@@ -86,9 +88,10 @@ func (r *Reader) Next() ([]byte, error) {
 	return r.buf[:size], nil
 }
 
-// grow makes room for more of a frame of so many bytes.
+// grow makes room for more of a frame of so many bytes: fourfold, so that what is
+// given up on the way to the limit is about as much as the limit.
 func (r *Reader) grow(size int) {
-	next := make([]byte, min(max(2*len(r.buf), firstRead), max(size, firstRead), r.limit))
+	next := make([]byte, min(max(4*len(r.buf), firstRead), max(size, firstRead), r.limit))
 	copy(next, r.buf)
 	r.buf = next
 }
@@ -101,13 +104,14 @@ func unexpected(err error) error {
 	return err
 }
 
-// Encode returns message as a frame. One whose JSON is larger than limit, zero for
-// [DefaultLimit], is a [*SizeError].
+// Encode returns message, a response or a pointer to one, as a frame. It changes
+// nothing of it. One whose JSON is larger than limit, zero for [DefaultLimit], is a
+// [*SizeError].
 func Encode(message any, limit int) ([]byte, error) {
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
-	text, err := json.Marshal(message)
+	text, err := json.Marshal(withoutNull(message))
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +119,27 @@ func Encode(message any, limit int) ([]byte, error) {
 		return nil, &SizeError{Size: len(text), Limit: limit}
 	}
 	frame := make([]byte, header, header+len(text))
-	binary.BigEndian.PutUint32(frame, uint32(len(text))) //nolint:gosec // at most the limit
+	binary.BigEndian.PutUint32(frame, uint32(len(text)))
 	return append(frame, text...), nil
+}
+
+// withoutNull is message with empty lists for those that are nil and have to be there,
+// which the Launcher does not take for null.
+func withoutNull(message any) any {
+	from := reflect.ValueOf(message)
+	if from.Kind() == reflect.Pointer {
+		from = from.Elem()
+	}
+	if from.Kind() != reflect.Struct {
+		return message
+	}
+	whole := reflect.New(from.Type()).Elem()
+	whole.Set(from)
+	for i := range whole.NumField() {
+		field, tag := whole.Field(i), whole.Type().Field(i).Tag.Get("json")
+		if field.Kind() == reflect.Slice && field.IsNil() && !strings.HasSuffix(tag, ",omitempty") {
+			field.Set(reflect.MakeSlice(field.Type(), 0, 0))
+		}
+	}
+	return whole.Interface()
 }

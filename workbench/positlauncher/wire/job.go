@@ -208,7 +208,7 @@ type Mount struct {
 // A MountSource is where a mount comes from. What Source has depends on Type.
 type MountSource struct {
 	Type   string          `json:"type"`
-	Source json.RawMessage `json:"source"`
+	Source json.RawMessage `json:"source,omitempty"`
 }
 
 // UnmarshalJSON also takes type and source from beside mountPath, as the C++ SDK's
@@ -221,8 +221,11 @@ func (m *Mount) UnmarshalJSON(data []byte) error {
 		Source json.RawMessage `json:"source"`
 	}{plain: (*plain)(m)}
 	err := json.Unmarshal(data, &also)
-	if m.MountSource.Type == "" {
+	if m.MountSource.Type == "" && m.MountSource.Source == nil {
 		m.MountSource = MountSource{also.Type, also.Source}
+	}
+	if string(m.MountSource.Source) == "null" {
+		m.MountSource.Source = nil
 	}
 	return err
 }

@@ -112,11 +112,12 @@ type Node struct {
 }
 
 // maxValues is how many values the JSON of a request may have, of whatever kind:
-// a value of two bytes may take a hundred when it is decoded.
-const maxValues = 20_000
+// a value of two bytes may take seven hundred while it is decoded, and all of them
+// should take less than [DefaultLimit].
+const maxValues = 6_000
 
 // A DecodeError says why a frame is no request. Type and ID are of the request as far
-// as it could be read; known is whether both could.
+// as it could be read; Known is whether both could.
 type DecodeError struct {
 	Type  RequestType
 	ID    uint64
@@ -134,33 +135,41 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 // that is Known can be answered.
 func Decode(frame []byte) (Request, error) {
 	bad := &DecodeError{}
-	if n := values(frame); n > maxValues {
-		bad.Err = fmt.Errorf("a request of %d values, at most %d", n, maxValues)
-		return Request{}, bad
-	}
-	var q struct {
+	// These two come first and by themselves: wherever they stand, who asks for what is
+	// not understood gets an answer.
+	var head struct {
 		Type *RequestType `json:"messageType"`
 		ID   *uint64      `json:"requestId"`
-		Request
 	}
-	err := json.Unmarshal(frame, &q)
-	bad.Known = q.Type != nil && q.ID != nil
-	if q.Type != nil {
-		bad.Type = *q.Type
+	err := json.Unmarshal(frame, &head)
+	bad.Known = err == nil && head.Type != nil && head.ID != nil
+	if head.Type != nil {
+		bad.Type = *head.Type
 	}
-	if q.ID != nil {
-		bad.ID = *q.ID
+	if head.ID != nil {
+		bad.ID = *head.ID
 	}
-	switch {
+	var q Request
+	switch n := values(frame); {
 	case err != nil:
-		bad.Err = fmt.Errorf("a request that is not understood: %s", blame(err))
+	case n > maxValues:
+		bad.Err = fmt.Errorf("a request of %d values, at most %d", n, maxValues)
 		return Request{}, bad
 	case !bad.Known:
 		bad.Err = errors.New("a request needs messageType and requestId")
 		return Request{}, bad
+	default:
+		err = json.Unmarshal(frame, &q)
 	}
-	q.Request.Type, q.Request.ID = bad.Type, bad.ID
-	return q.Request, nil
+	if err != nil {
+		bad.Err = fmt.Errorf("a request that is not understood: %s", blame(err))
+		return Request{}, bad
+	}
+	if q.Job != nil && string(q.Job.Metadata) == "null" {
+		q.Job.Metadata = nil
+	}
+	q.Type, q.ID = bad.Type, bad.ID
+	return q, nil
 }
 
 // blame is what is wrong with JSON, without a word of its content, which may be

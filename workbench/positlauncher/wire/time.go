@@ -31,7 +31,9 @@ func (t *Time) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	for _, layout := range layouts {
-		if got, err := time.Parse(layout, text); err == nil {
+		got, err := time.Parse(layout, text)
+		// One whose year in UTC has no four digits could not be written again.
+		if err == nil && got.UTC().Year() >= 0 && got.UTC().Year() <= 9999 {
 			t.Time = got
 			return nil
 		}
