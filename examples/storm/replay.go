@@ -72,8 +72,12 @@ const (
 	// takes, so that those who wait for one that never comes up get another soon.
 	bootDeadline = 3 * time.Minute
 	// orphanAfter is how long hosts have to end after the last session: a deadline,
-	// the time they linger, and then some.
-	orphanAfter = 15 * time.Minute
+	// the time they linger, and then some, and for each host of a large fleet its turn
+	// at a call of which AWS takes so many a second.
+	orphanAfter  = 15 * time.Minute
+	endsASecond  = 20
+	subnetHolds  = 4096 - 5 // hosts
+	zonesOfFleet = 3
 )
 
 // fleet is the configuration of the fleet in an account.
@@ -85,8 +89,16 @@ func (o Options) fleet(ctx context.Context, cloud *fakeaws.Cloud, trace []Visit)
 		return ec2launcher.Config{}, err
 	}
 	var subnets []string
-	for _, subnet := range cloud.Subnets()[:3] {
+	all := cloud.Subnets()[:zonesOfFleet]
+	for _, subnet := range all {
 		subnets = append(subnets, subnet.ID)
+	}
+	for len(trace) > subnetHolds*len(subnets) { // a host for each, at worst
+		more, err := cloud.AddSubnet(cloud.DefaultVPC(), all[len(subnets)%len(all)].Zone)
+		if err != nil {
+			break // the VPC has no more room
+		}
+		subnets = append(subnets, more.ID)
 	}
 	return ec2launcher.Config{
 		Fleet: "storm", Store: store.NewMemory(), Subnets: subnets, SecurityGroups: []string{aws.ToString(group.GroupId)},
@@ -123,7 +135,7 @@ func (s *storm) play(ctx context.Context) (kept map[string]bool, err error) {
 		})
 	}
 	users.Wait()
-	time.Sleep(orphanAfter)
+	time.Sleep(orphanAfter + time.Duration(len(s.trace)/endsASecond)*time.Second)
 	kept, err = s.kept(ctx)
 	cancel(nil)
 	return kept, errors.Join(append(errs, err, <-served)...)

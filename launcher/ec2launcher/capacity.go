@@ -40,12 +40,29 @@ type refusal struct {
 type capacity struct {
 	mu   sync.Mutex
 	last map[pool]refusal
+	full map[string]fullSubnet // by the subnet's id
 }
 
-// refused remembers what a purchase taught.
-func (c *capacity) refused(o offer, zone string, v verdict, err error, now time.Time) {
+// A fullSubnet is a subnet without a free address, and what was asked for there.
+type fullSubnet struct {
+	refusal
+	pool
+}
+
+// refused remembers what a purchase in a subnet taught, or what was asked before one.
+func (c *capacity) refused(o offer, in subnet, v verdict, err error, now time.Time) {
+	zone := in.zone
 	r := refusal{kind: v.kind, message: explain(err), at: now, hopeless: v.hopeless()}
 	switch {
+	case v.full:
+		r.until = now.Add(soldOutFor)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.full == nil {
+			c.full = map[string]fullSubnet{}
+		}
+		c.full[in.id] = fullSubnet{r, pool{o, zone}}
+		return
 	case v.soldOut:
 		r.until = now.Add(soldOutFor)
 	case v.anew:
@@ -88,6 +105,16 @@ func (c *capacity) soldOut(p pool, now time.Time) *refusal {
 	return nil
 }
 
+// noAddress returns why nothing is to be had in a subnet, or nil.
+func (c *capacity) noAddress(subnet string, now time.Time) *refusal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f, ok := c.full[subnet]; ok && now.Before(f.until) {
+		return &f.refusal
+	}
+	return nil
+}
+
 // held returns why an offer is not to be had in any zone, or nil.
 func (c *capacity) held(o offer, now time.Time) *refusal { return c.soldOut(pool{o, ""}, now) }
 
@@ -123,12 +150,18 @@ func (c *capacity) tried(w *launcher.Workload, since time.Time) (all []launcher.
 	accepts := offersOf(w)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for p, r := range c.last {
+	add := func(p pool, r refusal) {
 		if r.until.After(since) && slices.Contains(accepts, p.offer) {
 			all = append(all, launcher.Attempt{
 				InstanceType: p.instanceType, Market: p.market, Zone: p.zone, Reason: r.kind, Message: r.message, At: r.at,
 			})
 		}
+	}
+	for p, r := range c.last {
+		add(p, r)
+	}
+	for _, f := range c.full {
+		add(f.pool, f.refusal)
 	}
 	slices.SortFunc(all, func(a, b launcher.Attempt) int {
 		return cmp.Or(a.At.Compare(b.At), strings.Compare(string(a.Market), string(b.Market)),

@@ -20,6 +20,8 @@ type verdict struct {
 	settled bool
 	// soldOut: the type is not to be had in the zone for a while.
 	soldOut bool
+	// full: no type is to be had in the subnet for a while.
+	full bool
 	// anew: what was wanted may be asked for again at once. Otherwise the type
 	// is left alone for a while.
 	anew bool
@@ -48,7 +50,7 @@ var verdicts = func() map[string]verdict {
 	add(verdict{kind: launcher.ErrCapacity, settled: true, soldOut: true, advice: "AWS has none of this type in the zone now; it is tried again in another zone or in a few minutes"},
 		"InsufficientInstanceCapacity", "InsufficientHostCapacity", "UnfulfillableCapacity", "Unsupported",
 		"ReservationCapacityExceeded", "InsufficientCapacity")
-	add(verdict{kind: launcher.ErrCapacity, settled: true, soldOut: true, advice: "the subnet has no free addresses; it is tried in another subnet"},
+	add(verdict{kind: launcher.ErrCapacity, settled: true, full: true, advice: "the subnet has no free addresses; it is tried in another subnet"},
 		"InsufficientFreeAddressesInSubnet")
 	add(verdict{kind: launcher.ErrQuota, settled: true, advice: "an administrator has to have the account's EC2 quota raised, or sessions have to end"},
 		"MaxFleetCountExceeded")

@@ -111,10 +111,17 @@ func (f *fleet) choose(o offer, now time.Time) (subnet, *refusal) {
 		return subnet{}, nil
 	}
 	var soonest *refusal
+	full := 0
 	var best subnet
 	var least instancetype.Money
 	for _, s := range subnets {
-		if r := f.capacity.soldOut(pool{o, s.zone}, now); r != nil {
+		r := f.capacity.noAddress(s.id, now)
+		if r != nil {
+			full++
+		} else {
+			r = f.capacity.soldOut(pool{o, s.zone}, now)
+		}
+		if r != nil {
 			if soonest == nil || r.until.Before(soonest.until) {
 				soonest = r
 			}
@@ -131,10 +138,21 @@ func (f *fleet) choose(o offer, now time.Time) (subnet, *refusal) {
 	if best.id != "" {
 		return best, nil
 	}
-	return subnet{}, &refusal{
-		kind: launcher.ErrCapacity, until: soonest.until,
-		message: fmt.Sprintf("AWS has no %s in any zone of the fleet now; it is asked again after %s", o, soonest.until.UTC().Format(time.TimeOnly)),
+	return subnet{}, &refusal{kind: launcher.ErrCapacity, until: soonest.until, message: nowhere(o, full, len(subnets), soonest.until)}
+}
+
+// nowhere says that an offer is not to be had in any of the fleet's subnets, of which
+// some have no free address, and when it is asked for again.
+func nowhere(o offer, full, subnets int, until time.Time) string {
+	again := "it is asked again after " + until.UTC().Format(time.TimeOnly)
+	const add = "an administrator has to give the fleet more or larger ones"
+	switch full {
+	case 0:
+		return fmt.Sprintf("AWS has no %s in any zone of the fleet now; %s", o, again)
+	case subnets:
+		return fmt.Sprintf("no subnet of the fleet has a free address: %s, or sessions have to end; %s", add, again)
 	}
+	return fmt.Sprintf("AWS has no %s in the zones of those subnets of the fleet that have free addresses, and %d of %d have none: %s; %s", o, full, subnets, add, again)
 }
 
 // why is why nothing is to be had of what a workload accepts, in a sentence that
@@ -297,7 +315,7 @@ func (f *fleet) notBought(ctx context.Context, b buyRecord, err error, now time.
 		})
 		return err
 	}
-	f.capacity.refused(b.offer(), b.Zone, v, err, now)
+	f.capacity.refused(b.offer(), subnet{id: b.Subnet, zone: b.Zone}, v, err, now)
 	if v.hopeless() {
 		if err := f.giveUp(ctx, now); err != nil {
 			return err

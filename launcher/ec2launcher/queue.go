@@ -234,7 +234,7 @@ func (r *reconciler) prepare(ctx context.Context, o offer) error {
 		v = verdict{kind: launcher.ErrInvalid, settled: true}
 	}
 	now := time.Now()
-	r.fleet.capacity.refused(o, "", v, err, now)
+	r.fleet.capacity.refused(o, subnet{}, v, err, now)
 	r.trouble.set(o.String(), &refusal{kind: v.kind, message: explain(err)})
 	if v.hopeless() {
 		return r.fleet.giveUp(ctx, now)
