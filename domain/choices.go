@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/instancetype"
@@ -39,6 +40,8 @@ func (c Choices) Runs(img Image, o instancetype.Offer) bool {
 // [Domain.Authorize] grants them. As with that, limits and budgets are not looked
 // at, and nobody but the store is asked, twice, whatever there is to choose from.
 //
+// The empty user stands for one of no group: what the domain's own policy allows.
+//
 // A user who may start nothing for a reason of their own has Authorize's error: one
 // who is unknown is [ErrNotFound], one who was offboarded [ErrNotAllowed]. A user
 // whom policies leave nothing has no choices and no error.
@@ -47,6 +50,10 @@ func (d *Domain) Choices(ctx context.Context, user string) (Choices, error) {
 	f, err := d.facts(ctx, op, user)
 	if err != nil {
 		return Choices{}, err
+	}
+	if user == "" {
+		user = "nobody"
+		f.user = &User{Name: user, Onboarded: time.Now()}
 	}
 	var wrong problems
 	f.checkMember(Ask{User: user}, &wrong)

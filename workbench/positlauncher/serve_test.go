@@ -17,7 +17,7 @@ func TestServe(t *testing.T) {
 		t.Log(l.ask(wire.ClusterInfoRequest, nil))
 		id := l.submit(wire.Job{Name: "one", Exe: "say", Args: []string{"hello"}})
 		t.Log(l.await(id, wire.Finished))
-		id = l.submit(wire.Job{Name: "two", Command: "serve", ExposedPorts: []wire.Port{{TargetPort: 8787}}})
+		id = l.submit(wire.Job{Name: "two", Command: "serve 8787", Stdin: "hello\n", ExposedPorts: []wire.Port{{TargetPort: 8787}}})
 		t.Log(l.await(id, wire.Running))
 		t.Log(l.ask(wire.JobNetworkRequest, map[string]any{"jobId": id}))
 		t.Log(l.ask(wire.ControlJobRequest, map[string]any{"jobId": id, "operation": wire.Stop}))

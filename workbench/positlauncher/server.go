@@ -254,6 +254,9 @@ func (s *server) respond(ctx context.Context, q wire.Request) (message, error) {
 
 // job returns a job that a request is about and may be.
 func (s *server) job(ctx context.Context, q wire.Request) (wire.Job, error) {
+	if q.JobID == wire.All || q.JobID == "" {
+		return wire.Job{}, wire.Errorf(wire.InvalidRequest, "this is asked of one job: want its ID, not %q", q.JobID)
+	}
 	id := session.ID(q.JobID)
 	j, ok := s.board.get(id)
 	if !ok { // another process may have submitted it a moment ago

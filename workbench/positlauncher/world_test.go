@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,22 +15,10 @@ import (
 	"github.com/atelier-go/atelier/workbench/positlauncher/wire"
 )
 
-// shell is a program that understands the command of a job: /bin/sh -c and actions of
-// [fake.Job].
-func shell(ctx context.Context, p *fakelauncher.Proc) int {
-	if len(p.Args) == 3 && p.Args[0] == "/bin/sh" && p.Args[1] == "-c" {
-		p.Args = strings.Fields(p.Args[2])
-	}
-	if len(p.Args) == 1 && p.Args[0] == "serve" {
-		return fake.IDE(ctx, p)
-	}
-	return fake.Job(ctx, p)
-}
-
 // world is a domain with users alice and bob and an image that understands jobs.
 func world(t *testing.T, c fake.Config) *fake.World {
 	t.Helper()
-	c.Images = map[string]fakelauncher.Program{"jobs": shell}
+	c.Images = map[string]fakelauncher.Program{"jobs": fake.Job}
 	return fake.New(t, c)
 }
 

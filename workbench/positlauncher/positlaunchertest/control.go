@@ -179,7 +179,11 @@ func controlAll(r *run) {
 
 func controlSuspendResume(r *run) {
 	c := r.user()
-	job := r.ready(c, r.submit(c, r.Jobs.Long()).ID)
+	work := r.Jobs.Long()
+	if r.Dial != nil { // who serves nobody may not be able to go on
+		work = r.serve("again\n")
+	}
+	job := r.running(c, r.submit(c, work).ID)
 	_, err := c.Control(job.ID, wire.Resume)
 	r.wantCode("to resume a job that runs", err, wire.InvalidJobState)
 	r.control(c, job.ID, wire.Suspend)

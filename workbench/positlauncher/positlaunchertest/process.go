@@ -25,11 +25,11 @@ func processExitCode(r *run) {
 	r.endedAs(c, r.submit(c, echo).ID, wire.Finished, 0)
 }
 
-// All of standard input arrives, and then its end. It is secret, and need not be told
+// All of standard input arrives, also more than a pipe holds, and then its end. It is secret, and need not be told
 // again.
 func processStdin(r *run) {
 	c := r.user()
-	for _, stdin := range []string{"one line\n", "no newline", "tabs\tand \"quotes\" $HOME `id` \\n\nünïcödé\x01\n", strings.Repeat("0123456789abcdef\n", 16<<10)} {
+	for _, stdin := range []string{"one line\n", "no newline", "tabs\tand \"quotes\" $HOME `id` \\n\nünïcödé\x01\n", strings.Repeat("0123456789abcdef\n", 4<<10)} {
 		echo := r.Jobs.Echo()
 		echo.Stdin = stdin
 		job := r.submit(c, echo)

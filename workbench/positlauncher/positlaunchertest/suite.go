@@ -30,7 +30,8 @@ type Harness struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Port is where [Jobs.Serve] listens. Zero is 8787.
 	Port int
-	// Suspend says that jobs can be suspended. If not, SuspendResume is skipped.
+	// Suspend says that jobs can be suspended, with a Dial those that serve a port. If
+	// not, SuspendResume is skipped.
 	Suspend bool
 	// SlowStart says that a job is pending for some seconds before it runs, long
 	// enough to see. If not, what is about pending jobs proves less or is skipped.

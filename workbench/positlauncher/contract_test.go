@@ -1,0 +1,78 @@
+package positlauncher_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/atelier-go/atelier/fake"
+	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/fake/fakelauncher"
+	"github.com/atelier-go/atelier/session"
+	"github.com/atelier-go/atelier/workbench/positlauncher"
+	"github.com/atelier-go/atelier/workbench/positlauncher/positlaunchertest"
+	"github.com/atelier-go/atelier/workbench/positlauncher/wire"
+)
+
+// TestContract runs the contract of plugins over a fleet of EC2 hosts in an account
+// in memory, with the delays that were measured there.
+func TestContract(t *testing.T) {
+	positlaunchertest.Suite{New: func(t testing.TB) positlaunchertest.Harness {
+		w := fake.New(t, fake.Config{
+			Images: map[string]fakelauncher.Program{"jobs": fake.Job}, AWS: fakeaws.Config{Delays: fakeaws.Realistic()},
+		})
+		at := &address{w.Sessions}
+		return positlaunchertest.Harness{
+			Start: func(t testing.TB, args ...string) positlaunchertest.Plugin {
+				return positlaunchertest.InProcess(t, func(ctx context.Context, in io.Reader, out io.Writer) error {
+					c := positlauncher.ParseArguments(args).Apply(positlauncher.Config{Cluster: "EC2"})
+					return positlauncher.Serve(ctx, in, out, w.Sessions, c)
+				})
+			},
+			User: "alice", OtherUser: "bob", Cluster: "EC2", Image: "jobs", Jobs: jobs(),
+			Dial: at.dial, Suspend: true, SlowStart: true, NoShell: true,
+			Limits: positlaunchertest.Limits{Start: 10 * time.Minute, Complete: 10 * time.Minute},
+		}
+	}}.Run(t)
+}
+
+// jobs are those of the contract, in the words of [fake.Job].
+func jobs() positlaunchertest.Jobs {
+	do := func(words ...string) func() wire.Job {
+		return func() wire.Job { return wire.Job{Exe: words[0], Args: words[1:]} }
+	}
+	lines := strings.Split(positlaunchertest.BigText(), "\n")
+	_, line, _ := strings.Cut(lines[0], " ")
+	return positlaunchertest.Jobs{
+		Quick:  do("say", "out", ";", "complain", "err", ";", "exit", "3"),
+		Long:   do("allocate", "20", ";", "say", "ready", ";", "wait"),
+		Ignore: do("ignore", "SIGTERM", ";", "say", "ready", ";", "wait"),
+		Echo:   do("echo"),
+		Big:    do("count", strconv.Itoa(len(lines)-1), line),
+		Serve:  func(port int) wire.Job { return do("serve", strconv.Itoa(port))() },
+		Env:    func(name string) wire.Job { return do("env", name)() },
+		Dir:    do("cwd"),
+		Args:   func(args ...string) wire.Job { return do(append([]string{"args"}, args...)...)() },
+	}
+}
+
+// address finds whose address a job's is: nothing else reaches the hosts in memory.
+type address struct{ sessions *session.Manager }
+
+func (a *address) dial(ctx context.Context, at string) (net.Conn, error) {
+	for s, err := range a.sessions.List(ctx, session.Filter{States: []session.State{session.Running}}) {
+		if err != nil {
+			return nil, err
+		}
+		for port, endpoint := range s.Endpoints {
+			if endpoint == at {
+				return a.sessions.Dial(ctx, s.ID, port)
+			}
+		}
+	}
+	return nil, &net.AddrError{Err: "no job is there", Addr: at}
+}
