@@ -1,20 +1,3 @@
-// Package workbench keeps the persistent host of a Posit Workbench, whose
-// sessions run on the hosts of a domain.
-//
-// # Configuration
-//
-// A [Configuration] is what Workbench and its Job Launcher are told, as typed
-// values; [Configuration.For] takes from a domain which instance types and images
-// its users may choose, and [Configuration.Files] renders the files in
-// /etc/rstudio. There is no field for a key of the caller's own, so a key that
-// Workbench does not know cannot be written: Workbench refuses to start with one.
-//
-// It is one host. Several behind a load balancer are not supported by this
-// package: they need PostgreSQL and the same keys and files on each.
-//
-// Nothing here was tried with a licensed Workbench. Keys are spelled as Posit's
-// documentation and public configuration spell them; where spelling or meaning
-// could not be verified, a comment says so.
 package workbench
 
 import (

@@ -77,7 +77,7 @@ func handle[I, O any](c *Cloud, model func(call, *I) (*O, error)) {
 		}
 	}
 	for _, name := range []string{
-		"InstanceIds", "SpotInstanceRequestIds", "FileSystemId", "AccessPointId", "MountTargetId", "SubnetId", "SubnetIds",
+		"InstanceIds", "SpotInstanceRequestIds", "NetworkInterfaceId", "NetworkInterfaceIds", "VolumeId", "VolumeIds", "FileSystemId", "AccessPointId", "MountTargetId", "SubnetId", "SubnetIds",
 		"GroupId", "GroupIds", "GroupName", "RepositoryName", "InstanceTypes", "ImageIds", "Name",
 		"InstanceProfileName", "RoleName", "SecretId", "LogGroupName", "LogGroupNamePrefix", "ResourceArn", "RoleArn", "TableName",
 	} {

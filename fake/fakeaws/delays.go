@@ -24,6 +24,13 @@ type Delays struct {
 	HostReady time.Duration
 	// InstanceGone is from TerminateInstances to the state terminated.
 	InstanceGone time.Duration
+	// StatusChecks is from the state running to the first status checks that
+	// passed.
+	StatusChecks time.Duration
+	// Volume is from CreateVolume to available.
+	Volume time.Duration
+	// VolumeAttached is from AttachVolume to attached.
+	VolumeAttached time.Duration
 	// FileSystem is from CreateFileSystem to available.
 	FileSystem time.Duration
 	// MountTarget is from CreateMountTarget to available.
@@ -43,8 +50,8 @@ type Delays struct {
 // (brevdev/ec2-coldboot-research, January 2026; one tester). About 35 s to pull
 // 1.13 GB on a fresh node (aws-samples/sample-multi-tenancy-openclaw-on-eks,
 // March 2026: 29 to 41 s). Ten seconds until EC2 knows an instance profile is
-// what Terraform's provider for AWS notes. The figures of EFS and DynamoDB, the call time and the lags of
-// consistency are assumptions.
+// what Terraform's provider for AWS notes. The figures of status checks, EBS, EFS
+// and DynamoDB, the call time and the lags of consistency are assumptions.
 func Realistic() Delays {
 	return Delays{
 		Call:            200 * time.Millisecond,
@@ -53,6 +60,9 @@ func Realistic() Delays {
 		InstanceRunning: 17800 * time.Millisecond,
 		HostReady:       3200 * time.Millisecond,
 		InstanceGone:    30 * time.Second,
+		StatusChecks:    90 * time.Second,
+		Volume:          3 * time.Second,
+		VolumeAttached:  4 * time.Second,
 		FileSystem:      8 * time.Second,
 		MountTarget:     75 * time.Second,
 		AccessPoint:     3 * time.Second,

@@ -20,12 +20,16 @@ type ec2 struct {
 	groups  map[string]*securityGroup
 	amis    map[string]ami
 
-	instances []*instance    // by id
-	made      map[string]int // how many there have been, by type
-	launches  map[launchKey]*launch
-	pools     map[pool]int // how many instances at once; absent is without limit
-	withheld  map[offer]bool
-	quotas    map[Quota]int
+	instances  []*instance         // by id
+	interfaces []*networkInterface // that exist by themselves, by id
+	volumes    []*volume           // likewise
+	made       map[string]int      // how many there have been, by type
+	launches   map[launchKey]*launch
+	pools      map[pool]int // how many instances at once; absent is without limit
+	withheld   map[offer]bool
+	quotas     map[Quota]int
+
+	rebootedHosts []*host // what ran before reboots
 
 	// groupHolders tell whether something outside EC2, such as a mount
 	// target, has a network interface in a security group.
@@ -54,6 +58,17 @@ func (c *Cloud) registerEC2() {
 	handle(c, c.runInstances)
 	handle(c, c.describeInstances)
 	handle(c, c.terminateInstances)
+	handle(c, c.rebootInstances)
+	handle(c, c.describeInstanceStatus)
+
+	handle(c, c.createNetworkInterface)
+	handle(c, c.describeNetworkInterfaces)
+	handle(c, c.deleteNetworkInterface)
+
+	handle(c, c.createVolume)
+	handle(c, c.describeVolumes)
+	handle(c, c.attachVolume)
+	handle(c, c.deleteVolume)
 
 	handle(c, c.describeSpotInstanceRequests)
 	handle(c, c.describeSpotPriceHistory)

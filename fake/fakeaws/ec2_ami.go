@@ -16,16 +16,20 @@ type ami struct {
 
 var amiIDPattern = idPattern("ami")
 
-// addPublicAMIs makes the ECS-optimised Amazon Linux 2023 images that AWS
-// publishes, under the names of
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/retrieve-ecs-optimized_AMI.html.
+// addPublicAMIs makes the Amazon Linux 2023 images that AWS publishes: the
+// ECS-optimised ones, under the names of
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/retrieve-ecs-optimized_AMI.html,
+// and the standard ones, under those of
+// https://docs.aws.amazon.com/linux/al2023/ug/ec2.html.
 func (c *Cloud) addPublicAMIs() {
+	const ecs, standard = "/aws/service/ecs/optimized-ami/amazon-linux-2023/", "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-"
 	for _, a := range []ami{
-		{parameter: "recommended", arch: instancetype.X86_64},
-		{parameter: "arm64/recommended", arch: instancetype.ARM64},
-		{parameter: "gpu/recommended", arch: instancetype.X86_64},
+		{parameter: ecs + "recommended/image_id", arch: instancetype.X86_64},
+		{parameter: ecs + "arm64/recommended/image_id", arch: instancetype.ARM64},
+		{parameter: ecs + "gpu/recommended/image_id", arch: instancetype.X86_64},
+		{parameter: standard + "x86_64", arch: instancetype.X86_64},
+		{parameter: standard + "arm64", arch: instancetype.ARM64},
 	} {
-		a.parameter = "/aws/service/ecs/optimized-ami/amazon-linux-2023/" + a.parameter + "/image_id"
 		a.id = resourceID("ami", c.hash("ami", a.parameter))
 		c.ec2.amis[a.id] = a
 	}

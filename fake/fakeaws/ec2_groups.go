@@ -183,6 +183,11 @@ func (c *Cloud) held(group string, now time.Time) bool {
 			return true
 		}
 	}
+	for _, n := range c.ec2.interfaces {
+		if slices.Contains(n.groups, group) {
+			return true
+		}
+	}
 	names := func(r rule) bool { return r.group == group }
 	for id, g := range c.ec2.groups {
 		if id != group && (slices.ContainsFunc(g.ingress, names) || slices.ContainsFunc(g.egress, names)) {

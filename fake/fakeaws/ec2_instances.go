@@ -26,7 +26,11 @@ type instance struct {
 	metadata               types.InstanceMetadataOptionsResponse
 
 	delays    Delays
-	stillborn bool // its engine never answers
+	stillborn bool      // its engine never answers
+	cut       bool      // from the network
+	rebooted  time.Time // last; zero if never
+	impaired  time.Time // from here on; zero if not
+	userData  string    // decoded
 
 	launched time.Time
 	running  time.Time // from here on, unless it ends before
@@ -35,8 +39,9 @@ type instance struct {
 	code     string    // why it ended
 	message  string
 
-	spot *spotRequest // nil on demand
-	host *host        // nil until somebody asks for it
+	spot    *spotRequest      // nil on demand
+	network *networkInterface // nil if it comes and goes with the instance
+	host    *host             // nil until somebody asks for it
 }
 
 // shownFor is how long a terminated instance can be described: "about one
@@ -81,9 +86,15 @@ func (c *Cloud) newInstance(at call, o order, s *subnet, groups []string, index 
 	i := &instance{
 		delays: delays, stillborn: c.stillborn(o.kind.Name, number),
 		id: resourceID("i", seed), index: index, kind: o.kind, ami: o.ami, profile: o.profile,
-		subnet: s.id, vpc: s.vpc, zone: s.zone, address: c.address(s, seed, at.At),
-		groups: groups, tags: o.tags, metadata: o.metadata,
+		subnet: s.id, vpc: s.vpc, zone: s.zone,
+		groups: groups, tags: o.tags, metadata: o.metadata, userData: o.userData,
 		launched: at.At, running: at.At.Add(delays.InstanceRunning),
+	}
+	if n := o.network; n != nil {
+		i.address, i.groups, i.network = n.address, slices.Clone(n.groups), n
+		n.attached, n.attachment = i, resourceID("eni-attach", seed)
+	} else {
+		i.address = c.address(s, seed, at.At)
 	}
 	if o.market == Spot {
 		i.spot = &spotRequest{id: spotRequestID(c.hash(seed, "sir")), tags: o.requestTags}
@@ -111,7 +122,7 @@ func (c *Cloud) end(i *instance, at time.Time, code, message string) {
 		return
 	}
 	i.ended, i.gone, i.code, i.message = at, at.Add(i.delays.InstanceGone), code, message
-	if s, ok := c.subnet(i.subnet); ok {
+	if s, ok := c.subnet(i.subnet); ok && i.network == nil { // which keeps its address
 		s.release(i.address, i.gone)
 	}
 	i.host.cutOff(at)
@@ -159,6 +170,15 @@ func (c *Cloud) describe(i *instance, now time.Time) types.Instance {
 	if state != types.InstanceStateNameTerminated { // its network interface is deleted
 		d.SubnetId, d.VpcId, d.PrivateIpAddress = aws.String(i.subnet), aws.String(i.vpc), aws.String(i.address)
 		d.PrivateDnsName = aws.String("ip-" + strings.ReplaceAll(i.address, ".", "-") + "." + c.region + ".compute.internal")
+		if n := i.network; n != nil {
+			d.NetworkInterfaces = []types.InstanceNetworkInterface{{
+				NetworkInterfaceId: aws.String(n.id), PrivateIpAddress: aws.String(n.address), SubnetId: aws.String(n.subnet), VpcId: aws.String(n.vpc),
+				Status: types.NetworkInterfaceStatusInUse,
+				Attachment: &types.InstanceNetworkInterfaceAttachment{
+					AttachmentId: aws.String(n.attachment), DeviceIndex: aws.Int32(0), DeleteOnTermination: aws.Bool(false), Status: types.AttachmentStatusAttached,
+				},
+			}}
+		}
 		for _, id := range i.groups {
 			name := ""
 			if g := c.ec2.groups[id]; g != nil { // it may have gone since this instant

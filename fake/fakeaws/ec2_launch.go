@@ -35,11 +35,11 @@ const tokenKept = 24 * time.Hour
 // runInstances follows
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
 // for instances on demand and one-time spot instances that are terminated when
-// EC2 takes them back, with one network interface.
+// EC2 takes them back, with one network interface: a new one, or one that exists.
 func (c *Cloud) runInstances(at call, in *awsec2.RunInstancesInput) (*awsec2.RunInstancesOutput, error) {
 	if err := modelled(at, in, "MinCount", "MaxCount", "ClientToken", "ImageId", "InstanceType", "SubnetId", "Placement",
 		"SecurityGroupIds", "IamInstanceProfile", "UserData", "TagSpecifications", "MetadataOptions",
-		"InstanceInitiatedShutdownBehavior", "BlockDeviceMappings", "InstanceMarketOptions"); err != nil {
+		"InstanceInitiatedShutdownBehavior", "BlockDeviceMappings", "InstanceMarketOptions", "NetworkInterfaces"); err != nil {
 		return nil, err
 	}
 	if in.Placement != nil {
@@ -55,6 +55,20 @@ func (c *Cloud) runInstances(at call, in *awsec2.RunInstancesInput) (*awsec2.Run
 	if err != nil {
 		return nil, err
 	}
+	var own *networkInterface
+	if len(in.NetworkInterfaces) > 0 {
+		if own, err = c.launchInterface(at, in); err != nil {
+			return nil, err
+		}
+		if zone != "" && zone != own.zone {
+			return nil, ec2Refuse("InvalidParameterCombination", "The network interface '%s' is in the availability zone %s, not in %s", own.id, own.zone, zone)
+		}
+		s, err := c.existingSubnet(own.subnet)
+		if err != nil {
+			return nil, err
+		}
+		subnets, zone = []*subnet{s}, s.zone
+	}
 	key := launchKey{token, zone}
 	if l, err := c.repeated(at, key, in); l != nil || err != nil {
 		if err != nil {
@@ -65,6 +79,9 @@ func (c *Cloud) runInstances(at call, in *awsec2.RunInstancesInput) (*awsec2.Run
 	order, err := c.order(at, in)
 	if err != nil {
 		return nil, err
+	}
+	if order.network = own; own != nil && own.inUse(at.At) {
+		return nil, interfaceInUse(own)
 	}
 	var refusals []error
 	for _, s := range subnets {
@@ -152,6 +169,9 @@ func (c *Cloud) repeated(at call, key launchKey, in *awsec2.RunInstancesInput) (
 	return l, nil
 }
 
+// alikeInputs reports whether two inputs look the same on the wire.
+func alikeInputs[T any](a, b *T) bool { return alike(reflect.ValueOf(a), reflect.ValueOf(b)) }
+
 // alike reports whether two inputs look the same on the wire, where an empty
 // list is no list.
 func alike(a, b reflect.Value) bool {
@@ -192,6 +212,8 @@ type order struct {
 	tags            map[string]string
 	requestTags     map[string]string // of the Spot Instance request
 	metadata        types.InstanceMetadataOptionsResponse
+	network         *networkInterface // that exists, or nil
+	userData        string            // decoded
 	atLeast, atMost int
 }
 
@@ -239,6 +261,7 @@ func (c *Cloud) order(at call, in *awsec2.RunInstancesInput) (o order, err error
 		if len(raw) > 16<<10 {
 			return o, ec2Refuse("InvalidUserData.Malformed", "User data is limited to 16384 bytes")
 		}
+		o.userData = string(raw)
 	}
 	if p := in.IamInstanceProfile; p != nil {
 		if o.profile, err = c.launchProfile(aws.ToString(p.Name), aws.ToString(p.Arn), at.At); err != nil {
@@ -330,7 +353,10 @@ func (c *Cloud) obtainable(o order, s *subnet, now time.Time) (int, error) {
 		return 0, ec2Refuse("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket "+
 			"that the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.", limit)
 	}
-	if n = min(n, s.free(now)); n < o.atLeast {
+	if free := s.free(now); o.network == nil {
+		n = min(n, free)
+	}
+	if n < o.atLeast {
 		return 0, ec2Refuse("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", s.id)
 	}
 	n = c.room(pool{offer{o.kind.Name, s.zone}, o.market}, n, now)

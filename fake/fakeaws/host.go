@@ -105,6 +105,7 @@ func (c *Cloud) hosted(op, id string) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
+	engine.SetReachable(!i.cut)
 	i.host = &host{engine: engine}
 	if !i.ended.IsZero() {
 		i.host.cutOff(i.ended)
@@ -121,6 +122,7 @@ func (c *Cloud) Partition(instanceID string, cut bool) error {
 	if err != nil {
 		return err
 	}
+	i.cut = cut
 	i.host.engine.SetReachable(!cut)
 	return nil
 }
@@ -142,6 +144,9 @@ func (c *Cloud) CrashHost(instanceID string) error {
 // hosts returns the hosts that were made, with no power cut to come; c.mu is held.
 func (c *Cloud) hosts() []io.Closer {
 	var all []io.Closer
+	for _, h := range c.ec2.rebootedHosts {
+		all = append(all, h)
+	}
 	for _, i := range c.ec2.instances {
 		if i.host != nil {
 			i.host.stop()
@@ -171,8 +176,13 @@ func (h *Host) reach(ctx context.Context, op string, id launcher.ID) (engine *fa
 		return nil, nil, nil, unavailable(ErrClosed)
 	case state != types.InstanceStateNameRunning:
 		return nil, nil, nil, unavailable(fmt.Errorf("instance %s is %s", h.instance.id, state))
-	case h.instance.stillborn || now.Before(h.instance.running.Add(h.instance.delays.HostReady)):
+	case h.instance.stillborn || now.Before(h.instance.up()):
 		return nil, nil, nil, unavailable(fmt.Errorf("instance %s is booting", h.instance.id))
+	case h.instance.isImpaired(now):
+		return nil, nil, nil, unavailable(fmt.Errorf("instance %s is impaired", h.instance.id))
+	}
+	if _, err := c.hosted(op, h.instance.id); err != nil { // it may have been rebooted
+		return nil, nil, nil, err
 	}
 	bound, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(h.life, func() { cancel(context.Cause(h.life)) })

@@ -56,6 +56,16 @@ func PublishedLimits() Limits {
 		"ec2:DescribeSpotInstanceRequests": {Calls: reads, Unfiltered: bare},
 		"ec2:DescribeSpotPriceHistory":     {Calls: reads},
 
+		"ec2:RebootInstances":           mutating,
+		"ec2:CreateNetworkInterface":    {Calls: Bucket{100, 5}},
+		"ec2:DeleteNetworkInterface":    mutating,
+		"ec2:CreateVolume":              {Calls: Bucket{100, 5}},
+		"ec2:AttachVolume":              mutating,
+		"ec2:DeleteVolume":              mutating,
+		"ec2:DescribeNetworkInterfaces": {Calls: reads, Unfiltered: bare},
+		"ec2:DescribeVolumes":           {Calls: reads, Unfiltered: bare},
+		"ec2:DescribeInstanceStatus":    {Calls: reads, Unfiltered: bare},
+
 		"ec2:DescribeSecurityGroups": {Calls: reads, Unfiltered: bare},
 		"ec2:DescribeSubnets":        {Calls: reads},
 		"ec2:DescribeVpcs":           {Calls: reads},
@@ -187,6 +197,12 @@ func unfiltered(input any) bool {
 		return len(in.SpotInstanceRequestIds) == 0 && len(in.Filters) == 0 && in.MaxResults == nil
 	case *awsec2.DescribeSecurityGroupsInput:
 		return len(in.GroupIds) == 0 && len(in.GroupNames) == 0 && len(in.Filters) == 0 && in.MaxResults == nil
+	case *awsec2.DescribeNetworkInterfacesInput:
+		return len(in.NetworkInterfaceIds) == 0 && len(in.Filters) == 0 && in.MaxResults == nil
+	case *awsec2.DescribeVolumesInput:
+		return len(in.VolumeIds) == 0 && len(in.Filters) == 0 && in.MaxResults == nil
+	case *awsec2.DescribeInstanceStatusInput:
+		return len(in.InstanceIds) == 0 && len(in.Filters) == 0 && in.MaxResults == nil
 	}
 	return false
 }

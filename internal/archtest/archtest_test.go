@@ -41,6 +41,12 @@ var rules = []rule{
 	{from: "efs", to: []string{"domain", "domain/...", "launcher", "launcher/...", "session", "image"}, why: "a leaf: file systems and nothing else"},
 	{from: "image", to: []string{"domain", "domain/...", "launcher", "launcher/...", "session", "efs"}, why: "a leaf: images and nothing else"},
 	{
+		from: "workbench", to: []string{"ours"},
+		unless: []string{"domain", "domain/store", "efs", "image", "instancetype", "internal/...", "workbench/internal/..."},
+		why:    "the host is the domain's and AWS's; what its plugin runs sessions by, the plugin brings",
+	},
+	{from: "...", to: []string{"workbench"}, unless: []string{"workbench", "workbench/...", "examples/..."}, why: "whoever has no Workbench does not link its host"},
+	{
 		from: "fake/fakeaws", to: []string{"ours"},
 		unless: []string{"launcher", "fake/fakelauncher", "instancetype", "internal/..."},
 		why:    "the account must not know the library it tests; shapes and prices it shares, they are data",

@@ -1,0 +1,51 @@
+// Package workbench keeps the persistent EC2 host of a domain's Posit Workbench, and
+// what Workbench and its Job Launcher are configured by.
+//
+//	conf, err := workbench.Configuration{CallbackAddress: "https://workbench.example.com", Keys: keys}.For(ctx, d)
+//	files, err := conf.Files()
+//	client, err := workbench.NewFromConfig(cfg, d, workbench.Config{})
+//	deployed, err := client.Deploy(ctx, workbench.DeployRequest{Files: files, ...})
+//
+// The sessions that users open there run on the hosts of the domain, by the launcher
+// plugin of package positlauncher.
+//
+// # The host
+//
+// A [Client] deploys one host, describes it, restarts and replaces it, and removes
+// it. The host keeps its private address, by a network interface of its own, and
+// its data, on an EBS volume of its own, however often the instance is another.
+// Homes are the domain's: /home of the host is where sessions have them too, with
+// the domain's uids, which [Accounts] tells.
+//
+// It is one host. Several behind a load balancer are not supported by this package:
+// they need PostgreSQL and the same keys and files on each.
+//
+// # Configuration
+//
+// A [Configuration] is what Workbench and the Launcher are told, as typed values;
+// [Configuration.For] takes from a domain which instance types and images its users
+// may choose, and [Configuration.Files] renders the files in /etc/rstudio. There is
+// no field for a key of the caller's own, so a key that Workbench does not know cannot
+// be written: Workbench refuses to start with one.
+//
+// The files, keys among them, are one secret in Secrets Manager, which nobody reads
+// but the host, when it boots. So other files are published by [Client.Deploy] and
+// hold after [Client.Restart], while what the instance is launched with (its type,
+// image, packages, licence, mounts) holds after [Client.Replace]; [Client.Describe]
+// says which is due.
+//
+// # Records
+//
+// What is about to be made is recorded in the domain's store before AWS is asked,
+// under tokens that are recorded with it. After an error, a crash or a cancelled
+// context call the same method again: it goes on, and nothing is made twice. Methods
+// that change something take turns, also those of several processes on one store. All
+// methods are safe for concurrent use.
+//
+// # What is not verified
+//
+// Nothing here was tried with a licensed Workbench, nor on EC2. Keys are spelled as
+// Posit's documentation and public configuration spell them; where spelling or meaning
+// could not be verified, a comment says so. Whether Posit supports Amazon Linux 2023,
+// which the host has unless it is given another image, is not known.
+package workbench

@@ -1,0 +1,138 @@
+package workbench_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"strings"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/workbench"
+)
+
+// A domain's Workbench, from its first deployment to its removal, in an account
+// in memory where everything happens at once.
+func ExampleNewFromConfig() {
+	ctx := context.Background()
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cloud.Close()
+	domains, err := domain.NewFromConfig(cloud.Config(), domain.Config{Store: store.NewMemory()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	research, err := domains.Create(ctx, domain.CreateRequest{Name: "research", VPC: cloud.DefaultVPC(), Subnets: []string{cloud.Subnets()[0].ID}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := research.Onboard(ctx, domain.OnboardRequest{User: "alice"}); err != nil {
+		log.Fatal(err)
+	}
+	// What answers on the host: of a real one it is Workbench.
+	answers := cloud.Network(func(fakeaws.Machine, int) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "active-sessions: 0\n") })
+	})
+
+	client, err := workbench.NewFromConfig(cloud.Config(), research, workbench.Config{HTTPClient: &http.Client{Transport: answers}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	request := workbench.DeployRequest{
+		InstanceType: "m7i.xlarge",
+		Access:       []string{"10.0.0.0/16"},
+		Package:      workbench.Software{URL: "https://example.com/rstudio-workbench.rpm", SHA256: strings.Repeat("0", 64)},
+		License:      workbench.License{File: "arn:aws:secretsmanager:us-east-1:123456789012:secret:posit-AbCdEf"},
+		Files: []workbench.File{
+			{Path: "/etc/rstudio/rserver.conf", Mode: 0o644, Owner: "root:root", Content: []byte("server-health-check-enabled=1\n")},
+		},
+	}
+	if _, err := client.Deploy(ctx, request); err != nil {
+		log.Fatal(err)
+	}
+	tell := func(when string) workbench.Description {
+		d, err := client.Describe(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s: %s %s, healthy %t\n", when, d.InstanceType, d.State, d.Health.OK)
+		for _, p := range d.Problems {
+			fmt.Println("  " + p)
+		}
+		return d
+	}
+	tell("deployed")
+
+	request.InstanceType = "m7i.2xlarge"
+	request.Files[0].Content = []byte("server-health-check-enabled=1\nwww-frame-origin=same\n")
+	if _, err := client.Deploy(ctx, request); err != nil {
+		log.Fatal(err)
+	}
+	before := tell("changed")
+	if err := client.Replace(ctx); err != nil {
+		log.Fatal(err)
+	}
+	after := tell("replaced")
+	fmt.Println("same address:", after.Address == before.Address, "same data:", after.Volume == before.Volume)
+
+	request.Hosts = 2
+	_, err = client.Deploy(ctx, request)
+	fmt.Println(err, errors.Is(err, domain.ErrInvalid))
+
+	if err := client.Remove(ctx, workbench.RemoveRequest{DeleteVolume: after.Volume}); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// deployed: m7i.xlarge running, healthy true
+	// changed: m7i.xlarge running, healthy true
+	//   Files were published that the host has not read: call Restart.
+	//   The instance is not as the last Deploy wants it (it is of type m7i.xlarge, and m7i.2xlarge is wanted): call Replace.
+	// replaced: m7i.2xlarge running, healthy true
+	// same address: true same data: true
+	// workbench: deploy research: invalid: 2 hosts: several Workbench hosts behind a load balancer are not supported; want 1 true
+}
+
+// A program on the Workbench host that tells it the domain's accounts.
+func ExampleAccounts() {
+	ctx := context.Background()
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cloud.Close()
+	domains, err := domain.NewFromConfig(cloud.Config(), domain.Config{Store: store.NewMemory()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	research, err := domains.Create(ctx, domain.CreateRequest{Name: "research", VPC: cloud.DefaultVPC(), Subnets: []string{cloud.Subnets()[0].ID}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, user := range []string{"alice", "bob", "carol"} {
+		if _, err := research.Onboard(ctx, domain.OnboardRequest{User: user, Groups: []string{"genomics"}[:len(user)%2]}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if _, err := research.CreateProject(ctx, domain.CreateProjectRequest{Name: "genome", Groups: []string{"genomics"}}); err != nil {
+		log.Fatal(err)
+	}
+	if err := research.Offboard(ctx, "bob"); err != nil {
+		log.Fatal(err)
+	}
+
+	for account, err := range workbench.Accounts(ctx, research) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(account)
+	}
+	// Output:
+	// alice:200001:200001:/home/alice:fsap-0b7ba22e0fa401e62:project-genome=200004
+	// carol:200003:200003:/home/carol:fsap-00929b3915007d452:project-genome=200004
+}

@@ -1,0 +1,255 @@
+package workbench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/atelier-go/atelier/domain"
+)
+
+// nfsPort is where EFS is mounted.
+const nfsPort = 2049
+
+// ensureGroup makes the host's security group, or repairs what it lets in:
+// Want.Access and the hosts of sessions to the port, and nobody else. It reaches
+// everything, as new groups do: sessions, the file system, AWS, a licence server.
+func (c *Client) ensureGroup(ctx context.Context, r *record, d domain.Description) error {
+	group, err := c.findGroup(ctx, d.VPC)
+	if err != nil {
+		return err
+	}
+	if group == nil {
+		c.log.InfoContext(ctx, "security group made", "group", c.name())
+		_, err := c.aws.EC2.CreateSecurityGroup(ctx, &awsec2.CreateSecurityGroupInput{
+			GroupName: aws.String(c.name()), VpcId: aws.String(d.VPC),
+			Description:       aws.String("Atelier domain " + r.Domain + ": who reaches its Workbench."),
+			TagSpecifications: c.tagSpecs(d, "security-group"),
+		})
+		if err != nil && codeOf(err) != "InvalidGroup.Duplicate" {
+			return err
+		}
+	}
+	var id string
+	err = poll(ctx, settlesWithin, func() (bool, error) { // EC2 is eventually consistent
+		group, err := c.findGroup(ctx, d.VPC)
+		if err != nil || group == nil {
+			return false, err
+		}
+		id = aws.ToString(group.GroupId)
+		if !c.owns(group.Tags) {
+			return false, c.notOurs("security group " + id + " called " + c.name())
+		}
+		return c.repairGroup(ctx, group, r.Want, d)
+	})
+	if err != nil || r.Group == id {
+		return err
+	}
+	return c.note(ctx, r, func(r *record) { r.Group = id })
+}
+
+// repairGroup brings the rules to what they should be, and reports whether it
+// did: if they were not as the last look showed, they are looked at again.
+func (c *Client) repairGroup(ctx context.Context, group *ec2types.SecurityGroup, w want, d domain.Description) (done bool, err error) {
+	have, needed := parted(group.IpPermissions), accessRules(w, d)
+	if superfluous := without(have, needed); len(superfluous) > 0 {
+		_, err := c.aws.EC2.RevokeSecurityGroupIngress(ctx, &awsec2.RevokeSecurityGroupIngressInput{GroupId: group.GroupId, IpPermissions: superfluous})
+		if codeOf(err) == "InvalidPermission.NotFound" {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	if missing := without(needed, have); len(missing) > 0 {
+		_, err := c.aws.EC2.AuthorizeSecurityGroupIngress(ctx, &awsec2.AuthorizeSecurityGroupIngressInput{GroupId: group.GroupId, IpPermissions: missing})
+		if codeOf(err) == "InvalidPermission.Duplicate" {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// accessRules open the port: one rule for each who has access.
+func accessRules(w want, d domain.Description) (rules []ec2types.IpPermission) {
+	port := aws.Int32(int32(w.Port))
+	from := slices.Clone(w.Access)
+	if !slices.Contains(from, d.HostSecurityGroup) {
+		from = append(from, d.HostSecurityGroup)
+	}
+	for _, a := range from {
+		p := ec2types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: port, ToPort: port}
+		switch {
+		case a == d.HostSecurityGroup:
+			p.UserIdGroupPairs = []ec2types.UserIdGroupPair{{GroupId: aws.String(a), Description: aws.String("sessions, which call back")}}
+		case strings.HasPrefix(a, "sg-"):
+			p.UserIdGroupPairs = []ec2types.UserIdGroupPair{{GroupId: aws.String(a), Description: aws.String("access")}}
+		case strings.Contains(a, ":"):
+			p.Ipv6Ranges = []ec2types.Ipv6Range{{CidrIpv6: aws.String(a), Description: aws.String("access")}}
+		default:
+			p.IpRanges = []ec2types.IpRange{{CidrIp: aws.String(a), Description: aws.String("access")}}
+		}
+		rules = append(rules, p)
+	}
+	return rules
+}
+
+// nfsRule lets the host mount the domain's file system. It stands in the group
+// that the domain made for that, beside the domain's own rule, which looks for
+// its own alone.
+func nfsRule(group string) []ec2types.IpPermission {
+	return []ec2types.IpPermission{{
+		IpProtocol: aws.String("tcp"), FromPort: aws.Int32(nfsPort), ToPort: aws.Int32(nfsPort),
+		UserIdGroupPairs: []ec2types.UserIdGroupPair{{GroupId: aws.String(group), Description: aws.String("homes, from the Workbench")}},
+	}}
+}
+
+// admitToFileSystem has the file system's group let the host in.
+func (c *Client) admitToFileSystem(ctx context.Context, r record, d domain.Description) error {
+	groups, err := c.describeGroups(ctx, filter("group-id", d.FileSystemSecurityGroup))
+	if err != nil {
+		return err
+	}
+	if len(groups) == 1 && len(without(nfsRule(r.Group), parted(groups[0].IpPermissions))) == 0 {
+		return nil
+	}
+	_, err = c.aws.EC2.AuthorizeSecurityGroupIngress(ctx, &awsec2.AuthorizeSecurityGroupIngressInput{
+		GroupId: aws.String(d.FileSystemSecurityGroup), IpPermissions: nfsRule(r.Group),
+	})
+	if codeOf(err) == "InvalidPermission.Duplicate" {
+		return nil
+	}
+	return err
+}
+
+// shutOutOfFileSystem takes the rule away again.
+func (c *Client) shutOutOfFileSystem(ctx context.Context, r record, d domain.Description) error {
+	if d.FileSystemSecurityGroup == "" || r.Group == "" {
+		return nil
+	}
+	_, err := c.aws.EC2.RevokeSecurityGroupIngress(ctx, &awsec2.RevokeSecurityGroupIngressInput{
+		GroupId: aws.String(d.FileSystemSecurityGroup), IpPermissions: nfsRule(r.Group),
+	})
+	switch codeOf(err) {
+	case "InvalidPermission.NotFound", "InvalidGroup.NotFound":
+		return nil
+	}
+	return err
+}
+
+// removeGroup deletes the host's group if there is one. While a network
+// interface that was just deleted still holds it, it waits.
+func (c *Client) removeGroup(ctx context.Context, d domain.Description) error {
+	group, err := c.findGroup(ctx, d.VPC)
+	if err != nil || group == nil || !c.owns(group.Tags) {
+		return err
+	}
+	var held error
+	err = poll(ctx, settlesWithin, func() (bool, error) {
+		_, err := c.aws.EC2.DeleteSecurityGroup(ctx, &awsec2.DeleteSecurityGroupInput{GroupId: group.GroupId})
+		switch codeOf(err) {
+		case "InvalidGroup.NotFound":
+			return true, nil
+		case "DependencyViolation":
+			held = err
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if errors.Is(err, errTooLong) {
+		return refused(domain.ErrState, "something still uses %s, such as a rule of another group, a launcher's perhaps; end that and call again: %w",
+			aws.ToString(group.GroupId), held)
+	}
+	return err
+}
+
+// findGroup returns the group of the Workbench's name in a VPC, or nil.
+func (c *Client) findGroup(ctx context.Context, vpc string) (*ec2types.SecurityGroup, error) {
+	groups, err := c.describeGroups(ctx, append(filter("vpc-id", vpc), filter("group-name", c.name())...))
+	if err != nil || len(groups) == 0 {
+		return nil, err
+	}
+	return &groups[0], nil // a name is unique in its VPC
+}
+
+func (c *Client) describeGroups(ctx context.Context, filters []ec2types.Filter) (groups []ec2types.SecurityGroup, err error) {
+	pages := awsec2.NewDescribeSecurityGroupsPaginator(c.aws.EC2, &awsec2.DescribeSecurityGroupsInput{Filters: filters})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, page.SecurityGroups...)
+	}
+	return groups, nil
+}
+
+func filter(name string, values ...string) []ec2types.Filter {
+	return []ec2types.Filter{{Name: aws.String(name), Values: values}}
+}
+
+// parted makes one permission for each rule, as EC2 counts them, since it
+// answers rules of equal ports joined.
+func parted(list []ec2types.IpPermission) (rules []ec2types.IpPermission) {
+	for _, p := range list {
+		one := ec2types.IpPermission{IpProtocol: p.IpProtocol, FromPort: p.FromPort, ToPort: p.ToPort}
+		for _, g := range p.UserIdGroupPairs {
+			r := one
+			r.UserIdGroupPairs = []ec2types.UserIdGroupPair{g}
+			rules = append(rules, r)
+		}
+		for _, b := range p.IpRanges {
+			r := one
+			r.IpRanges = []ec2types.IpRange{b}
+			rules = append(rules, r)
+		}
+		for _, b := range p.Ipv6Ranges {
+			r := one
+			r.Ipv6Ranges = []ec2types.Ipv6Range{b}
+			rules = append(rules, r)
+		}
+		for _, b := range p.PrefixListIds {
+			r := one
+			r.PrefixListIds = []ec2types.PrefixListId{b}
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
+// ruleOf is what tells a parted rule from others.
+func ruleOf(p ec2types.IpPermission) string {
+	from := ""
+	for _, g := range p.UserIdGroupPairs {
+		from = aws.ToString(g.GroupId)
+	}
+	for _, b := range p.IpRanges {
+		from = aws.ToString(b.CidrIp)
+	}
+	for _, b := range p.Ipv6Ranges {
+		from = aws.ToString(b.CidrIpv6)
+	}
+	for _, b := range p.PrefixListIds {
+		from = aws.ToString(b.PrefixListId)
+	}
+	return fmt.Sprint(aws.ToString(p.IpProtocol), aws.ToInt32(p.FromPort), aws.ToInt32(p.ToPort), from)
+}
+
+// without returns the parted rules that are not among others.
+func without(rules, others []ec2types.IpPermission) (rest []ec2types.IpPermission) {
+	for _, r := range rules {
+		if !slices.ContainsFunc(others, func(o ec2types.IpPermission) bool { return ruleOf(o) == ruleOf(r) }) {
+			rest = append(rest, r)
+		}
+	}
+	return rest
+}

@@ -1,0 +1,125 @@
+#!/bin/bash
+# The domain's accounts, as a command prints them, one a line:
+#   name:uid:gid:home:access point of the home:group=gid,group=gid
+# Missing ones are made. No uid is ever changed, what is not ours is left alone,
+# and ours that are gone are locked. If the command fails, or prints what makes no
+# sense or nothing, all stay as they are.
+set -euo pipefail
+# shellcheck source=lib.sh
+. /usr/local/libexec/atelier/lib.sh
+
+((${#ACCOUNTS[@]})) || exit 0
+mkdir -p /run/atelier
+exec 9>/run/atelier/accounts.lock
+flock 9
+
+mark='Atelier' # the comment of our accounts
+name='[a-z][a-z0-9-]{0,30}'
+line="^($name):([1-9][0-9]{3,9}):([1-9][0-9]{3,9}):(/home/$name):(fsap-[0-9a-f]{8,40})?:((project-$name=[1-9][0-9]{3,9},?)*)\$"
+
+list=$("${ACCOUNTS[@]}") || {
+  echo "'${ACCOUNTS[*]}' failed: accounts stay as they are"
+  exit 1
+}
+[ -n "$list" ] || {
+  echo "'${ACCOUNTS[*]}' printed no account: they stay as they are"
+  exit 1
+}
+if grep -Evn "$line" <<<"$list"; then
+  echo "'${ACCOUNTS[*]}' printed lines that make no sense: accounts stay as they are"
+  exit 1
+fi
+
+done_before=/run/atelier/accounts.done
+state() { printf '%s\n' "$list" "$(stat -c '%Y %i %s' /etc/passwd /etc/group /etc/shadow)"; }
+if state | cmp --silent - "$done_before"; then exit; fi
+
+failed=0
+problem() {
+  echo "$1"
+  failed=1
+}
+
+ensure_group() { # ensure_group NAME GID
+  local have
+  have=$(getent group "$1" | cut -d: -f3) || true
+  if [ -z "$have" ]; then
+    groupadd --gid "$2" "$1"
+  elif [ "$have" != "$2" ]; then
+    echo "group $1 has gid $have, not $2"
+    return 1
+  fi
+}
+
+ensure_user() { # ensure_user NAME UID GID HOME
+  local entry
+  entry=$(getent passwd "$1") || true
+  if [ -z "$entry" ]; then
+    if getent passwd "$2" >/dev/null; then
+      echo "uid $2 is that of $(getent passwd "$2" | cut -d: -f1)"
+      return 1
+    fi
+    ensure_group "$1" "$3" && useradd --uid "$2" --gid "$3" --no-user-group --home-dir "$4" --no-create-home \
+      --comment "$mark" --shell /bin/bash --key UID_MAX=4294967294 "$1"
+    return
+  fi
+  if [ "$(cut -d: -f5 <<<"$entry")" != "$mark" ]; then
+    echo "account $1 exists and is not ours"
+    return 1
+  fi
+  if [ "$(cut -d: -f3 <<<"$entry")" != "$2" ]; then
+    echo "account $1 has uid $(cut -d: -f3 <<<"$entry"), not $2: a uid is for ever"
+    return 1
+  fi
+  if [ "$(getent shadow "$1" | cut -d: -f8)" = 1 ]; then usermod --expiredate '' "$1"; fi
+}
+
+ensure_groups() { # ensure_groups NAME GROUP=GID,...: of projects exactly these, others as they are
+  local pair projects=() wanted have
+  for pair in ${2//,/ }; do
+    ensure_group "${pair%=*}" "${pair#*=}" || return 1
+    projects+=("${pair%=*}")
+  done
+  have=$(id -nG "$1" | tr ' ' '\n' | grep -vx "$1" | sort -u) || true
+  wanted=$(printf '%s\n' "${projects[@]}" "$(grep -v '^project-' <<<"$have" || true)" | sed '/^$/d' | sort -u)
+  if [ "$wanted" != "$have" ]; then usermod --groups "$(paste -sd, <<<"$wanted")" "$1"; fi
+}
+
+# The directory appears when the access point is mounted for the first time.
+ensure_home() { # ensure_home UID HOME ACCESS-POINT
+  local there=/srv/atelier/homes/$1 once
+  mountpoint -q "$2" && return
+  if [ ! -d "$there" ] && [ -n "$3" ]; then
+    once=$(mktemp -d /run/atelier/home.XXXXXX)
+    mount -t efs -o "tls,iam,accesspoint=$3" "$FILE_SYSTEM:/" "$once" && umount "$once"
+    rmdir "$once"
+  fi
+  [ -d "$there" ] || {
+    echo "$2: there is no directory /$1 on $FILE_SYSTEM"
+    return 1
+  }
+  mkdir -p "$2"
+  mount --bind "$there" "$2"
+}
+
+declare -A here
+while IFS=: read -r user uid gid home point groups; do
+  here[$user]=1
+  if ! ensure_user "$user" "$uid" "$gid" "$home" || ! ensure_groups "$user" "$groups"; then
+    problem "account $user is left as it is"
+  elif ! ensure_home "$uid" "$home" "$point"; then
+    problem "account $user has no home here"
+  fi
+done <<<"$list"
+
+while IFS=: read -r user _ _ _ comment _; do
+  if [ "$comment" = "$mark" ] && [ -z "${here[$user]-}" ] && [ "$(getent shadow "$user" | cut -d: -f8)" != 1 ]; then
+    usermod --expiredate 1 "$user" || problem "account $user cannot be locked"
+  fi
+done </etc/passwd
+
+if ((failed)); then
+  rm -f "$done_before"
+else
+  state >"$done_before"
+fi

@@ -1,0 +1,240 @@
+package workbench
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/store"
+)
+
+// RemoveRequest says what else [Client.Remove] deletes.
+type RemoveRequest struct {
+	// DeleteVolume is the id of the data disk, to be deleted with all that
+	// Workbench keeps on it. Empty keeps it: a later Deploy takes it up again.
+	DeleteVolume string
+}
+
+// What a Workbench consists of, and by which names, as [Client.PreviewRemove]
+// tells it beside the domain's things.
+const (
+	ThingInstance  domain.Thing = "instance"          // by EC2's id
+	ThingInterface domain.Thing = "network interface" // likewise
+	ThingVolume    domain.Thing = "volume"            // likewise
+	ThingRole      domain.Thing = "role"              // by name
+	ThingSecret    domain.Thing = "secret"            // by name
+)
+
+// PreviewRemove returns what [Client.Remove] would do now: what it would end,
+// then what stays. It changes nothing and asks nobody but the store. A domain
+// without a Workbench is [domain.ErrNotFound].
+func (c *Client) PreviewRemove(ctx context.Context, q RemoveRequest) ([]domain.Consequence, error) {
+	const op = "preview remove"
+	r, err := c.records.Get(ctx, c.domain.Name())
+	if errors.Is(err, store.ErrNotFound) {
+		err = refused(domain.ErrNotFound, "the domain has no Workbench host")
+	}
+	if err != nil {
+		return nil, c.fail(ctx, op, err)
+	}
+	if err := r.mayDelete(q); err != nil {
+		return nil, c.fail(ctx, op, err)
+	}
+	d, err := c.domain.Describe(ctx)
+	if err != nil {
+		return nil, c.fail(ctx, op, err)
+	}
+	var found []domain.Consequence
+	add := func(fate domain.Fate, thing domain.Thing, name, detail string) {
+		if name != "" {
+			found = append(found, domain.Consequence{Fate: fate, Thing: thing, Name: name, Detail: detail})
+		}
+	}
+	add(domain.Ends, ThingInstance, r.Instance.ID, "is terminated; deactivate a licence key before, it would stay in use")
+	add(domain.Ends, ThingInterface, r.Interface.ID, "the address "+r.Interface.Address+" is given up")
+	if r.Removed.IsZero() {
+		add(domain.Ends, ThingSecret, c.secretName(), "the files, keys among them, are deleted at once")
+		add(domain.Ends, ThingRole, c.roleName(), "with its instance profile and policies")
+		add(domain.Ends, domain.ThingSecurityGroup, c.name(), "")
+	}
+	add(domain.Ends, domain.ThingAccessPoint, r.Storage, "the shared storage; no file is touched")
+	deleted := q.DeleteVolume != "" || r.Removing != nil && r.Removing.Volume != ""
+	if deleted {
+		add(domain.Ends, ThingVolume, r.Volume.ID, "with Workbench's data")
+	}
+	add(domain.Stays, domain.ThingFileSystem, d.FileSystem, "with all homes and the files of the shared storage")
+	if !deleted {
+		add(domain.Stays, ThingVolume, r.Volume.ID, "with Workbench's data; a later Deploy takes it up")
+	}
+	return found, nil
+}
+
+// mayDelete reports why the volume that a request names is not to be deleted.
+func (r record) mayDelete(q RemoveRequest) error {
+	if q.DeleteVolume == "" || q.DeleteVolume == r.Volume.ID && r.Volume.ID != "" {
+		return nil
+	}
+	if r.Volume.ID == "" {
+		return refused(domain.ErrInvalid, "volume %.40q: the Workbench has no data disk; name none", q.DeleteVolume)
+	}
+	return refused(domain.ErrInvalid, "volume %.40q is not the Workbench's, which is %s: name that to delete it with all its data, or none to keep it", q.DeleteVolume, r.Volume.ID)
+}
+
+// Remove takes away what [Client.Deploy] made: the instance, its address, the
+// role, the security group, the secret. The data disk is kept unless it is
+// named; homes and the files of the shared storage, which are the domain's, are
+// kept always. It returns when all is gone. After a failure call it again, with
+// the same request or none, until it returns nil; meanwhile Deploy is
+// [domain.ErrState]. What is not there, and what lacks the Workbench's tag, it
+// leaves alone; a domain without a Workbench is no error.
+//
+// After one that kept the disk, another Remove that names it deletes it.
+func (c *Client) Remove(ctx context.Context, q RemoveRequest) error {
+	return c.administer(ctx, "remove", func(ctx context.Context) error {
+		r, err := c.records.Get(ctx, c.domain.Name())
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := r.mayDelete(q); err != nil {
+			return err
+		}
+		d, err := c.domain.Describe(ctx)
+		if err != nil {
+			return err
+		}
+		err = c.note(ctx, &r, func(r *record) {
+			if r.Removing == nil {
+				r.Removing = &removal{}
+			}
+			if q.DeleteVolume != "" {
+				r.Removing.Volume = q.DeleteVolume
+			}
+		})
+		if err != nil {
+			return err
+		}
+		return c.remove(ctx, &r, d)
+	})
+}
+
+// remove does what is recorded. What has an instance to it goes first.
+func (c *Client) remove(ctx context.Context, r *record, d domain.Description) error {
+	if err := c.endAll(ctx, r); err != nil {
+		return err
+	}
+	if err := c.shutOutOfFileSystem(ctx, *r, d); err != nil {
+		return step("security group "+d.FileSystemSecurityGroup+" of the file system", err)
+	}
+	if err := c.removeInterface(ctx, r, d); err != nil {
+		return step("the network interface", err)
+	}
+	if r.Volume.Token != "" && r.Volume.ID == "" { // it was about to be made: so it is found for certain
+		if err := c.ensureVolume(ctx, r, d); err != nil {
+			return step("the data disk", err)
+		}
+	}
+	if err := c.removeVolume(ctx, *r); err != nil {
+		return step("data disk "+r.Volume.ID, err)
+	}
+	if r.Storage != "" {
+		if err := c.efs.DeleteAccessPoint(ctx, r.Storage); err != nil {
+			return step("the shared storage", err)
+		}
+	}
+	if err := c.removeGroup(ctx, d); err != nil {
+		return step("security group "+c.name(), err)
+	}
+	if err := c.removeSecret(ctx); err != nil {
+		return step("secret "+c.secretName(), err)
+	}
+	if err := c.removeRole(ctx, *r); err != nil {
+		return step("role "+c.roleName(), err)
+	}
+	c.log.InfoContext(ctx, "workbench removed", "volume kept", r.Removing.Volume == "")
+	if r.Volume.ID == "" || r.Removing.Volume == r.Volume.ID {
+		return c.records.Delete(ctx, r.Domain)
+	}
+	return c.note(ctx, r, func(r *record) {
+		// The number of the publication stays: a version of a secret has it.
+		*r = record{Domain: r.Domain, Created: r.Created, Want: want{}, Subnet: r.Subnet, Volume: r.Volume, Serial: r.Serial,
+			Published: publication{Number: r.Published.Number}, Removed: time.Now()}
+	})
+}
+
+// endAll terminates the instance, and what a launch that was interrupted came
+// to. Such a launch is looked up for as long as it may not show.
+func (c *Client) endAll(ctx context.Context, r *record) error {
+	if b := r.Buy; b != nil {
+		var ids []string
+		err := poll(ctx, 2*settlesWithin, func() (found bool, err error) {
+			ids, err = c.launchedBy(ctx, b.Token)
+			return len(ids) > 0 || time.Since(b.At) > settlesWithin, err
+		})
+		if err != nil {
+			return step("what was launched", err)
+		}
+		for _, id := range ids {
+			if err := c.end(ctx, instance{ID: id, Launched: b.At}); err != nil {
+				return err
+			}
+		}
+		if err := c.note(ctx, r, func(r *record) { r.Buy = nil }); err != nil {
+			return err
+		}
+	}
+	if r.Instance.ID == "" {
+		return nil
+	}
+	if err := c.end(ctx, r.Instance); err != nil {
+		return err
+	}
+	return c.note(ctx, r, func(r *record) { r.Instance, r.Replacing = instance{}, "" })
+}
+
+// removeInterface deletes the interface. One that was about to be made when the
+// program ended is made first: by its token it is found so for certain.
+func (c *Client) removeInterface(ctx context.Context, r *record, d domain.Description) error {
+	if r.Interface.Token == "" {
+		return nil
+	}
+	if r.Interface.ID == "" {
+		if err := c.ensureInterface(ctx, r, d); err != nil {
+			return err
+		}
+	}
+	return poll(ctx, settlesWithin, func() (bool, error) {
+		_, err := c.aws.EC2.DeleteNetworkInterface(ctx, &awsec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: aws.String(r.Interface.ID)})
+		switch codeOf(err) {
+		case noSuchInterface:
+			// It was deleted, or is too young to show.
+			return time.Since(r.Interface.At) > settlesWithin, nil
+		case interfaceInUse:
+			return false, nil
+		}
+		return err == nil, err
+	})
+}
+
+// removeVolume deletes the data disk if that was asked for.
+func (c *Client) removeVolume(ctx context.Context, r record) error {
+	if r.Removing.Volume == "" || r.Removing.Volume != r.Volume.ID {
+		return nil
+	}
+	return poll(ctx, settlesWithin, func() (bool, error) {
+		_, err := c.aws.EC2.DeleteVolume(ctx, &awsec2.DeleteVolumeInput{VolumeId: aws.String(r.Volume.ID)})
+		switch codeOf(err) {
+		case noSuchVolume:
+			return time.Since(r.Volume.At) > settlesWithin, nil
+		case volumeInUse, wrongState:
+			return false, nil
+		}
+		return err == nil, err
+	})
+}
