@@ -40,6 +40,9 @@ func report(asked wire.Job, s session.Session) wire.Job {
 	if s.Reason != "" {
 		j.StatusCode = string(s.Reason)
 	}
+	if j.StatusMessage == "" && s.Last.By == finisher { // it says why the session was suspended
+		j.StatusMessage = s.Last.Why
+	}
 	if j.StatusMessage == "" {
 		j.StatusMessage = plainly(j.Status, s)
 	}

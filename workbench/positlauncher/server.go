@@ -1,8 +1,10 @@
 package positlauncher
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"runtime/debug"
 	"sync"
@@ -326,7 +328,10 @@ func (s *server) follow(ctx context.Context) error {
 	return nil
 }
 
-// finish stops a session that is over, once.
+// finisher is who asks for what no user has asked for.
+const finisher = "workbench"
+
+// finish stops a session that is over, once, for the reason for which it was suspended.
 func (s *server) finish(ctx context.Context, over session.Session) {
 	s.mu.Lock()
 	known := s.sweeping[over.ID]
@@ -336,7 +341,7 @@ func (s *server) finish(ctx context.Context, over session.Session) {
 		return
 	}
 	s.handlers.Go(func() {
-		_, err := s.manager.Stop(ctx, over.ID, session.Order{By: "workbench", Why: "Workbench starts another job for what has ended"})
+		_, err := s.manager.Stop(ctx, over.ID, session.Order{By: finisher, Why: fmt.Sprintf("%.400s", cmp.Or(over.Message, string(over.Reason)))})
 		if err != nil && ctx.Err() == nil {
 			s.config().Logger.Warn("a session that is over could not be ended; the next change tries again", "session", over.ID, "error", err)
 		}
@@ -353,7 +358,7 @@ const expireEvery = time.Minute
 func (s *server) expire(ctx context.Context) error {
 	_ = pace.Every(ctx, expireEvery, func() {
 		for _, id := range s.board.expired(time.Now().Add(-s.config().JobExpiry)) {
-			err := s.manager.Delete(ctx, id, session.Order{By: "workbench", Why: "the job ended longer ago than jobs are kept"})
+			err := s.manager.Delete(ctx, id, session.Order{By: finisher, Why: "the job ended longer ago than jobs are kept"})
 			if err != nil && !errors.Is(err, session.ErrNotFound) {
 				if ctx.Err() == nil {
 					s.config().Logger.Warn("an old job could not be deleted; it is tried again", "session", id, "error", err)
