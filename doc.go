@@ -9,16 +9,19 @@
 // resumed on another instance type with the same files.
 //
 //	domain ──> efs, image, instancetype, domain/store
-//	   ▲
+//	   ▲  ▲
+//	   │  └── workbench
 //	session ──> launcher ◄── ec2launcher ──> dockerlauncher
-//	                     ◄── fakelauncher, faultlauncher
+//	   ▲                 ◄── fakelauncher, faultlauncher
+//	positlauncher
 //
 // Start reading with [session.Manager]; a program that shows all of it is
 // examples/quickstart. Records live in memory, in a file (domain/store/boltstore) or
 // in DynamoDB (domain/store/dynamostore). To test a program that uses the library, use [fake]: a
 // whole world in one call, on the account in memory that is fake/fakeaws. Beside
 // these, session/proxy serves sessions to browsers and tells who uses them,
-// session/credentials gives sessions roles in AWS, launcher/launchertest is the
+// session/credentials gives sessions roles in AWS, [workbench] keeps the host of a Posit
+// Workbench, workbench/positlauncher runs its sessions and jobs, launcher/launchertest is the
 // contract to test a launcher of one's own with, and domain/store/storetest that of
 // a store. Every constructor has an example that runs.
 //
@@ -29,5 +32,6 @@
 // [session.Manager]: https://pkg.go.dev/github.com/atelier-go/atelier/session#Manager
 // [launcher]: https://pkg.go.dev/github.com/atelier-go/atelier/launcher
 // [ec2launcher]: https://pkg.go.dev/github.com/atelier-go/atelier/launcher/ec2launcher
+// [workbench]: https://pkg.go.dev/github.com/atelier-go/atelier/workbench
 // [fake]: https://pkg.go.dev/github.com/atelier-go/atelier/fake
 package atelier
