@@ -80,6 +80,43 @@ func TestRefusedJobs(t *testing.T) {
 	})
 }
 
+// Whoever a name on the host stands for in the domain, it is where their home is; and
+// a program that fails in looking that up does not take the plugin with it.
+func TestNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world(t, fake.Config{})
+		l := serve(t, w, positlauncher.Config{MetricsInterval: -1, User: func(_ context.Context, name string) (string, error) {
+			switch name {
+			case "broken":
+				panic("out of order")
+			case "stranger":
+				return "", errors.New("who is that")
+			}
+			return "alice", nil
+		}})
+		submit := func(user string) map[string]any {
+			return l.ask(wire.SubmitJobRequest, map[string]any{"username": user, "job": wire.Job{Exe: "env", Args: []string{"HOME"}}})
+		}
+		m := submit("Jane.Doe@example.com")
+		if m["jobs"] == nil {
+			t.Fatalf("%v", m)
+		}
+		job := m["jobs"].([]any)[0].(map[string]any)
+		s, err := w.Sessions.Get(t.Context(), session.ID(job["id"].(string)))
+		if err != nil || job["user"] != "Jane.Doe@example.com" || s.User != "alice" || s.Kind.Home != "/home/Jane.Doe@example.com" {
+			t.Errorf("%v is %s's, with the home %s (%v)", job, s.User, s.Kind.Home, err)
+		}
+		for name, code := range map[string]wire.ErrorCode{
+			"../alice": wire.InvalidRequest, "a b": wire.InvalidRequest, "{user}": wire.InvalidRequest,
+			"stranger": wire.Unknown, "broken": wire.Unknown,
+		} {
+			if m := submit(name); m["errorCode"] != float64(code) || m["errorMessage"] == "" {
+				t.Errorf("%s: %v", name, m)
+			}
+		}
+	})
+}
+
 // What a job asks for is what its session has.
 func TestTranslation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
