@@ -2,7 +2,9 @@ package ec2launcher
 
 import (
 	"context"
+	"errors"
 	"net/url"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
@@ -110,7 +112,15 @@ func (l *Launcher) ensureProfile(ctx context.Context) error {
 		_, err := l.iam.AddRoleToInstanceProfile(ctx, &awsiam.AddRoleToInstanceProfileInput{
 			InstanceProfileName: profile.InstanceProfileName, RoleName: aws.String(l.hostRole()),
 		})
-		return err
+		if codeOf(err) != "LimitExceeded" {
+			return err
+		}
+		// A role is in it: ours, if an answer was lost and the SDK has asked again.
+		now, look := l.findProfile(ctx)
+		if look != nil || now == nil || !slices.ContainsFunc(now.Roles, func(r iamtypes.Role) bool { return aws.ToString(r.RoleName) == l.hostRole() }) {
+			return errors.Join(err, look)
+		}
+		return nil
 	})
 }
 

@@ -34,6 +34,23 @@ var administration = map[string]struct {
 	},
 }
 
+// The SDK asks again when an answer is lost. What it then hears is that there is one
+// already, whatever it asked for.
+func TestSetupLosesAnswers(t *testing.T) {
+	for _, action := range []string{"iam:CreateRole", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile", "ec2:CreateSecurityGroup", "secretsmanager:CreateSecret", "logs:CreateLogGroup"} {
+		t.Run(action, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				account := slow()
+				account.Faults = []fakeaws.Fault{{Action: action, Nth: 1, After: true}}
+				y := newYard(t, account)
+				if err := y.launcher().Setup(t.Context()); err != nil || y.cloud.Injected() == 0 {
+					t.Errorf("Setup: %v (%d answers lost)", err, y.cloud.Injected())
+				}
+			})
+		})
+	}
+}
+
 // A process that dies at any call of AWS, before or after it took effect, has
 // done nothing that a second call does not complete; and at no moment would a
 // host boot with keys that the launcher does not know.
