@@ -217,11 +217,12 @@ func (b *board) open(st *statusStream) {
 }
 
 // close ends a stream: nothing more is told to it.
-func (b *board) close(request uint64) {
+func (b *board) close(st *statusStream) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	st := b.streams[request]
-	delete(b.streams, request)
+	if b.streams[st.request] == st { // and not one that has taken its place
+		delete(b.streams, st.request)
+	}
 	for _, streams := range b.tells {
 		delete(streams, st)
 	}
@@ -253,6 +254,19 @@ func (b *board) next() message {
 		return m
 	}
 	return nil
+}
+
+// lasting are the sessions of the jobs that have not ended, as far as is known.
+func (b *board) lasting() []session.Session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []session.Session
+	for _, e := range b.jobs {
+		if !e.session.State.Ended() {
+			all = append(all, e.session)
+		}
+	}
+	return all
 }
 
 // expired are the jobs that ended before a time.

@@ -49,8 +49,9 @@ func TestBoard(t *testing.T) {
 	same(t, drain(b), []string{"s1 Pending [{7 1}]"})
 
 	// One message for all who are to be told, each with its own count.
-	b.open(&statusStream{request: 9, user: wire.All})
-	b.open(&statusStream{request: 10, user: "bob"})
+	all, bobs := &statusStream{request: 9, user: wire.All}, &statusStream{request: 10, user: "bob"}
+	b.open(all)
+	b.open(bobs)
 	b.put(known(t, "s1", "alice", session.Running))
 	b.put(known(t, "s2", "bob", session.Pending))
 	same(t, drain(b), []string{"s1 Running [{7 2} {9 1}]", "s2 Pending [{9 2} {10 1}]"})
@@ -64,10 +65,10 @@ func TestBoard(t *testing.T) {
 	same(t, drain(b), []string{"s2 Finished [{9 3} {10 2}]", "s1 Finished [{7 3} {9 4}]"})
 
 	// Nothing is told to a stream that has ended, nor of what did not change.
-	b.close(9)
+	b.close(all)
 	b.put(known(t, "s1", "alice", session.Stopped))
 	b.put(known(t, "s3", "bob", session.Pending))
-	b.close(10)
+	b.close(bobs)
 	same(t, drain(b), nil)
 
 	// A stream of one job is told of that one.

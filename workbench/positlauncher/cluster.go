@@ -137,7 +137,13 @@ func (s *server) reload(ctx context.Context) message {
 		m.ErrorType, m.ErrorMessage = wire.ReloadLoad, err.Error()
 		return m
 	}
-	next.Cluster, next.MaxMessage = old.Cluster, old.MaxMessage
+	next.Cluster, next.MaxMessage, next.MetricsInterval = old.Cluster, old.MaxMessage, old.MetricsInterval
+	if next.Reload == nil {
+		next.Reload = old.Reload
+	}
+	if next.Logger == nil {
+		next.Logger = old.Logger
+	}
 	if err := next.validate(); err != nil {
 		m.ErrorType, m.ErrorMessage = wire.ReloadValidate, err.Error()
 		return m

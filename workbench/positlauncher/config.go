@@ -38,8 +38,10 @@ type Config struct {
 	// max-message-size. Zero is [wire.DefaultLimit].
 	MaxMessage int
 	// Reload returns the configuration anew when the Launcher is told to read its own
-	// again; Cluster and MaxMessage stay as they were. Nil is that there is nothing to
-	// read: what the domain allows is looked up whenever it is asked for.
+	// again; [Arguments.Apply] has to be called for it as for the first. Cluster,
+	// MaxMessage and MetricsInterval stay as they were, and so do Reload and Logger if
+	// it has none. Nil is that there is nothing to read: what the domain allows is
+	// looked up whenever it is asked for.
 	Reload func(context.Context) (Config, error)
 	// Logger is told what goes wrong. Nil discards. It must not write to standard
 	// output, which is the Launcher's.

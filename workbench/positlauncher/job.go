@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/session"
@@ -74,6 +75,15 @@ func ran(s session.Session) bool { return !s.StartedAt.IsZero() || s.Generation 
 func over(s session.Session) bool {
 	return s.State == session.Suspended &&
 		slices.Contains([]launcher.Kind{launcher.ErrInterrupted, session.ErrIdle, session.ErrLifetime}, s.Reason)
+}
+
+// vanished is a session that somebody has deleted, as far as is known of it: it had
+// ended by then.
+func vanished(last session.Session) session.Session {
+	last.Revision++
+	last.State, last.Since, last.ExitCode = session.Failed, time.Now(), 0
+	last.Reason, last.Message = session.ErrNotFound, "its session was deleted, and how it ended is not known here"
+	return last
 }
 
 // status is a session's state in the Launcher's words.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/atelier-go/atelier/workbench/positlauncher/wire"
@@ -14,7 +15,8 @@ import (
 const maxStreamed = 32
 
 // An outbox writes messages to the Launcher, one at a time, whoever has them: first
-// heartbeats, which are never to wait, then answers, then the statuses of jobs.
+// heartbeats, which are never to wait, then answers, then the statuses of jobs, and
+// then what jobs write and use, of which there may be no end.
 type outbox struct {
 	limit int
 	// statuses is asked for the next status message when nothing else is to be
@@ -25,19 +27,20 @@ type outbox struct {
 	// streamed has a place for each message of a stream that waits.
 	streamed chan struct{}
 
-	mu    sync.Mutex
-	beats int
-	queue []letter
+	mu      sync.Mutex
+	beats   int
+	answers []message
+	streams []streamed
+}
+
+// streamed is a message of the stream that a request has opened.
+type streamed struct {
+	message
+	request uint64
 }
 
 // A message is a response of package wire.
 type message interface{ Head() *wire.Header }
-
-// A letter is a message that waits to be written.
-type letter struct {
-	message
-	streamed bool
-}
 
 func newOutbox(limit int, statuses func() message) *outbox {
 	return &outbox{
@@ -63,53 +66,85 @@ func (o *outbox) beat() {
 }
 
 // post has a message written that answers a request. It does not wait.
-func (o *outbox) post(m message) { o.put(letter{message: m}) }
-
-// stream has a message of a stream written, and waits while too many do.
-func (o *outbox) stream(ctx context.Context, m message) error {
-	select {
-	case o.streamed <- struct{}{}:
-		o.put(letter{m, true})
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (o *outbox) put(l letter) {
+func (o *outbox) post(m message) {
 	o.mu.Lock()
-	o.queue = append(o.queue, l)
+	o.answers = append(o.answers, m)
 	o.mu.Unlock()
 	o.rouse()
 }
 
-// next is what is to be written next, or nothing.
-func (o *outbox) next() (letter, bool) {
+// stream has a message of a request's stream written, after those that went before,
+// and waits while too many do. ctx is the stream's.
+func (o *outbox) stream(ctx context.Context, request uint64, m message) error {
+	select {
+	case o.streamed <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if ctx.Err() != nil { // and nobody drops what comes now
+		<-o.streamed
+		return ctx.Err()
+	}
+	o.streams = append(o.streams, streamed{m, request})
+	o.rouse()
+	return nil
+}
+
+// drop forgets what waits of a request's stream, whose context has ended.
+func (o *outbox) drop(request uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.streams = slices.DeleteFunc(o.streams, func(s streamed) bool {
+		if s.request == request {
+			<-o.streamed
+		}
+		return s.request == request
+	})
+}
+
+// next is what is to be written next, or nil.
+func (o *outbox) next() message {
+	if m := o.urgent(); m != nil {
+		return m
+	}
+	if m := o.statuses(); m != nil {
+		return m
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.streams) == 0 {
+		return nil
+	}
+	m := o.streams[0].message
+	o.streams = slices.Delete(o.streams, 0, 1) // there are few
+	<-o.streamed
+	return m
+}
+
+// urgent is the next heartbeat or answer, or nil.
+func (o *outbox) urgent() message {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.beats > 0 {
 		o.beats--
-		return letter{message: &wire.Header{Type: wire.HeartbeatResponse}}, true
+		return &wire.Header{Type: wire.HeartbeatResponse}
 	}
-	if len(o.queue) > 0 {
-		l := o.queue[0]
-		o.queue[0] = letter{}
-		o.queue = o.queue[1:]
-		return l, true
+	if len(o.answers) == 0 {
+		return nil
 	}
-	return letter{}, false
+	m := o.answers[0]
+	o.answers[0] = nil
+	o.answers = o.answers[1:]
+	return m
 }
 
 // run writes until ctx ends or writing fails.
 func (o *outbox) run(ctx context.Context, w io.Writer) error {
 	for responses := uint64(0); ; {
-		l, ok := o.next()
-		if !ok {
-			if m := o.statuses(); m != nil {
-				l, ok = letter{message: m}, true
-			}
-		}
-		if !ok {
+		m := o.next()
+		if m == nil {
 			select {
 			case <-o.wake:
 				continue
@@ -117,11 +152,11 @@ func (o *outbox) run(ctx context.Context, w io.Writer) error {
 				return nil
 			}
 		}
-		if head := l.Head(); head.Type != wire.HeartbeatResponse && head.Type != wire.MetricsResponse {
+		if head := m.Head(); head.Type != wire.HeartbeatResponse && head.Type != wire.MetricsResponse {
 			head.ResponseID = responses
 			responses++
 		}
-		frame, err := o.encode(l.message)
+		frame, err := o.encode(m)
 		if err != nil {
 			return err
 		}
@@ -130,9 +165,6 @@ func (o *outbox) run(ctx context.Context, w io.Writer) error {
 				return nil // it was closed under the write
 			}
 			return err
-		}
-		if l.streamed {
-			<-o.streamed
 		}
 	}
 }

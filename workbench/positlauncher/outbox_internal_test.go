@@ -31,8 +31,8 @@ func heads(t *testing.T, r io.Reader) []string {
 	}
 }
 
-// Heartbeats go before answers, and answers before statuses, whatever came first; and
-// only what answers is counted.
+// Heartbeats go before answers, answers before statuses and these before output,
+// whatever came first; and only what answers is counted. What was dropped does not come.
 func TestOutboxOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		statuses := []message{&wire.JobStatus{Header: wire.Header{Type: wire.JobStatusResponse}}}
@@ -44,6 +44,13 @@ func TestOutboxOrder(t *testing.T) {
 			statuses = statuses[1:]
 			return m
 		})
+		if err := o.stream(t.Context(), 5, &wire.JobOutput{Header: wire.Header{Type: wire.JobOutputResponse}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.stream(t.Context(), 6, &wire.ResourceUtil{Header: wire.Header{Type: wire.ResourceUtilResponse}}); err != nil {
+			t.Fatal(err)
+		}
+		o.drop(6)
 		o.post(&wire.ClusterInfo{Header: wire.Header{Type: wire.ClusterInfoResponse}})
 		o.post(&wire.Metrics{Header: wire.Header{Type: wire.MetricsResponse}})
 		o.post(wire.Errorf(wire.Unknown, "no"))
@@ -54,7 +61,7 @@ func TestOutboxOrder(t *testing.T) {
 		if err := o.run(ctx, &b); err != nil {
 			t.Fatal(err)
 		}
-		same(t, heads(t, &b), []string{"0:0", "8:0", "203:0", "-1:1", "3:2"})
+		same(t, heads(t, &b), []string{"0:0", "8:0", "203:0", "-1:1", "3:2", "5:3"})
 	})
 }
 
@@ -78,13 +85,13 @@ func TestOutboxLimit(t *testing.T) {
 func TestOutboxStreams(t *testing.T) {
 	o := newOutbox(1<<20, nil)
 	for range maxStreamed {
-		if err := o.stream(t.Context(), &wire.JobOutput{}); err != nil {
+		if err := o.stream(t.Context(), 1, &wire.JobOutput{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := o.stream(ctx, &wire.JobOutput{}); !errors.Is(err, context.Canceled) {
+	if err := o.stream(ctx, 1, &wire.JobOutput{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("one more: %v", err)
 	}
 }

@@ -14,8 +14,10 @@ import (
 )
 
 const (
-	// chunk is how many bytes of output a message has at most.
-	chunk = 32 << 10
+	// maxChunk is how many bytes of output a message has at most, and escaped how many
+	// one of them may take there ("\u0001").
+	maxChunk = 32 << 10
+	escaped  = 6
 	// again is how long after output could not be read it is tried once more.
 	again = 2 * time.Second
 )
@@ -31,7 +33,7 @@ func (s *server) streamOutput(ctx context.Context, q wire.Request) error {
 	if err != nil {
 		return err
 	}
-	w := &outputStream{out: s.out, request: q.ID, kind: q.OutputType}
+	w := &outputStream{out: s.out, request: q.ID, kind: q.OutputType, chunk: max(1, min(maxChunk, s.config().MaxMessage/escaped-aside/escaped))}
 	id := session.ID(j.ID)
 	for generation := 0; ; {
 		now, err := s.board.until(ctx, id, func(s session.Session) bool {
@@ -41,6 +43,9 @@ func (s *server) streamOutput(ctx context.Context, q wire.Request) error {
 			return err
 		}
 		if now.Generation > generation && !now.StartedAt.IsZero() {
+			if err := w.finish(ctx); err != nil {
+				return err
+			}
 			generation = now.Generation
 			if err := s.copyOutput(ctx, now, w); err != nil {
 				return err
@@ -55,14 +60,14 @@ func (s *server) streamOutput(ctx context.Context, q wire.Request) error {
 // does not answer it goes on where it was, as long as the run may still be there.
 func (s *server) copyOutput(ctx context.Context, run session.Session, w *outputStream) error {
 	for offset := int64(0); ; {
-		n, err := s.readOutput(ctx, run.ID, offset, w)
+		n, err := s.readOutput(ctx, run, offset, w)
 		offset += n
 		now, _ := s.board.session(run.ID)
-		over := now.Generation != run.Generation || !now.EndedAt.IsZero() || now.ID == ""
+		over := !now.EndedAt.IsZero() || now.ID == ""
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err == nil:
+		case err == nil, now.ID != "" && now.Generation != run.Generation: // what was left of it cannot be read any more
 			return nil
 		case errors.Is(err, launcher.ErrNotFound) && offset == 0 && over:
 			return wire.Errorf(wire.JobOutputNotFound, "what job %s wrote is not kept any more", run.ID)
@@ -74,7 +79,7 @@ func (s *server) copyOutput(ctx context.Context, run session.Session, w *outputS
 			return err
 		}
 		if over { // and it will not be there for ever
-			if _, err := s.readOutput(ctx, run.ID, offset, w); err != nil {
+			if _, err := s.readOutput(ctx, run, offset, w); err != nil {
 				return wire.Errorf(wire.JobOutputNotFound, "what job %s wrote cannot be read: %v", run.ID, err)
 			}
 			return nil
@@ -82,15 +87,23 @@ func (s *server) copyOutput(ctx context.Context, run session.Session, w *outputS
 	}
 }
 
-// readOutput tells what a job has written from an offset on, and reports how many
-// bytes that were.
-func (s *server) readOutput(ctx context.Context, id session.ID, offset int64, w *outputStream) (int64, error) {
-	logs, err := s.manager.Logs(ctx, id, launcher.LogOptions{Stream: outputStreams[w.kind], Offset: offset, Follow: true})
+// readOutput tells what a run of a job has written from an offset on, and reports how
+// many bytes that were. If the job runs anew meanwhile, it is none of that run's.
+func (s *server) readOutput(ctx context.Context, run session.Session, offset int64, w *outputStream) (int64, error) {
+	logs, err := s.manager.Logs(ctx, run.ID, launcher.LogOptions{Stream: outputStreams[w.kind], Offset: offset, Follow: true})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = logs.Close() }() // it was only read
-	buf := make([]byte, chunk)
+	now, err := s.manager.Get(ctx, run.ID)
+	if err != nil {
+		return 0, err
+	}
+	if now.Generation != run.Generation {
+		s.board.put(now)
+		return 0, nil
+	}
+	buf := make([]byte, w.chunk)
 	for total := int64(0); ; {
 		n, err := logs.Read(buf)
 		total += int64(n)
@@ -113,6 +126,7 @@ type outputStream struct {
 	out     *outbox
 	request uint64
 	kind    wire.OutputType
+	chunk   int
 	told    uint64
 	rest    []byte // the beginning of a character whose end was not written yet
 }
@@ -136,12 +150,22 @@ func (w *outputStream) write(ctx context.Context, p []byte) error {
 	return w.send(ctx, string(text[:whole]), false)
 }
 
-// end tells that nothing follows.
+// finish tells the rest of what a run has written.
+func (w *outputStream) finish(ctx context.Context) error {
+	if len(w.rest) == 0 {
+		return nil
+	}
+	rest := string(w.rest)
+	w.rest = nil
+	return w.send(ctx, rest, false)
+}
+
+// end tells the rest, and that nothing follows.
 func (w *outputStream) end(ctx context.Context) error { return w.send(ctx, string(w.rest), true) }
 
 func (w *outputStream) send(ctx context.Context, text string, complete bool) error {
 	w.told++
-	return w.out.stream(ctx, &wire.JobOutput{
+	return w.out.stream(ctx, w.request, &wire.JobOutput{
 		Header:     wire.Header{Type: wire.JobOutputResponse, RequestID: w.request},
 		SequenceID: w.told, Output: text, OutputType: w.kind, Complete: complete,
 	})

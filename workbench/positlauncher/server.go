@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/atelier-go/atelier/internal/pace"
 	"github.com/atelier-go/atelier/session"
@@ -25,15 +26,20 @@ type server struct {
 	meter   meter
 	begun   time.Time
 
-	// busy has a place for each request that is answered at one time.
-	busy chan struct{}
+	// busy has a place for each request that the cluster works for at one time, and
+	// taken counts the bytes of all that are not answered.
+	busy  chan struct{}
+	taken *semaphore.Weighted
 
 	mu       sync.Mutex
 	cfg      Config
-	streams  map[uint64]context.CancelFunc // that are open, by request
+	streams  map[uint64]*stream // that are open, by request
 	handlers sync.WaitGroup
-	sweeping map[session.ID]bool // that are over, and being stopped
+	stopping map[session.ID]bool // the sessions that are over and being stopped
 }
+
+// A stream is one that a request has opened.
+type stream struct{ cancel context.CancelFunc }
 
 // Serve answers a Launcher that writes requests to in and reads responses from out,
 // with the sessions of m, whose Run has to be active in this process. It is a whole
@@ -54,7 +60,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, m *session.Manager,
 	c = c.withDefaults()
 	s := &server{
 		manager: m, cfg: c, begun: time.Now(), busy: make(chan struct{}, maxBusy),
-		streams: map[uint64]context.CancelFunc{}, sweeping: map[session.ID]bool{},
+		taken:   semaphore.NewWeighted(maxTaken),
+		streams: map[uint64]*stream{}, stopping: map[session.ID]bool{},
 	}
 	s.board = newBoard(func() { s.out.rouse() })
 	s.out = newOutbox(c.MaxMessage, s.board.next)
@@ -69,7 +76,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, m *session.Manager,
 	})
 	work.Go(func() error { return s.out.run(ctx, out) })
 	work.Go(func() error { return s.follow(ctx) })
-	work.Go(func() error { return s.expire(ctx) })
+	work.Go(func() error { return s.tidy(ctx) })
 	work.Go(func() error { return s.tellMetrics(ctx) })
 	work.Go(func() error {
 		<-ctx.Done()
@@ -116,67 +123,104 @@ func (s *server) read(ctx context.Context, r *wire.Reader) error {
 			s.answer(wire.Request{ID: bad.ID}, wire.Errorf(wire.InvalidRequest, "%v", err))
 			continue
 		}
-		s.take(ctx, q)
+		if err := s.take(ctx, q, int64(len(frame))); err != nil {
+			return nil // ctx has ended
+		}
 	}
 }
 
-// maxBusy is how many requests are answered at one time, but for streams: of a burst
-// the others wait, lest heartbeats do.
-const maxBusy = 16
+const (
+	// maxBusy is how many requests the cluster works for at one time: of a burst the
+	// others wait, lest heartbeats do.
+	maxBusy = 16
+	// maxTaken is how many bytes of requests wait for their answers. Beyond that nothing
+	// more is read, and heartbeats wait, too.
+	maxTaken = 64 << 20
+	// aside is what a request takes beside its bytes.
+	aside = 4 << 10
+)
 
 // take has a request handled. It does not wait for that, so that a heartbeat never
 // waits either, but a stream is open, and can be cancelled, when it returns.
-func (s *server) take(ctx context.Context, q wire.Request) {
+func (s *server) take(ctx context.Context, q wire.Request, size int64) error {
 	switch q.Type {
 	case wire.HeartbeatRequest:
 		s.out.beat()
 	case wire.JobStatusRequest, wire.JobOutputRequest, wire.ResourceUtilRequest:
 		if q.Cancel {
-			s.close(q.ID)
-			return
+			s.cancel(q.ID)
+			return nil
 		}
-		ctx, ok := s.open(ctx, q.ID)
-		if !ok {
+		ctx, opened := s.open(ctx, q.ID)
+		if opened == nil {
 			s.answer(q, wire.Errorf(wire.InvalidRequest, "request %d has a stream already", q.ID))
-			return
+			return nil
 		}
 		s.handlers.Go(func() {
-			defer s.close(q.ID)
+			defer s.close(q.ID, opened)
 			s.handle(ctx, q)
 		})
 	default:
+		if err := s.taken.Acquire(ctx, size+aside); err != nil {
+			return err
+		}
 		s.handlers.Go(func() {
-			select {
-			case s.busy <- struct{}{}:
-				defer func() { <-s.busy }()
-				s.handle(ctx, q)
-			case <-ctx.Done():
+			defer s.taken.Release(size + aside)
+			if worksFor(q.Type) {
+				select {
+				case s.busy <- struct{}{}:
+					defer func() { <-s.busy }()
+				case <-ctx.Done():
+					return
+				}
 			}
+			s.handle(ctx, q)
 		})
 	}
+	return nil
+}
+
+// worksFor reports whether the cluster has to do something for a request, rather than
+// to tell what is known or to look.
+func worksFor(t wire.RequestType) bool {
+	return t == wire.SubmitJobRequest || t == wire.ControlJobRequest || t == wire.ClusterInfoRequest
 }
 
 // open begins the stream of a request, which lasts until its context ends. It
-// reports false if there is one already.
-func (s *server) open(ctx context.Context, request uint64) (context.Context, bool) {
+// returns nil if there is one already.
+func (s *server) open(ctx context.Context, request uint64) (context.Context, *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.streams[request] != nil {
-		return ctx, false
+		return ctx, nil
 	}
-	ctx, s.streams[request] = context.WithCancel(ctx)
-	return ctx, true
+	ctx, cancel := context.WithCancel(ctx)
+	opened := &stream{cancel}
+	s.streams[request] = opened
+	return ctx, opened
 }
 
-// close ends the stream of a request, if there is one.
-func (s *server) close(request uint64) {
+// close ends the stream of a request, if there is one, or only the one given: after a
+// cancel the request's ID may have been used again.
+func (s *server) close(request uint64, only *stream) {
 	s.mu.Lock()
-	cancel := s.streams[request]
-	delete(s.streams, request)
-	s.mu.Unlock()
-	if cancel != nil {
-		cancel()
+	open := s.streams[request]
+	if only == nil || open == only {
+		delete(s.streams, request)
 	}
+	s.mu.Unlock()
+	if only == nil {
+		only = open
+	}
+	if only != nil {
+		only.cancel()
+	}
+}
+
+// cancel ends the stream of a request, if there is one, and what of it was not told.
+func (s *server) cancel(request uint64) {
+	s.close(request, nil)
+	s.out.drop(request)
 }
 
 // answer answers a request.
@@ -200,7 +244,13 @@ func (s *server) handle(ctx context.Context, q wire.Request) {
 	case err != nil:
 		e := refusal(err)
 		log.Info("a request was refused", "code", int(e.Code), "error", err)
-		s.answer(q, &wire.Error{Header: e.Header, Code: e.Code, Message: e.Message})
+		answer := &wire.Error{Header: e.Header, Code: e.Code, Message: e.Message}
+		answer.RequestID = q.ID
+		if q.Type == wire.JobOutputRequest || q.Type == wire.ResourceUtilRequest { // after what it has told
+			_ = s.out.stream(ctx, q.ID, answer) // ctx has ended
+			return
+		}
+		s.out.post(answer)
 	case m != nil:
 		s.answer(q, m)
 	}
@@ -303,7 +353,7 @@ func (s *server) streamStatus(ctx context.Context, q wire.Request) error {
 		st.only = session.ID(q.JobID)
 	}
 	s.board.open(st)
-	defer s.board.close(q.ID)
+	defer s.board.close(st)
 	<-ctx.Done()
 	return nil
 }
@@ -334,8 +384,8 @@ const finisher = "workbench"
 // finish stops a session that is over, once, for the reason for which it was suspended.
 func (s *server) finish(ctx context.Context, over session.Session) {
 	s.mu.Lock()
-	known := s.sweeping[over.ID]
-	s.sweeping[over.ID] = true
+	known := s.stopping[over.ID]
+	s.stopping[over.ID] = true
 	s.mu.Unlock()
 	if known {
 		return
@@ -343,20 +393,33 @@ func (s *server) finish(ctx context.Context, over session.Session) {
 	s.handlers.Go(func() {
 		_, err := s.manager.Stop(ctx, over.ID, session.Order{By: finisher, Why: fmt.Sprintf("%.400s", cmp.Or(over.Message, string(over.Reason)))})
 		if err != nil && ctx.Err() == nil {
-			s.config().Logger.Warn("a session that is over could not be ended; the next change tries again", "session", over.ID, "error", err)
+			s.config().Logger.Warn("a session that is over could not be ended; it is tried again in a minute", "session", over.ID, "error", err)
 		}
 		s.mu.Lock()
-		delete(s.sweeping, over.ID)
+		delete(s.stopping, over.ID)
 		s.mu.Unlock()
 	})
 }
 
-// expireEvery is how often the plugin looks for jobs that ended long ago.
-const expireEvery = time.Minute
+// tidyEvery is how often the plugin looks for what nobody tells it of.
+const tidyEvery = time.Minute
 
-// expire deletes the sessions of jobs that ended long ago.
-func (s *server) expire(ctx context.Context) error {
-	_ = pace.Every(ctx, expireEvery, func() {
+// tidy deletes the sessions of jobs that ended long ago, ends those that are over and
+// could not be ended before, and finds those that somebody else has deleted, of which
+// a watch does not tell.
+func (s *server) tidy(ctx context.Context) error {
+	_ = pace.Every(ctx, tidyEvery, func() {
+		for _, now := range s.board.lasting() {
+			if over(now) {
+				s.finish(ctx, now)
+			}
+			if _, ok := s.manager.Cached(now.ID); ok {
+				continue
+			}
+			if _, err := s.manager.Get(ctx, now.ID); errors.Is(err, session.ErrNotFound) {
+				s.board.put(vanished(now))
+			}
+		}
 		for _, id := range s.board.expired(time.Now().Add(-s.config().JobExpiry)) {
 			err := s.manager.Delete(ctx, id, session.Order{By: finisher, Why: "the job ended longer ago than jobs are kept"})
 			if err != nil && !errors.Is(err, session.ErrNotFound) {

@@ -265,10 +265,10 @@ func (t *translation) command() (entrypoint, args []string) {
 // environment is that of a job, without what a session's manager sets.
 func (t *translation) environment() map[string]string {
 	env := map[string]string{}
-	for _, e := range t.job.Environment {
+	for i, e := range t.job.Environment {
 		switch {
-		case e.Name == "" || strings.ContainsAny(e.Name, "=\x00"):
-			t.bad("environment variable %.60q: is no name", e.Name)
+		case e.Name == "" || strings.ContainsAny(e.Name, "=\x00"): // which may be a secret, misplaced
+			t.bad("environment variable %d of %d: its name is empty, or has an equals sign or a NUL", i+1, len(t.job.Environment))
 		case e.Name != "HOME" && e.Name != "USER":
 			env[e.Name] = string(e.Value)
 		}

@@ -44,7 +44,7 @@ func TestRefusedJobs(t *testing.T) {
 			"Constraint":  {wire.Job{Exe: "say", PlacementConstraints: []wire.Constraint{{Name: "zone", Value: "a"}, {Name: "market", Value: "black"}}}, []string{`"zone"`, `market="black"`, "spot"}},
 			"Port":        {wire.Job{Exe: "say", ExposedPorts: []wire.Port{{TargetPort: 0}, {TargetPort: 8787, Protocol: "UDP"}}}, []string{"port 0", "UDP"}},
 			"Published":   {wire.Job{Exe: "say", ExposedPorts: []wire.Port{{TargetPort: 8787, PublishedPort: &privileged}}}, []string{"published at 80", "1024"}},
-			"Variable":    {wire.Job{Exe: "say", Environment: []wire.Env{{Name: "A=B", Value: "c"}}}, []string{`"A=B"`}},
+			"Variable":    {wire.Job{Exe: "say", Environment: []wire.Env{{Name: "A=B", Value: "c"}}}, []string{"environment variable 1 of 1"}},
 			"Mount":       {wire.Job{Exe: "say", Mounts: []wire.Mount{{MountPath: "/etc"}}}, []string{`mount "/etc"`, "/projects/"}},
 			"OthersHome":  {wire.Job{Exe: "say", Mounts: []wire.Mount{{MountPath: "/home/alice", MountSource: wire.MountSource{Type: "nfs", Source: json.RawMessage(`{"path":"/home/bob"}`)}}}}, []string{"/home/bob", "the user's own"}},
 			"Queue":       {wire.Job{Exe: "say", Queues: []string{"long"}}, []string{`"long"`}},

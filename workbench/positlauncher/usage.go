@@ -27,7 +27,7 @@ func (s *server) streamUsage(ctx context.Context, q wire.Request) error {
 		m := last
 		told++
 		m.Sequences = []wire.Sequence{{RequestID: q.ID, SequenceID: told}}
-		return s.out.stream(ctx, &m)
+		return s.out.stream(ctx, q.ID, &m)
 	}
 	var before launcher.Usage
 	for {
