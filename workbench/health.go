@@ -46,8 +46,8 @@ type Description struct {
 	Checks string
 	// Health is Workbench's own answer.
 	Health Health
-	// Published is the number of the files that were last published, and their
-	// SHA-256.
+	// Published counts the times that other files were published, and PublishedDigest
+	// is the SHA-256 of the last.
 	Published       int
 	PublishedDigest string
 	// RestartDue and ReplaceDue are as in [Deployed].

@@ -24,8 +24,11 @@ func (s *server) cluster(ctx context.Context, q wire.Request) (message, error) {
 		SupportsContainers:   true,
 		Config:               []wire.Setting{},
 		PlacementConstraints: []wire.Constraint{},
-		ResourceLimits:       limits(cfg.Default, choices.Types),
+		ResourceLimits:       []wire.Limit{},
 		ResourceProfiles:     []wire.Profile{},
+	}
+	if !cfg.ProfilesOnly {
+		m.ResourceLimits = limits(cfg.Default, choices.Types)
 	}
 	for _, market := range []string{"on-demand", "spot", "spot-or-on-demand"} {
 		m.PlacementConstraints = append(m.PlacementConstraints, wire.Constraint{Name: marketConstraint, Value: wire.Text(market)})
@@ -137,6 +140,7 @@ func (s *server) reload(ctx context.Context) message {
 		m.ErrorType, m.ErrorMessage = wire.ReloadLoad, err.Error()
 		return m
 	}
+	next.connections = old.connections
 	next.Cluster, next.MaxMessage, next.MetricsInterval = old.Cluster, old.MaxMessage, old.MetricsInterval
 	if next.Reload == nil {
 		next.Reload = old.Reload

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -22,11 +23,15 @@ type Config struct {
 	// Profiles are the resource profiles that users choose among. Nil is one for each
 	// instance type that the user may have, of its name, with all of a host of it.
 	Profiles []Profile
+	// ProfilesOnly refuses jobs that name no profile and give limits of their own.
+	ProfilesOnly bool
 	// Default is the room of a job that names neither a profile nor limits, and what
 	// the Launcher proposes for limits. Zero is 1 vCPU and 2 GiB.
 	Default domain.Size
-	// User returns the name in the domain of who has a name on the Workbench host, by
-	// which their home is at /home/ and the latter. Nil is that the names are equal.
+	// User returns the name that somebody has in the domain, of the one that they have on
+	// the Workbench host: there and in sessions, /home/ and the latter is their home.
+	// Nil is that the names are equal. Accounts that package workbench's host makes have
+	// the names of the domain.
 	User func(ctx context.Context, name string) (string, error)
 	// JobExpiry is how long a job that has ended is told of, from when it ended; then
 	// its session is deleted. Zero is 24 hours, as the Launcher's job-expiry-hours.
@@ -46,6 +51,8 @@ type Config struct {
 	// Logger is told what goes wrong. Nil discards. It must not write to standard
 	// output, which is the Launcher's.
 	Logger *slog.Logger
+
+	connections func() (map[netip.AddrPort]bool, error) // of this machine
 }
 
 // A Profile is a resource profile: a name for what a job gets.
@@ -80,6 +87,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxMessage == 0 {
 		c.MaxMessage = wire.DefaultLimit
+	}
+	if c.connections == nil {
+		c.connections = established
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

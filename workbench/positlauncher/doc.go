@@ -22,7 +22,8 @@
 // for: one that is another is refused, as the accounts of the Workbench host then do
 // not fit the homes. The home is at /home/ and the name.
 //
-//	resourceProfile       a Profile of Config, or the instance type of that name: all of a host
+//	resourceProfile       a Profile of Config, or the instance type of that name: all of a host;
+//	                      limits beside it count for nothing, and are not told again
 //	"custom", or none     cpuCount, memory (MB) and NVIDIA GPUs on the cheapest type with room for it
 //	container.image       an image of the domain, by name or reference; none is the default one
 //	command, exe, args    in the place of the image's entry point and command
@@ -30,7 +31,8 @@
 //	environment           beside HOME and USER, which are set
 //	exposedPorts          TCP, at a port of the host of the same number, or publishedPort: on a host
 //	                      where it is free
-//	mounts                the home, /projects/ and a project of the domain, /mnt/ and a mount of its policy
+//	mounts                the home, /projects/ and a project of the domain, /mnt/ and a mount of its policy:
+//	                      the path says which, and what it is of and whether it may be written the domain
 //	placementConstraints  market: on-demand, spot or spot-or-on-demand
 //	instanceId, tags, metadata, name and all else are told again as they came
 //
@@ -52,6 +54,11 @@
 //	Failed     it never ran; its message says why
 //	Canceled   it was withdrawn before it ran
 //
+// The domain's rules for what nobody uses ([domain.Policy], Idle) hold for jobs of the
+// kinds "workbench", which have ports, and "job". Used is what this machine, where
+// Workbench is, has a connection to, and what computes. The time-outs of the editors
+// (RStudio of package workbench and others) know more, and save what RStudio has in memory.
+//
 // A job that the domain ends, as nobody uses it or its time is up, ends for good:
 // Workbench starts another where a session is opened again. A job without ports is
 // not suspended.
@@ -63,5 +70,9 @@
 // positlaunchertest. Not known are: which form of outputType the Launcher sends (all
 // are understood); whether Workbench follows a publishedPort that a job did not ask
 // for; what it makes of a job that is Suspended; how long it waits for a job to run
-// and for a port to answer; which arguments the newest Launcher passes.
+// and for a port to answer; which arguments the newest Launcher passes; how large its
+// megabytes are (10^6 bytes is assumed).
+//
+// Of a job that writes more than its host keeps (100 MB) the oldest is lost, and where a
+// connection to the host broke, more may be.
 package positlauncher

@@ -77,6 +77,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, m *session.Manager,
 	work.Go(func() error { return s.out.run(ctx, out) })
 	work.Go(func() error { return s.follow(ctx) })
 	work.Go(func() error { return s.tidy(ctx) })
+	work.Go(func() error { return s.watchUse(ctx) })
 	work.Go(func() error { return s.tellMetrics(ctx) })
 	work.Go(func() error {
 		<-ctx.Done()

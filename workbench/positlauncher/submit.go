@@ -80,11 +80,14 @@ func (s *server) translate(ctx context.Context, job wire.Job) (session.StartRequ
 	cfg := s.config()
 	user, err := cfg.User(ctx, job.User)
 	if err != nil {
-		return session.StartRequest{}, err
+		return session.StartRequest{}, wire.Errorf(wire.InvalidRequest, "user %s: who they are in the domain is not known: %v", job.User, err)
 	}
 	member, err := s.manager.Domain().User(ctx, user)
 	if err != nil {
 		return session.StartRequest{}, err
+	}
+	if job.ResourceProfile != "" && job.ResourceProfile != wire.CustomProfile {
+		job.ResourceLimits = nil // the profile decides, and nothing else is told
 	}
 	kept, err := keepsake(job)
 	if err != nil {
@@ -163,6 +166,9 @@ func (t *translation) image() string {
 func (t *translation) room(r *session.StartRequest, cfg Config) {
 	switch name := t.job.ResourceProfile; name {
 	case "", wire.CustomProfile:
+		if cfg.ProfilesOnly {
+			t.bad("resource profile: limits of its own are not for a job here; want the name of a profile")
+		}
 		r.Size = t.limits(cfg.Default)
 	default:
 		p, ok := cfg.profile(name)

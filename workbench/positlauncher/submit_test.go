@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,7 +111,7 @@ func TestNames(t *testing.T) {
 		}
 		for name, code := range map[string]wire.ErrorCode{
 			"../alice": wire.InvalidRequest, "a b": wire.InvalidRequest, "{user}": wire.InvalidRequest,
-			"stranger": wire.Unknown, "broken": wire.Unknown,
+			"stranger": wire.InvalidRequest, "broken": wire.Unknown,
 		} {
 			if m := submit(name); m["errorCode"] != float64(code) || m["errorMessage"] == "" {
 				t.Errorf("%s: %v", name, m)
@@ -201,6 +204,38 @@ func TestEndedByOthers(t *testing.T) {
 		if _, err := w.Sessions.Wait(t.Context(), session.ID(id), session.Stopped); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// A job that this machine has a connection to is in use, whatever else is known of it.
+func TestConnectedIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world(t, fake.Config{Policy: domain.Policy{Idle: []domain.IdleRule{{After: time.Hour}}}})
+		var mu sync.Mutex
+		to := map[netip.AddrPort]bool{}
+		c := positlauncher.Config{MetricsInterval: -1}.WithConnections(func() (map[netip.AddrPort]bool, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return maps.Clone(to), nil
+		})
+		l := serve(t, w, c)
+		id := l.submit(wire.Job{Exe: "serve", Args: []string{"8787"}, Stdin: "x\n", ExposedPorts: []wire.Port{{TargetPort: 8787}}})
+		l.await(id, wire.Running)
+		s, err := w.Sessions.Get(t.Context(), session.ID(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		connect := func(yes bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			to[netip.MustParseAddrPort(s.Endpoints["p8787"])] = yes
+		}
+		connect(true)
+		time.Sleep(3 * time.Hour)
+		l.await(id, wire.Running)
+		connect(false)
+		time.Sleep(2 * time.Hour)
+		l.await(id, wire.Finished)
 	})
 }
 
