@@ -18,7 +18,7 @@ func (c *Client) userData(r record, d domain.Description) string {
 		Accounts: w.Accounts,
 	}
 	if w.SharedStorage != "" {
-		boot.Storage, boot.StoragePath = r.Storage, w.SharedStorage
+		boot.Storage, boot.StoragePath = r.Storage, projectDir(w.SharedStorage)
 	}
 	switch l := w.License; {
 	case l.Key != "":

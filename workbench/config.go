@@ -44,9 +44,11 @@ type Configuration struct {
 	// pages. Empty switches these off.
 	AdminGroup string
 
-	// SharedStorage is a directory that this host and all sessions have at the same
-	// path, such as "/mnt/workbench", for sharing projects between users. Empty
-	// switches sharing off.
+	// SharedStorage is the name of a project of the domain, which this host and all
+	// sessions have at /projects/ and the name; [DeployRequest.SharedStorage] mounts it
+	// here. Every session asks for it, so that only members of its groups can use
+	// Workbench. Empty is none. Workbench's own sharing of RStudio projects is off in any
+	// case: it needs access control lists, which EFS has not.
 	SharedStorage string
 	// DataDirectory is where Workbench keeps its database, on a disk of this host:
 	// SQLite on a network file system loses data. Empty is
@@ -175,7 +177,7 @@ func (c Configuration) databaseProblems() []error {
 		return []error{fmt.Errorf("DataDirectory %.80q is no absolute path without . or .. or a slash too many; %s", c.DataDirectory, want)}
 	}
 	var found []error
-	for _, remote := range []string{"/home", c.SharedStorage} {
+	for _, remote := range []string{"/home", projectDir(c.SharedStorage)} {
 		if remote != "" && within(c.DataDirectory, remote) {
 			found = append(found, fmt.Errorf("DataDirectory %.80q is in %s, on a network file system, where SQLite loses data; %s", c.DataDirectory, remote, want))
 		}

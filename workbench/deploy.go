@@ -45,7 +45,8 @@ type Deployed struct {
 // Everything that is wrong with the request is reported at once, as
 // [domain.ErrInvalid], before anything is made. Another subnet or size of the
 // data disk than it has is [domain.ErrConflict]; a domain that has no file
-// system yet, since no user was onboarded, is [domain.ErrState]. A name of this
+// system yet, since no user was onboarded, is [domain.ErrState], and so is shared
+// storage in a project whose creation has not ended. A name of this
 // Workbench's that is taken by something without its tag is
 // [domain.ErrConflict], and nothing is touched.
 func (c *Client) Deploy(ctx context.Context, q DeployRequest) (Deployed, error) {
@@ -85,7 +86,15 @@ func (c *Client) intend(ctx context.Context, q DeployRequest) (record, domain.De
 	if err != nil {
 		return record{}, d, step("the security groups of the access", err)
 	}
-	if wrong = append(wrong, missing...); len(wrong) == 0 {
+	wrong = append(wrong, missing...)
+	project, without, err := c.findStorage(ctx, q)
+	if err != nil {
+		return record{}, d, step("the shared storage", err)
+	}
+	if without != nil {
+		wrong = append(wrong, without)
+	}
+	if len(wrong) == 0 {
 		// As long as it will be, with ids of their longest form.
 		longest := record{Want: q.want(c.domain.Catalog()), Volume: made{ID: longID}, Storage: longID}
 		if n := len(c.userData(longest, domain.Description{FileSystem: longID})); n > hostboot.MaxSize {
@@ -101,7 +110,10 @@ func (c *Client) intend(ctx context.Context, q DeployRequest) (record, domain.De
 	if d.FileSystem == "" {
 		return record{}, d, refused(domain.ErrState, "the domain has no file system yet, which comes with its first user: onboard one and call again")
 	}
-	r := record{Domain: c.domain.Name(), Created: time.Now(), Subnet: subnet, Want: q.want(c.domain.Catalog())}
+	if q.SharedStorage != "" && project.Created.IsZero() {
+		return record{}, d, refused(domain.ErrState, "shared storage: the creation of project %s has not ended: call CreateProject again, which goes on where it stands", project.Name)
+	}
+	r := record{Domain: c.domain.Name(), Created: time.Now(), Subnet: subnet, Want: q.want(c.domain.Catalog()), Storage: project.Directory.AccessPoint}
 	r.Volume.GiB, r.Volume.Key = q.VolumeGiB, d.KMSKeyID
 	if r.Volume.GiB == 0 {
 		r.Volume.GiB = defaultVolume
@@ -118,7 +130,7 @@ func (c *Client) intend(ctx context.Context, q DeployRequest) (record, domain.De
 		if err := r.takes(q); err != nil {
 			return err
 		}
-		r.Want, r.Removed = q.want(c.domain.Catalog()), time.Time{}
+		r.Want, r.Storage, r.Removed = q.want(c.domain.Catalog()), project.Directory.AccessPoint, time.Time{}
 		return nil
 	})
 	return r, d, err
@@ -177,9 +189,6 @@ func (c *Client) ensureSurroundings(ctx context.Context, r *record, d domain.Des
 	}
 	if err := c.admitToFileSystem(ctx, *r, d); err != nil {
 		return step("security group "+d.FileSystemSecurityGroup+" of the file system", err)
-	}
-	if err := c.ensureStorage(ctx, r, d); err != nil {
-		return step("the shared storage", err)
 	}
 	arn, err := c.ensureRole(ctx, r, d)
 	if err != nil {

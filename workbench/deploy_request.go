@@ -69,9 +69,11 @@ type DeployRequest struct {
 	Accounts []string
 	// License is Workbench's. Zero is that the image or Files have it, or a trial.
 	License License
-	// SharedStorage is where the host has a directory of the domain's file system
-	// that all users share ("/mnt/workbench"): the server-shared-storage-path of
-	// rserver.conf. Empty is none.
+	// SharedStorage is the name of a project of the domain, which the host has where
+	// sessions have it: at /projects/ and the name. [Configuration.SharedStorage]
+	// names the same. Who is to use Workbench has to be in one of the project's
+	// groups, since every session asks for it and is refused otherwise. Empty is
+	// none.
 	SharedStorage string
 	// Policies are IAM policy documents by names of the caller's that the host's
 	// role has beside what it needs to boot, such as those of the program's that
@@ -204,8 +206,8 @@ func (q DeployRequest) problems(region string, catalog *instancetype.Catalog) (f
 		bad("accounts: program %.80q: want an absolute path", q.Accounts[0])
 	}
 	found = append(found, q.License.problems(region)...)
-	if s := q.SharedStorage; s != "" && (!cleanPathOnHost(s) || isBelow(s, "/home") || isBelow("/var/lib/rstudio-server", s) || isBelow(s, "/etc")) {
-		bad("shared storage %.80q: want an absolute path such as /mnt/workbench, outside /home, /etc and the data disk", s)
+	if s := q.SharedStorage; s != "" && !projectName.MatchString(s) {
+		bad("shared storage %.40q: %s", s, wantProject)
 	}
 	return append(found, policyProblems(q.Policies)...)
 }

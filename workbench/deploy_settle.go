@@ -181,7 +181,7 @@ func (c *Client) order(ctx context.Context, r *record, d domain.Description) err
 	return c.note(ctx, r, func(r *record) {
 		r.Buy = &purchase{
 			Token: r.token("instance"), At: time.Now(), AMI: ami, Type: r.Want.InstanceType, Root: r.Want.RootDevice, UserData: data,
-			Interface: r.Interface.ID, Profile: c.roleName(), Tags: c.tags(d), Boot: digest(data), License: r.Want.License, Read: r.Published.Number,
+			Interface: r.Interface.ID, Profile: c.roleName(), Tags: c.tags(d), Boot: digest(data), License: r.Want.License, Storage: r.Storage, Read: r.Published.Number,
 		}
 	})
 }
@@ -219,7 +219,7 @@ func (c *Client) run(ctx context.Context, b purchase) (instance, error) {
 	if len(out.Instances) != 1 {
 		return instance{}, fmt.Errorf("EC2 launched %d instances", len(out.Instances))
 	}
-	return instance{ID: aws.ToString(out.Instances[0].InstanceId), Type: b.Type, AMI: b.AMI, Boot: b.Boot, License: b.License, Launched: time.Now()}, nil
+	return instance{ID: aws.ToString(out.Instances[0].InstanceId), Type: b.Type, AMI: b.AMI, Boot: b.Boot, License: b.License, Storage: b.Storage, Launched: time.Now()}, nil
 }
 
 // input is the request, the same each time.

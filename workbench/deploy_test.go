@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
-	awsefs "github.com/aws/aws-sdk-go-v2/service/efs"
 	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
 	awssecrets "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -106,8 +105,9 @@ func TestDeployRefuses(t *testing.T) {
 		"licence abroad": {func(q *workbench.DeployRequest) {
 			q.License = workbench.License{File: "arn:aws:ssm:eu-west-1:123456789012:parameter/lic"}
 		}, []string{"kept in eu-west-1"}},
-		"storage": {func(q *workbench.DeployRequest) { q.SharedStorage = "/home/shared" }, []string{"shared storage"}},
-		"policy":  {func(q *workbench.DeployRequest) { q.Policies = map[string]string{"atelier-workbench": "{}"} }, []string{"atelier-workbench", "no IAM policy document"}},
+		"storage":    {func(q *workbench.DeployRequest) { q.SharedStorage = "/mnt/workbench" }, []string{`shared storage "/mnt/workbench"`, "name of a project"}},
+		"no project": {func(q *workbench.DeployRequest) { q.SharedStorage = "absent" }, []string{"shared storage: the domain has no project absent", "create it"}},
+		"policy":     {func(q *workbench.DeployRequest) { q.Policies = map[string]string{"atelier-workbench": "{}"} }, []string{"atelier-workbench", "no IAM policy document"}},
 		"policies": {func(q *workbench.DeployRequest) {
 			q.Policies["plugin"] = `{"Statement":"` + strings.Repeat("x", 9000) + `"}`
 		}, []string{"at most 8192"}},
@@ -143,9 +143,9 @@ func TestDeployReportsAllAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		y := newYard(t, fakeaws.Config{})
 		_, err := y.client().Deploy(t.Context(), workbench.DeployRequest{
-			Hosts: 3, Subnet: "x", AMI: "x", Access: []string{"x", "sg-00000000"}, Port: -1, Files: []workbench.File{{}}, License: workbench.License{Key: "x"},
+			Hosts: 3, Subnet: "x", AMI: "x", Access: []string{"x", "sg-00000000"}, Port: -1, Files: []workbench.File{{}}, License: workbench.License{Key: "x"}, SharedStorage: "absent",
 		})
-		y.is(err, domain.ErrInvalid, "3 hosts", "instance type", "AMI", `access "x"`, "port -1", "file", "license", `subnet "x"`, "sg-00000000")
+		y.is(err, domain.ErrInvalid, "3 hosts", "instance type", "AMI", `access "x"`, "port -1", "file", "license", `subnet "x"`, "sg-00000000", "project absent")
 	})
 }
 
@@ -156,7 +156,9 @@ func TestDeployWithoutFileSystem(t *testing.T) {
 		y.must(err)
 		c, err := workbench.NewFromConfig(y.cloud.Config(), d, workbench.Config{})
 		y.must(err)
-		_, err = c.Deploy(t.Context(), y.request())
+		q := y.request()
+		q.SharedStorage = ""
+		_, err = c.Deploy(t.Context(), q)
 		y.is(err, domain.ErrState, "onboard one")
 	})
 }
@@ -390,7 +392,7 @@ func TestRootVolumeIsEncrypted(t *testing.T) {
 		cfg := y.cloud.Config()
 		w := &watched{Client: awsec2.NewFromConfig(cfg)}
 		c, err := workbench.New(y.domain(), workbench.Services{
-			EC2: w, SSM: awsssm.NewFromConfig(cfg), IAM: awsiam.NewFromConfig(cfg), Secrets: awssecrets.NewFromConfig(cfg), EFS: awsefs.NewFromConfig(cfg),
+			EC2: w, SSM: awsssm.NewFromConfig(cfg), IAM: awsiam.NewFromConfig(cfg), Secrets: awssecrets.NewFromConfig(cfg),
 		}, workbench.Config{})
 		y.must(err)
 		_, err = c.Deploy(t.Context(), y.request())
@@ -406,7 +408,7 @@ func TestNewRefuses(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		y := newYard(t, fakeaws.Config{})
 		_, err := workbench.New(nil, workbench.Services{}, workbench.Config{})
-		y.is(err, domain.ErrInvalid, "the domain is nil", "EC2 client is nil", "SSM client", "IAM client", "Secrets client", "EFS client")
+		y.is(err, domain.ErrInvalid, "the domain is nil", "EC2 client is nil", "SSM client", "IAM client", "Secrets client")
 		elsewhere := y.cloud.Config()
 		elsewhere.Region = "eu-west-1"
 		_, err = workbench.NewFromConfig(elsewhere, y.domain(), workbench.Config{})

@@ -15,7 +15,8 @@
 // it. The host keeps its private address, by a network interface of its own, and
 // its data, on an EBS volume of its own, however often the instance is another.
 // Homes are the domain's: /home of the host is where sessions have them too, with
-// the domain's uids, which [Accounts] tells.
+// the domain's uids, which [Accounts] tells. So is the shared storage, if there is to
+// be one: a project of the domain, at the same path under /projects.
 //
 // It is one host. Several behind a load balancer are not supported by this package:
 // they need PostgreSQL and the same keys and files on each.

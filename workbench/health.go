@@ -37,7 +37,8 @@ type Description struct {
 	SecurityGroup, Role string
 	// Secret is the name of the secret with the files.
 	Secret string
-	// SharedStorage is the access point of the shared storage, if there is one.
+	// SharedStorage is the name of the project that is the shared storage, if there
+	// is one.
 	SharedStorage string
 	// Checks is the word of EC2's status checks, of the machine and of the
 	// instance: the worse of both. "ok", "initializing", "impaired",
@@ -98,9 +99,13 @@ func (c *Client) Describe(ctx context.Context) (Description, error) {
 	found := Description{
 		Domain: r.Domain, Instance: r.Instance.ID, InstanceType: r.Instance.Type, AMI: r.Instance.AMI, Since: r.Instance.Launched,
 		Address: r.Interface.Address, Subnet: r.Subnet.ID, Zone: r.Subnet.Zone, Interface: r.Interface.ID, Volume: r.Volume.ID,
-		SecurityGroup: r.Group, Role: c.roleName(), Secret: c.secretName(), SharedStorage: r.Storage,
+		SecurityGroup: r.Group, Role: c.roleName(), Secret: c.secretName(), SharedStorage: r.Want.SharedStorage,
 		Published: r.Published.Number, PublishedDigest: r.Published.Digest,
 		RestartDue: r.restartDue(), ReplaceDue: r.replaceDue(digest(c.userData(r, d))), Removing: r.Removing != nil,
+	}
+	lost, err := c.storageLost(ctx, r)
+	if err != nil {
+		return Description{}, c.fail(ctx, op, err)
 	}
 	bad := func(format string, args ...any) {
 		found.Problems = append(found.Problems, fmt.Sprintf(format, args...))
@@ -112,6 +117,9 @@ func (c *Client) Describe(ctx context.Context) (Description, error) {
 		bad("Replacing instance %s has begun and not ended: call Replace again.", r.Replacing)
 	case r.Instance.ID == "":
 		bad("There is no instance: call Deploy, which goes on where it stands.")
+	}
+	if lost && r.Removing == nil {
+		bad("Project %s, the shared storage, was deleted since the last Deploy, and the host does not boot again without: make sure that there is one, then call Deploy and Replace.", r.Want.SharedStorage)
 	}
 	if r.Instance.ID == "" {
 		return found, nil

@@ -13,7 +13,6 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
-	"github.com/atelier-go/atelier/efs"
 	"github.com/atelier-go/atelier/internal/pace"
 )
 
@@ -31,7 +30,6 @@ type Config struct {
 type Client struct {
 	domain  *domain.Domain
 	aws     Services
-	efs     *efs.Client
 	http    *http.Client
 	log     *slog.Logger
 	records store.Table[record]
@@ -57,16 +55,12 @@ func New(d *domain.Domain, s Services, c Config) (*Client, error) {
 	} else {
 		name = d.Name()
 	}
-	for what, is := range map[string]bool{"EC2": s.EC2 != nil, "SSM": s.SSM != nil, "IAM": s.IAM != nil, "Secrets": s.Secrets != nil, "EFS": s.EFS != nil} {
+	for what, is := range map[string]bool{"EC2": s.EC2 != nil, "SSM": s.SSM != nil, "IAM": s.IAM != nil, "Secrets": s.Secrets != nil} {
 		if !is {
 			wrong = append(wrong, fmt.Errorf("the %s client is nil", what))
 		}
 	}
 	if err := errors.Join(wrong...); err != nil {
-		return nil, &Error{Op: "new", Domain: name, Kind: domain.ErrInvalid, Err: err}
-	}
-	fs, err := efs.New(s.EFS, efs.Config{})
-	if err != nil {
 		return nil, &Error{Op: "new", Domain: name, Kind: domain.ErrInvalid, Err: err}
 	}
 	if c.Logger == nil {
@@ -79,7 +73,7 @@ func New(d *domain.Domain, s Services, c Config) (*Client, error) {
 		}
 	}
 	return &Client{
-		domain: d, aws: s, efs: fs, http: c.HTTPClient, log: c.Logger.With("domain", name),
+		domain: d, aws: s, http: c.HTTPClient, log: c.Logger.With("domain", name),
 		records: store.NewTable[record](d.Store(), workbenchesCollection),
 	}, nil
 }

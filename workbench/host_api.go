@@ -5,12 +5,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
-	awsefs "github.com/aws/aws-sdk-go-v2/service/efs"
 	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
 	awssecrets "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
-
-	"github.com/atelier-go/atelier/efs"
 )
 
 // Services are the clients of AWS that a [Client] calls. All are required.
@@ -19,13 +16,12 @@ type Services struct {
 	SSM     SSM
 	IAM     IAM
 	Secrets SecretsManager
-	EFS     efs.API
 }
 
 func servicesOf(cfg aws.Config) Services {
 	return Services{
 		EC2: awsec2.NewFromConfig(cfg), SSM: awsssm.NewFromConfig(cfg), IAM: awsiam.NewFromConfig(cfg),
-		Secrets: awssecrets.NewFromConfig(cfg), EFS: awsefs.NewFromConfig(cfg),
+		Secrets: awssecrets.NewFromConfig(cfg),
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
-	"github.com/atelier-go/atelier/efs"
 )
 
 // An Error is a failure of a [Client]. A context that ended is not one: its
@@ -107,9 +106,6 @@ func whoseTurn(kind domain.Kind) string {
 func kindOf(err error) domain.Kind {
 	if k, ok := errors.AsType[domain.Kind](err); ok {
 		return k
-	}
-	if k, ok := errors.AsType[efs.Kind](err); ok {
-		return domain.Kind(k) // of the same words
 	}
 	switch {
 	case errors.Is(err, store.ErrConflict):

@@ -38,29 +38,32 @@ func (c *Client) Policy() Policies {
 type statement struct {
 	Sid       string
 	Effect    string
-	Principal any                          `json:",omitempty"`
-	Action    any                          // a string or several
-	Resource  any                          `json:",omitempty"` // likewise
-	Condition map[string]map[string]string `json:",omitempty"`
+	Principal any                       `json:",omitempty"`
+	Action    any                       // a string or several
+	Resource  any                       `json:",omitempty"` // likewise
+	Condition map[string]map[string]any `json:",omitempty"`
 }
 
 func allow(sid string, actions, resources []string, conditions ...condition) statement {
 	s := statement{Sid: sid, Effect: "Allow", Action: actions, Resource: resources}
 	for _, c := range conditions {
 		if s.Condition == nil {
-			s.Condition = map[string]map[string]string{}
+			s.Condition = map[string]map[string]any{}
 		}
 		if s.Condition[c.operator] == nil {
-			s.Condition[c.operator] = map[string]string{}
+			s.Condition[c.operator] = map[string]any{}
 		}
 		s.Condition[c.operator][c.key] = c.value
 	}
 	return s
 }
 
-type condition struct{ operator, key, value string }
+type condition struct {
+	operator, key string
+	value         any // a string or several
+}
 
-func equals(key, value string) condition { return condition{"StringEquals", key, value} }
+func equals(key string, value any) condition { return condition{"StringEquals", key, value} }
 
 // document formats statements.
 func document(statements ...statement) string {
@@ -90,7 +93,7 @@ func hostTrust() string {
 func hostOnly(role string) string {
 	return document(statement{
 		Sid: "HostOnly", Effect: "Deny", Principal: "*", Action: "secretsmanager:GetSecretValue", Resource: "*",
-		Condition: map[string]map[string]string{"ArnNotEquals": {"aws:PrincipalArn": role}},
+		Condition: map[string]map[string]any{"ArnNotEquals": {"aws:PrincipalArn": role}},
 	})
 }
 
@@ -101,27 +104,31 @@ func hostOnly(role string) string {
 // a policy of the file system EFS lets in as root whoever reaches it, and then
 // that is not held
 // (https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html). In
-// the shared storage, by its own access point, the host is root. A home that is
-// not there yet is made by mounting the user's own access point for a moment.
+// the shared storage, by its project's access point, the host is root. A home that
+// is not there yet is made by mounting the user's own access point for a moment.
 func (c *Client) hostPolicy(account string, r record, d domain.Description) string {
 	secrets := []string{c.secretARN(account)}
 	fs := []string{c.arn("elasticfilesystem", account, "file-system/"+d.FileSystem)}
 	statements := []statement{
 		allow("Homes", []string{"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"}, fs, condition{"Bool", "aws:SecureTransport", "true"}),
 	}
-	if r.Storage != "" {
-		statements = append(statements, allow("SharedStorage", []string{"elasticfilesystem:ClientRootAccess"}, fs,
-			equals("elasticfilesystem:AccessPointArn", c.arn("elasticfilesystem", account, "access-point/"+r.Storage)),
-			condition{"Bool", "aws:SecureTransport", "true"}))
-	}
-	var parameters []string
-	// Of the licence that is wanted, and of that with which an instance boots that is
-	// still there.
-	present := r.Instance.License
+	// Of the shared storage and the licence: those that are wanted, and those with
+	// which an instance boots that is still there.
+	license, storage := r.Instance.License, r.Instance.Storage
 	if r.Buy != nil {
-		present = r.Buy.License
+		license, storage = r.Buy.License, r.Buy.Storage
 	}
-	for _, arn := range union([]string{r.Want.License.Key, r.Want.License.File}, []string{present.Key, present.File}) {
+	var points, parameters []string
+	for _, id := range union([]string{r.Storage}, []string{storage}) {
+		if id != "" {
+			points = append(points, c.arn("elasticfilesystem", account, "access-point/"+id))
+		}
+	}
+	if points != nil {
+		statements = append(statements, allow("SharedStorage", []string{"elasticfilesystem:ClientRootAccess"}, fs,
+			equals("elasticfilesystem:AccessPointArn", points), condition{"Bool", "aws:SecureTransport", "true"}))
+	}
+	for _, arn := range union([]string{r.Want.License.Key, r.Want.License.File}, []string{license.Key, license.File}) {
 		switch secret, parameter := kept(arn); {
 		case secret != "":
 			secrets = append(secrets, secret)
@@ -187,11 +194,6 @@ func (c *Client) administratorStatements() []statement {
 			"secretsmanager:CreateSecret", "secretsmanager:DeleteSecret", "secretsmanager:DescribeSecret", "secretsmanager:PutResourcePolicy",
 			"secretsmanager:PutSecretValue", "secretsmanager:RestoreSecret", "secretsmanager:TagResource",
 		}, []string{c.secretARN(anyAccount)}),
-		allow("LookAtStorage", []string{"elasticfilesystem:DescribeAccessPoints", "elasticfilesystem:DescribeFileSystems"},
-			[]string{c.arn("elasticfilesystem", anyAccount, "file-system/*"), c.arn("elasticfilesystem", anyAccount, "access-point/*")}),
-		allow("MakeStorage", []string{"elasticfilesystem:CreateAccessPoint", "elasticfilesystem:TagResource"},
-			[]string{c.arn("elasticfilesystem", anyAccount, "file-system/*"), c.arn("elasticfilesystem", anyAccount, "access-point/*")}, made),
-		allow("RemoveStorage", []string{"elasticfilesystem:DeleteAccessPoint"}, []string{c.arn("elasticfilesystem", anyAccount, "access-point/*")}, ours),
 	}
 }
 

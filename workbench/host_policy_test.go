@@ -44,6 +44,18 @@ func TestPolicy(t *testing.T) {
 	})
 }
 
+// hostPolicy is what the host's role may do.
+func (y *yard) hostPolicy() string {
+	y.Helper()
+	out, err := awsiam.NewFromConfig(y.cloud.Config()).GetRolePolicy(y.Context(), &awsiam.GetRolePolicyInput{
+		RoleName: aws.String("atelier-research-workbench-us-east-1"), PolicyName: aws.String("atelier-workbench"),
+	})
+	y.must(err)
+	text, err := url.QueryUnescape(*out.PolicyDocument)
+	y.must(err)
+	return text
+}
+
 // Until it is replaced, a host can read the licence that it boots with.
 func TestLicenseOfThePresentHost(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -54,13 +66,7 @@ func TestLicenseOfThePresentHost(t *testing.T) {
 		allowed := func() string {
 			_, err := y.client().Deploy(t.Context(), q)
 			y.must(err)
-			out, err := awsiam.NewFromConfig(y.cloud.Config()).GetRolePolicy(t.Context(), &awsiam.GetRolePolicyInput{
-				RoleName: aws.String("atelier-research-workbench-us-east-1"), PolicyName: aws.String("atelier-workbench"),
-			})
-			y.must(err)
-			text, err := url.QueryUnescape(*out.PolicyDocument)
-			y.must(err)
-			return text
+			return y.hostPolicy()
 		}
 		golden(t, "policy-host-licences", allowed()+"\n")
 		y.must(replaceAct(y))

@@ -27,7 +27,8 @@ type record struct {
 	// Interface and Volume outlive instances.
 	Interface made
 	Volume    made
-	// Storage is the access point of the shared storage, or empty.
+	// Storage is the access point of the project that is the shared storage, as the
+	// last Deploy found it; empty without.
 	Storage string `json:",omitempty"`
 	// Group is the security group.
 	Group string `json:",omitempty"`
@@ -84,6 +85,7 @@ type purchase struct {
 	// Boot tells equal ways of booting; Read is the publication at the time.
 	Boot    string
 	License License
+	Storage string `json:",omitempty"`
 	Read    int
 }
 
@@ -91,6 +93,7 @@ type purchase struct {
 type instance struct {
 	ID, Type, AMI, Boot string
 	License             License `json:",omitzero"`
+	Storage             string  `json:",omitempty"`
 	Launched            time.Time
 }
 

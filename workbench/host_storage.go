@@ -2,32 +2,51 @@ package workbench
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"regexp"
 
 	"github.com/atelier-go/atelier/domain"
-	"github.com/atelier-go/atelier/efs"
 )
 
-const (
-	// storageDirectory is the shared storage's name among the file system's shared
-	// directories. It is longer than a project's can be, so that it is none's.
-	storageDirectory = "atelier-workbench-shared-storage"
-	// storageGroup is the group that the directory is given when it is made,
-	// nobody's: the host gives it to root then, with the modes of /tmp.
-	storageGroup = 65534
-)
+// projectName is package domain's rule for names of projects; a test holds that
+// the two agree.
+var projectName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
 
-// ensureStorage makes the access point of the shared storage, if one is wanted.
-// It has the tag of the Workbench and not the domain's, which looks for its
-// projects by that.
-func (c *Client) ensureStorage(ctx context.Context, r *record, d domain.Description) error {
-	if r.Want.SharedStorage == "" || r.Storage != "" {
-		return nil
+const wantProject = "want the name of a project of the domain: 1 to 20 of a-z, 0-9 and hyphen, beginning with a letter"
+
+// projectDir is where sessions have a project, and the host the one that is its
+// shared storage; empty if there is none.
+func projectDir(name string) string {
+	if name == "" {
+		return ""
 	}
-	tags := c.tags(d)
-	delete(tags, "Name") // package efs sets it
-	dir, err := c.efs.EnsureShared(ctx, efs.SharedSpec{FileSystem: d.FileSystem, Name: storageDirectory, GID: storageGroup, Tags: tags})
-	if err != nil {
-		return err
+	return "/projects/" + name
+}
+
+// findStorage returns the project that is to be the shared storage, and what is
+// wrong with the request if there is none of its name. A name that makes no sense
+// is not looked for.
+func (c *Client) findStorage(ctx context.Context, q DeployRequest) (found domain.Project, wrong, err error) {
+	if !projectName.MatchString(q.SharedStorage) {
+		return found, nil, nil
 	}
-	return c.note(ctx, r, func(r *record) { r.Storage = dir.AccessPoint })
+	found, err = c.domain.Project(ctx, q.SharedStorage)
+	if errors.Is(err, domain.ErrNotFound) {
+		return found, fmt.Errorf("shared storage: the domain has no project %s: create it, for groups that all who use Workbench are in, or name another", q.SharedStorage), nil
+	}
+	return found, nil, err
+}
+
+// storageLost reports whether the project that is the shared storage is not there
+// any more, or is another of its name, with another access point.
+func (c *Client) storageLost(ctx context.Context, r record) (bool, error) {
+	if r.Want.SharedStorage == "" {
+		return false, nil
+	}
+	p, err := c.domain.Project(ctx, r.Want.SharedStorage)
+	if errors.Is(err, domain.ErrNotFound) {
+		return true, nil
+	}
+	return err == nil && p.Directory.AccessPoint != r.Storage, err
 }

@@ -34,7 +34,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// yard is an account with a domain that has a user, and so a file system.
+// yard is an account with a domain that has a user, and so a file system, and a
+// project.
 type yard struct {
 	testing.TB
 	cloud *fakeaws.Cloud
@@ -61,6 +62,8 @@ func newYard(t testing.TB, c fakeaws.Config) *yard {
 	})
 	y.must(err)
 	_, err = d.Onboard(t.Context(), domain.OnboardRequest{User: "alice", Groups: []string{"genomics"}})
+	y.must(err)
+	_, err = d.CreateProject(t.Context(), domain.CreateProjectRequest{Name: "common", Groups: []string{"genomics"}})
 	y.must(err)
 	return y
 }
@@ -132,7 +135,7 @@ func (y *yard) request() workbench.DeployRequest {
 		Plugin:        workbench.Software{URL: "https://example.com/plugin", SHA256: strings.Repeat("b", 64), Path: "/usr/lib/rstudio-server/bin/rstudio-ec2-launcher"},
 		Accounts:      []string{"/usr/lib/rstudio-server/bin/rstudio-ec2-launcher", "accounts"},
 		License:       workbench.License{Key: "arn:aws:secretsmanager:us-east-1:123456789012:secret:posit-AbCdEf"},
-		SharedStorage: "/mnt/workbench",
+		SharedStorage: "common",
 		Policies:      map[string]string{"plugin": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:RunInstances","Resource":"*"}]}`},
 	}
 }

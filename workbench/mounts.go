@@ -15,11 +15,12 @@ const home = "/home/{USER}"
 // host: Workbench wants both to see the same.
 //
 // It is a request. Our plugin takes the one for /home/{USER} for the user's own
-// home, which a session has anyway, and others for those mounts of the domain's
-// policy that are at these paths, /mnt/ and a name; a session is refused what the
-// policies of its user refuse. So mount what everybody may have.
+// home, which a session has anyway, and others for what sessions of the domain have
+// at these paths: /projects/ and a project's name, or /mnt/ and the name of a mount
+// of the domain's policy. A session is refused whose user is in none of a project's
+// groups, or may not have a mount. So mount what everybody may have.
 type Mount struct {
-	// Path is absolute: "/mnt/genomes". Required.
+	// Path is absolute: "/projects/genome", "/mnt/genomes". Required.
 	Path string
 	// ReadOnly forbids writing.
 	ReadOnly bool
@@ -40,7 +41,7 @@ type Variable struct {
 func (c Configuration) launcherMounts() page {
 	mounts := []Mount{{Path: home}}
 	if c.SharedStorage != "" {
-		mounts = append(mounts, Mount{Path: c.SharedStorage})
+		mounts = append(mounts, Mount{Path: projectDir(c.SharedStorage)})
 	}
 	var records []section
 	for _, m := range slices.Concat(mounts, c.Mounts) {
@@ -70,26 +71,27 @@ func (c Configuration) mountProblems() []error {
 	var found []error
 	bad := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
 	taken := []string{"/home"}
-	check := func(field, p string) {
-		switch {
-		case !cleanPath(p):
-			bad("%s %.80q: want an absolute path below the root, without . or .. or a slash too many", field, p)
-			return
-		case strings.ContainsAny(p, "{}"):
-			bad("%s %.80q: Workbench puts names for what is in braces, and only the home is each user's own", field, p)
-		}
-		for _, other := range taken {
-			if within(p, other) || within(other, p) {
-				bad("%s %.80q and %s are one in the other: a session mounts each by itself", field, p, other)
-			}
-		}
-		taken = append(taken, p)
-	}
-	if c.SharedStorage != "" {
-		check("SharedStorage", c.SharedStorage)
+	switch {
+	case c.SharedStorage == "":
+	case !projectName.MatchString(c.SharedStorage):
+		bad("SharedStorage %.40q: %s", c.SharedStorage, wantProject)
+	default:
+		taken = append(taken, projectDir(c.SharedStorage))
 	}
 	for _, m := range c.Mounts {
-		check("Mounts:", m.Path)
+		switch {
+		case !cleanPath(m.Path):
+			bad("Mounts: %.80q: want an absolute path below the root, without . or .. or a slash too many", m.Path)
+			continue
+		case strings.ContainsAny(m.Path, "{}"):
+			bad("Mounts: %.80q: Workbench puts names for what is in braces, and only the home is each user's own", m.Path)
+		}
+		for _, other := range taken {
+			if within(m.Path, other) || within(other, m.Path) {
+				bad("Mounts: %.80q and %s are one in the other: a session mounts each by itself", m.Path, other)
+			}
+		}
+		taken = append(taken, m.Path)
 	}
 	return found
 }

@@ -61,12 +61,11 @@ func (c *Client) PreviewRemove(ctx context.Context, q RemoveRequest) ([]domain.C
 		add(domain.Ends, ThingRole, c.roleName(), "with its instance profile and policies")
 		add(domain.Ends, domain.ThingSecurityGroup, c.name(), "")
 	}
-	add(domain.Ends, domain.ThingAccessPoint, r.Storage, "the shared storage; no file is touched")
 	deleted := q.DeleteVolume != "" || r.Removing != nil && r.Removing.Volume != ""
 	if deleted {
 		add(domain.Ends, ThingVolume, r.Volume.ID, "with Workbench's data")
 	}
-	add(domain.Stays, domain.ThingFileSystem, d.FileSystem, "with all homes and the files of the shared storage")
+	add(domain.Stays, domain.ThingFileSystem, d.FileSystem, "with all homes and projects")
 	if !deleted {
 		add(domain.Stays, ThingVolume, r.Volume.ID, "with Workbench's data; a later Deploy takes it up")
 	}
@@ -86,7 +85,7 @@ func (r record) mayDelete(q RemoveRequest) error {
 
 // Remove takes away what [Client.Deploy] made: the instance, its address, the
 // role, the security group, the secret. The data disk is kept unless it is
-// named; homes and the files of the shared storage, which are the domain's, are
+// named; homes and projects, the shared storage among them, are the domain's and
 // kept always. It returns when all is gone. After a failure call it again, with
 // the same request or none, until it returns nil; meanwhile Deploy is
 // [domain.ErrState]. What is not there, and what lacks the Workbench's tag, it
@@ -142,11 +141,6 @@ func (c *Client) remove(ctx context.Context, r *record, d domain.Description) er
 	}
 	if err := c.removeVolume(ctx, *r); err != nil {
 		return step("data disk "+r.Volume.ID, err)
-	}
-	if r.Storage != "" {
-		if err := c.efs.DeleteAccessPoint(ctx, r.Storage); err != nil {
-			return step("the shared storage", err)
-		}
 	}
 	if err := c.removeGroup(ctx, d); err != nil {
 		return step("security group "+c.name(), err)

@@ -31,7 +31,7 @@ func TestPreviewRemove(t *testing.T) {
 			}
 			text.WriteString("\n")
 		}
-		got := strings.NewReplacer(done.Instance, "INSTANCE", d.Interface, "INTERFACE", d.Volume, "VOLUME", d.SharedStorage, "STORAGE", done.Address, "ADDRESS").Replace(text.String())
+		got := strings.NewReplacer(done.Instance, "INSTANCE", d.Interface, "INTERFACE", d.Volume, "VOLUME", done.Address, "ADDRESS").Replace(text.String())
 		golden(t, "preview", got)
 	})
 }

@@ -23,8 +23,10 @@ func (c Configuration) rserverConf() page {
 		number("www-port", c.Port),
 		flag("server-health-check-enabled", true), // answers at /health-check, to whoever asks
 		text("secure-cookie-key-file", cookieKeyPath),
-		text("server-shared-storage-path", c.SharedStorage),
-		flag("server-project-sharing", c.SharedStorage != ""),
+		text("server-shared-storage-path", projectDir(c.SharedStorage)),
+		// It needs access control lists, which EFS has not
+		// (https://docs.posit.co/ide/server-pro/rstudio_pro_sessions/project_sharing.html).
+		flag("server-project-sharing", false),
 		flag("admin-enabled", c.AdminGroup != ""),
 		text("admin-group", c.AdminGroup),
 

@@ -78,6 +78,7 @@ const (
 	endsASecond  = 20
 	subnetHolds  = 4096 - 5 // hosts
 	zonesOfFleet = 3
+	subnetsOfVPC = 16 // that [fakeaws.Cloud.AddSubnet] has room for
 )
 
 // fleet is the configuration of the fleet in an account.
@@ -93,10 +94,10 @@ func (o Options) fleet(ctx context.Context, cloud *fakeaws.Cloud, trace []Visit)
 	for _, subnet := range all {
 		subnets = append(subnets, subnet.ID)
 	}
-	for len(trace) > subnetHolds*len(subnets) { // a host for each, at worst
+	for len(trace) > subnetHolds*len(subnets) && len(subnets) < subnetsOfVPC { // a host for each, at worst
 		more, err := cloud.AddSubnet(cloud.DefaultVPC(), all[len(subnets)%len(all)].Zone)
 		if err != nil {
-			break // the VPC has no more room
+			return ec2launcher.Config{}, err
 		}
 		subnets = append(subnets, more.ID)
 	}

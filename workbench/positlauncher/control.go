@@ -3,6 +3,7 @@ package positlauncher
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/atelier-go/atelier/session"
 	"github.com/atelier-go/atelier/workbench/positlauncher/wire"
@@ -66,10 +67,8 @@ func allowed(o wire.Operation, now wire.Status) error {
 	default:
 		return wire.Errorf(wire.InvalidRequest, "%v: there is none; want 0 to %d", o, int(wire.Cancel))
 	}
-	for _, s := range from {
-		if s == now {
-			return nil
-		}
+	if slices.Contains(from, now) {
+		return nil
 	}
 	return wire.Errorf(wire.InvalidJobState, "a job that is %s cannot be asked to %s%s", now, o, instead(o, now))
 }

@@ -162,7 +162,7 @@ func (o *outbox) run(ctx context.Context, w io.Writer) error {
 		}
 		if _, err := w.Write(frame); err != nil {
 			if ctx.Err() != nil {
-				return nil // it was closed under the write
+				return nil //nolint:nilerr // it was closed under the write, as ctx has ended
 			}
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -133,7 +134,7 @@ type outputStream struct {
 
 // write tells of a piece of output. Messages have whole characters.
 func (w *outputStream) write(ctx context.Context, p []byte) error {
-	text := append(w.rest, p...)
+	text := slices.Concat(w.rest, p)
 	whole := len(text)
 	for i := 1; i <= min(utf8.UTFMax-1, len(text)); i++ {
 		if b := text[len(text)-i]; utf8.RuneStart(b) {

@@ -113,7 +113,7 @@ func (s *server) read(ctx context.Context, r *wire.Reader) error {
 		}
 		switch {
 		case ctx.Err() != nil, errors.Is(err, io.EOF):
-			return nil
+			return nil //nolint:nilerr // it is over
 		case err != nil:
 			return err
 		}
@@ -124,8 +124,8 @@ func (s *server) read(ctx context.Context, r *wire.Reader) error {
 			s.answer(wire.Request{ID: bad.ID}, wire.Errorf(wire.InvalidRequest, "%v", err))
 			continue
 		}
-		if err := s.take(ctx, q, int64(len(frame))); err != nil {
-			return nil // ctx has ended
+		if !s.take(ctx, q, int64(len(frame))) {
+			return nil
 		}
 	}
 }
@@ -143,19 +143,20 @@ const (
 
 // take has a request handled. It does not wait for that, so that a heartbeat never
 // waits either, but a stream is open, and can be cancelled, when it returns.
-func (s *server) take(ctx context.Context, q wire.Request, size int64) error {
+// It reports false when ctx has ended.
+func (s *server) take(ctx context.Context, q wire.Request, size int64) bool {
 	switch q.Type {
 	case wire.HeartbeatRequest:
 		s.out.beat()
 	case wire.JobStatusRequest, wire.JobOutputRequest, wire.ResourceUtilRequest:
 		if q.Cancel {
 			s.cancel(q.ID)
-			return nil
+			return true
 		}
 		ctx, opened := s.open(ctx, q.ID)
 		if opened == nil {
 			s.answer(q, wire.Errorf(wire.InvalidRequest, "request %d has a stream already", q.ID))
-			return nil
+			return true
 		}
 		s.handlers.Go(func() {
 			defer s.close(q.ID, opened)
@@ -163,7 +164,7 @@ func (s *server) take(ctx context.Context, q wire.Request, size int64) error {
 		})
 	default:
 		if err := s.taken.Acquire(ctx, size+aside); err != nil {
-			return err
+			return false
 		}
 		s.handlers.Go(func() {
 			defer s.taken.Release(size + aside)
@@ -178,7 +179,7 @@ func (s *server) take(ctx context.Context, q wire.Request, size int64) error {
 			s.handle(ctx, q)
 		})
 	}
-	return nil
+	return true
 }
 
 // worksFor reports whether the cluster has to do something for a request, rather than

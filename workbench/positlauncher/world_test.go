@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"testing"
 	"time"
 
@@ -66,9 +67,7 @@ func (l *client) send(kind wire.RequestType, fields map[string]any) uint64 {
 	l.t.Helper()
 	l.next++
 	all := map[string]any{"messageType": kind, "requestId": l.next, "username": "alice", "requestUsername": "alice"}
-	for k, v := range fields {
-		all[k] = v
-	}
+	maps.Copy(all, fields)
 	frame, err := wire.Encode(all, 0)
 	if err != nil {
 		l.t.Fatal(err)

@@ -56,9 +56,9 @@ func TestBoot(t *testing.T) {
 		}
 	})
 	t.Run("Files", func(t *testing.T) {
-		got := m.must("stat", "-c", "%a %U:%G %n", "/etc/rstudio/rserver.conf", "/etc/rstudio/secure-cookie-key", "/usr/lib/rstudio-server/bin/rstudio-ec2-launcher", "/mnt/workbench")
+		got := m.must("stat", "-c", "%a %U:%G %n", "/etc/rstudio/rserver.conf", "/etc/rstudio/secure-cookie-key", "/usr/lib/rstudio-server/bin/rstudio-ec2-launcher")
 		want := "644 root:root /etc/rstudio/rserver.conf\n600 rstudio-server:rstudio-server /etc/rstudio/secure-cookie-key\n" +
-			"755 root:root /usr/lib/rstudio-server/bin/rstudio-ec2-launcher\n1777 root:root /mnt/workbench"
+			"755 root:root /usr/lib/rstudio-server/bin/rstudio-ec2-launcher"
 		if got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
@@ -106,6 +106,18 @@ func TestBoot(t *testing.T) {
 			t.Errorf("bob reads %q", out)
 		}
 	})
+	t.Run("Project", func(t *testing.T) {
+		if got := m.must("stat", "-c", "%a %U %g", "/projects/genome"); got != "2770 root 200007" {
+			t.Errorf("the project is %q, and not as EFS makes it", got)
+		}
+		m.must("su", "alice", "-s", "/bin/sh", "-c", "echo kept >/projects/genome/note")
+		if got := m.must("stat", "-c", "%U %g", "/run/efs/shared/genome/note"); got != "alice 200007" {
+			t.Errorf("alice's file there is %q", got)
+		}
+		if out, err := m.run("su", "bob", "-s", "/bin/sh", "-c", "ls /projects/genome"); err == nil {
+			t.Errorf("bob, who is not in the project, sees %q", out)
+		}
+	})
 	m.must("bash", "-c", "echo kept >/var/lib/rstudio-server/data")
 	t.Run("Reboot", func(t *testing.T) {
 		before := m.read("/run/dnf.log") + m.read("/run/curl.log")
@@ -122,8 +134,10 @@ func TestBoot(t *testing.T) {
 		if got := m.read("/var/lib/rstudio-server/data"); got != "kept\n" {
 			t.Errorf("the data are %q", got)
 		}
-		if got := m.read("/home/alice/note"); got != "kept\n" {
-			t.Errorf("alice's file is %q", got)
+		for _, name := range []string{"/home/alice/note", "/projects/genome/note"} {
+			if got := m.read(name); got != "kept\n" {
+				t.Errorf("alice's file %s is %q", name, got)
+			}
 		}
 		if after := m.read("/run/dnf.log") + m.read("/run/curl.log"); after != before {
 			t.Errorf("something is installed again: %q", after)

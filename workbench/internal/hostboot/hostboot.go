@@ -30,8 +30,8 @@ type Config struct {
 	Volume, Device string
 	// FileSystem is the EFS file system with the homes.
 	FileSystem string
-	// Storage is the access point of the shared storage, StoragePath where it is
-	// mounted; empty is none.
+	// Storage is the access point of the project that is the shared storage,
+	// StoragePath where it is mounted; empty is none.
 	Storage, StoragePath string
 	// PackageURL and PackageSHA256 are Workbench's package; empty is none.
 	PackageURL, PackageSHA256 string

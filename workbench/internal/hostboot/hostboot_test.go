@@ -24,7 +24,7 @@ var least = hostboot.Config{Region: "us-east-1", Secret: "atelier/research/workb
 // most is a host that fetches everything.
 func most() hostboot.Config {
 	c := least
-	c.Storage, c.StoragePath = "fsap-00000000000000001", "/mnt/workbench"
+	c.Storage, c.StoragePath = "fsap-00000000000000001", "/projects/genome"
 	c.PackageURL, c.PackageSHA256 = "https://example.com/rstudio-workbench.rpm", sum(packageText)
 	c.PluginURL, c.PluginSHA256, c.PluginPath = "https://example.com/plugin", sum(pluginText), "/usr/lib/rstudio-server/bin/rstudio-ec2-launcher"
 	c.Accounts = []string{c.PluginPath, "accounts"}

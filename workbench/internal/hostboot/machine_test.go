@@ -97,7 +97,7 @@ point=
 [[ $* =~ accesspoint=([a-z0-9-]*) ]] && point=${BASH_REMATCH[1]}
 case $point in
 '') dir=/run/efs ;;
-fsap-00000000000000001) dir=/run/efs/shared ;;
+fsap-00000000000000001) dir=/run/efs/shared/genome; [ -d "$dir" ] || { mkdir -p "$dir"; chown 0:200007 "$dir"; chmod 2770 "$dir"; } ;;
 *) dir=/run/efs/$((16#${point: -5})); [ -d "$dir" ] || { mkdir "$dir"; chmod 700 "$dir"; chown "${dir##*/}:${dir##*/}" "$dir"; } ;;
 esac
 mkdir -p "$dir"
@@ -200,7 +200,7 @@ func (m *machine) boot() (string, error) { return m.run("/usr/local/libexec/atel
 
 // reboot forgets what does not outlive a reboot.
 func (m *machine) reboot() (string, error) {
-	m.must("bash", "-c", `rm -rf /run/atelier; for m in $(awk '$2 ~ "^/(home/|srv/atelier|mnt/workbench|var/lib/(rstudio|atelier-data))" { print $2 }' /proc/mounts | sort -ur); do umount "$m"; done`)
+	m.must("bash", "-c", `rm -rf /run/atelier; for m in $(awk '$2 ~ "^/(home/|srv/atelier|projects/|var/lib/(rstudio|atelier-data))" { print $2 }' /proc/mounts | sort -ur); do umount "$m"; done`)
 	return m.boot()
 }
 

@@ -1,6 +1,7 @@
 #!/bin/bash
-# The domain's file system, where homes lie side by side, and the shared storage,
-# both over TLS as the host's role.
+# The domain's file system, where homes lie side by side, and the project that is
+# the shared storage, both over TLS as the host's role. A project's directory keeps
+# the group and the mode that EFS makes it with.
 set -euo pipefail
 # shellcheck source=lib.sh
 . /usr/local/libexec/atelier/lib.sh
@@ -21,8 +22,4 @@ attach() { # attach OPTIONS DIRECTORY
 }
 
 attach '' /srv/atelier/homes
-if [ -n "$STORAGE" ]; then
-  attach ",accesspoint=$STORAGE" "$STORAGE_PATH"
-  chown root:root "$STORAGE_PATH"
-  chmod 1777 "$STORAGE_PATH" # as /tmp: all may add, none may take another's
-fi
+if [ -n "$STORAGE" ]; then attach ",accesspoint=$STORAGE" "$STORAGE_PATH"; fi
