@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -293,7 +292,7 @@ func fileProblems(files []File) (found []error) {
 			bad("file %.80q: want an absolute path, without . or .. or a slash too many", f.Path)
 		case seen[f.Path]:
 			bad("file %.80q is listed twice", f.Path)
-		case isBelow(f.Path, "/home") || isBelow(f.Path, "/usr/local/libexec/atelier") || isBelow(f.Path, "/etc/systemd/system/atelier-workbench.service"):
+		case within(f.Path, "/home") || within(f.Path, "/usr/local/libexec/atelier") || within(f.Path, "/etc/systemd/system/atelier-workbench.service"):
 			bad("file %.80q: what is there is not configuration", f.Path)
 		}
 		seen[f.Path] = true
@@ -329,13 +328,11 @@ func policyProblems(policies map[string]string) (found []error) {
 	return found
 }
 
-// cleanPathOnHost reports whether p is an absolute path that means one place.
+// cleanPathOnHost reports whether p is such a path in characters that a host's scripts
+// take as they are.
 func cleanPathOnHost(p string) bool {
-	return path.IsAbs(p) && path.Clean(p) == p && p != "/" && plainPattern.MatchString(p)
+	return cleanPath(p) && plainPattern.MatchString(p)
 }
-
-// isBelow reports whether p is dir or in it.
-func isBelow(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
 
 // want is q as it is recorded.
 func (q DeployRequest) want(catalog *instancetype.Catalog) want {

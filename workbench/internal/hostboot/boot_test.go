@@ -355,6 +355,17 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("%s changes accounts", name)
 		}
 	}
+	// A command that fails, as the records cannot be reached, keeps nobody from booting:
+	// what it printed last counts.
+	m.must("rm", "/run/accounts")
+	before := m.read("/etc/passwd") + m.read("/etc/group")
+	if out, err := m.run("/usr/local/libexec/atelier/accounts"); err != nil || !strings.Contains(out, "failed") || m.read("/etc/passwd")+m.read("/etc/group") != before {
+		t.Errorf("after a command that fails: %v, %q", err, out)
+	}
+	m.must("rm", "/var/lib/atelier/accounts")
+	if out, err := m.run("/usr/local/libexec/atelier/accounts"); err == nil {
+		t.Errorf("without anything printed ever: %q", out)
+	}
 	// One that cannot be does not keep others from being.
 	m.must("useradd", "--uid", "3000", "carol")
 	carol := m.must("getent", "passwd", "carol")

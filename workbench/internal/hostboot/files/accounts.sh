@@ -3,7 +3,8 @@
 #   name:uid:gid:home:access point of the home:group=gid,group=gid
 # Missing ones are made. No uid is ever changed, what is not ours is left alone,
 # and ours that are gone are locked. If the command fails, or prints what makes no
-# sense or nothing, all stay as they are.
+# sense or nothing, all stay as they are; a host that boots then has those that it
+# printed last.
 set -euo pipefail
 # shellcheck source=lib.sh
 . /usr/local/libexec/atelier/lib.sh
@@ -17,9 +18,11 @@ mark='Atelier' # the comment of our accounts
 name='[a-z][a-z0-9-]{0,30}'
 line="^($name):([1-9][0-9]{3,9}):([1-9][0-9]{3,9}):(/home/$name):(fsap-[0-9a-f]{8,40})?:((project-$name=[1-9][0-9]{3,9},?)*)\$"
 
+saved=/var/lib/atelier/accounts # on the root disk, as the accounts are
 list=$("${ACCOUNTS[@]}") || {
   echo "'${ACCOUNTS[*]}' failed: accounts stay as they are"
-  exit 1
+  [ -s "$saved" ] || exit 1
+  list=$(<"$saved")
 }
 [ -n "$list" ] || {
   echo "'${ACCOUNTS[*]}' printed no account: they stay as they are"
@@ -29,6 +32,8 @@ if grep -Evn "$line" <<<"$list"; then
   echo "'${ACCOUNTS[*]}' printed lines that make no sense: accounts stay as they are"
   exit 1
 fi
+
+echo "$list" >"$saved"
 
 done_before=/run/atelier/accounts.done
 state() { printf '%s\n' "$list" "$(stat -c '%Y %i %s' /etc/passwd /etc/group /etc/shadow)"; }

@@ -29,7 +29,8 @@ file) # https://docs.posit.co/ide/server-pro/license_management/license_activati
   mv "$new" /var/lib/rstudio-server/atelier.lic
   ;;
 key)
-  if rstudio-server license-manager status 2>/dev/null | grep -qx 'Status: Activated'; then exit; fi
+  status=$(rstudio-server license-manager status 2>/dev/null) || true
+  if grep -qx 'Status: Activated' <<<"$status"; then exit; fi
   # The command takes a key as an argument alone, which everybody on a host may
   # see; so nobody sees another's processes meanwhile.
   trap 'mount -o remount,hidepid=0 /proc' EXIT
