@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log"
 	"os"
 	"path"
 
@@ -133,4 +134,60 @@ func ExampleNewKeys() {
 	keys, err := workbench.NewKeys()
 	fmt.Println(keys, len(keys.Cookie), err)
 	// Output: keys 36 <nil>
+}
+
+// From a domain's policy to a host that is configured by it.
+func ExampleConfiguration_Request() {
+	ctx := context.Background()
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cloud.Close()
+	domains, err := domain.NewFromConfig(cloud.Config(), domain.Config{Store: store.NewMemory()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	research, err := domains.Create(ctx, domain.CreateRequest{Name: "research", VPC: cloud.DefaultVPC(), Subnets: []string{cloud.Subnets()[0].ID}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := research.Onboard(ctx, domain.OnboardRequest{User: "alice"}); err != nil {
+		log.Fatal(err)
+	}
+	if err := research.SetPolicy(ctx, domain.Policy{Types: []string{"m7i.*"}}); err != nil {
+		log.Fatal(err)
+	}
+	const image = "registry.example.com/rstudio:2026.04"
+	if _, err := cloud.PushImage(image, fakeaws.Image{}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := research.Attach(ctx, domain.AttachRequest{Name: "rstudio", Reference: image}); err != nil {
+		log.Fatal(err)
+	}
+	keys, err := workbench.NewKeys()
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	conf, err := workbench.Configuration{CallbackAddress: "http://workbench.internal:8787", Keys: keys}.For(ctx, research)
+	if err != nil {
+		log.Fatal(err)
+	}
+	request, err := conf.Request(workbench.DeployRequest{InstanceType: "m7i.xlarge"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := workbench.NewFromConfig(cloud.Config(), research, workbench.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.Deploy(ctx, request); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(request.Files), "files, the port is", request.Port)
+	fmt.Println("to choose from:", conf.Profiles[0].Name, "and", len(conf.Profiles)-1, "more")
+	// Output:
+	// 15 files, the port is 8787
+	// to choose from: m7i.large and 10 more
 }

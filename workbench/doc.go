@@ -2,9 +2,9 @@
 // what Workbench and its Job Launcher are configured by.
 //
 //	conf, err := workbench.Configuration{CallbackAddress: "https://workbench.example.com", Keys: keys}.For(ctx, d)
-//	files, err := conf.Files()
+//	request, err := conf.Request(workbench.DeployRequest{InstanceType: "m7i.xlarge", ...})
 //	client, err := workbench.NewFromConfig(cfg, d, workbench.Config{})
-//	deployed, err := client.Deploy(ctx, workbench.DeployRequest{Files: files, ...})
+//	deployed, err := client.Deploy(ctx, request)
 //
 // The sessions that users open there run on the hosts of the domain, by the launcher
 // plugin of package positlauncher.
@@ -34,6 +34,23 @@
 // hold after [Client.Restart], while what the instance is launched with (its type,
 // image, packages, licence, mounts) holds after [Client.Replace]; [Client.Describe]
 // says which is due.
+//
+// # From nothing to a sign-in
+//
+//   - Create the domain, onboard its first user and attach the images; each has the
+//     session components of the Workbench's version.
+//   - Make the [Keys] once, and keep them in a secret of yours: users are signed out, and
+//     sessions lost, when they change.
+//   - Deploy. Give the SecurityGroup of the answer to the fleet as Access, and call its
+//     Setup: sessions are then reached from the host. Before a [Client.Remove] take it
+//     out again.
+//   - The host's role needs what the plugin does ([DeployRequest.Policies]): Launcher of
+//     the fleet's Policy, the table of the store, and Amazon ECR's token and pulls if
+//     images are there.
+//   - Accounts come from a program that prints [Accounts], or from a directory with the
+//     domain's uids. They have no passwords: sign-in is by OpenID or SAML, or by a PAM of
+//     your image's.
+//   - Describe says what is not yet as it should be.
 //
 // # Records
 //
