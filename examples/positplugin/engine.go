@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
+	"time"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
@@ -12,12 +14,11 @@ import (
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/dockerlauncher"
 	"github.com/atelier-go/atelier/session"
-	"github.com/atelier-go/atelier/workbench/positlauncher"
 )
 
 // onEngine runs jobs as containers of this machine's engine. Their domain is in an
 // account in memory, and ends with the program; homes are folders.
-func onEngine(ctx context.Context, o options, _ positlauncher.Arguments, log *slog.Logger) (c cluster, err error) {
+func onEngine(ctx context.Context, o options, log *slog.Logger) (c cluster, err error) {
 	cloud, err := fakeaws.New(fakeaws.Config{})
 	if err != nil {
 		return c, err
@@ -25,8 +26,8 @@ func onEngine(ctx context.Context, o options, _ positlauncher.Arguments, log *sl
 	ends := []func() error{cloud.Close}
 	end := func() error {
 		var all []error
-		for i := len(ends) - 1; i >= 0; i-- {
-			all = append(all, ends[i]())
+		for _, end := range slices.Backward(ends) {
+			all = append(all, end())
 		}
 		return errors.Join(all...)
 	}
@@ -98,7 +99,16 @@ type local struct {
 	image string
 }
 
+// launchGrace is how much longer a launch may take than the program.
+const launchGrace = 3 * time.Second
+
+// Launch implements [launcher.Launcher]. The end of the program does not end it at
+// once: an engine goes on with what it was asked for, and nobody would remove that.
 func (l local) Launch(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
+	end := ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(end, func() { time.AfterFunc(launchGrace, cancel) })()
 	w.Image = l.image
 	return l.Launcher.Launch(ctx, w)
 }

@@ -26,25 +26,30 @@
 // made by a program that also ran Setup of its fleet, with the security group of the
 // Workbench host as Access. The host's instance profile lets the plugin do what the
 // policies of packages ec2launcher and dynamostore list. Package workbench renders
-// these files, and all others of Workbench, and keeps such a host.
+// these files, and all others of Workbench, and keeps such a host; it has the accounts
+// of the host's users from this program, which prints them one a line
+// (workbench.DeployRequest.Accounts):
+//
+//	rstudio-ec2-launcher accounts --config-file=/etc/rstudio/launcher.ec2.conf
 //
 // Without Workbench, and without AWS:
 //
 //	rstudio-ec2-launcher -fake      serves a world in memory, with brisk delays
 //	rstudio-ec2-launcher -docker    runs jobs on this machine's container engine
+//
+// Both end with their jobs when standard input does. Jobs name the image "jobs"; in
+// memory it runs the words of fake.Job, on the engine it is -image.
 package main
 
 import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -54,60 +59,34 @@ import (
 )
 
 func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	switch _, misused := errors.AsType[*usageError](err); {
+	case err == nil, errors.Is(err, context.Canceled):
+	case misused:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "positplugin:", err)
+		os.Exit(1)
+	}
+}
+
+// run does what the arguments say.
+func run(ctx context.Context, args []string) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	if o.accounts {
+		return printAccounts(ctx, o, os.Stdout)
+	}
 	in, out, err := positlauncher.Stdio()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "positplugin:", err)
-		os.Exit(1)
+		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err = run(ctx, os.Args[1:], in, out)
-	stop()
-	if err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "positplugin:", err)
-		os.Exit(1)
-	}
-}
-
-// options are those of this program. The Launcher's arguments are not among them.
-type options struct {
-	fake, docker bool
-	// users are of the fake's domain, and of the one whose jobs run on an engine.
-	users []string
-	// image is what jobs run in on an engine, and homes where their homes are.
-	image, homes string
-}
-
-// parse takes the options of this program from arguments, and leaves the others.
-func parse(args []string) (o options, others []string, err error) {
-	flags := flag.NewFlagSet("positplugin", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.BoolVar(&o.fake, "fake", false, "")
-	flags.BoolVar(&o.docker, "docker", false, "")
-	users := flags.String("users", cmp.Or(os.Getenv("USER"), "root"), "")
-	flags.StringVar(&o.image, "image", "busybox", "")
-	flags.StringVar(&o.homes, "homes", "", "")
-	var own []string
-	for i := 0; i < len(args); i++ {
-		name, _, given := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
-		known := flags.Lookup(name)
-		if known == nil || !strings.HasPrefix(args[i], "-") {
-			others = append(others, args[i])
-			continue
-		}
-		own = append(own, args[i])
-		if truth, ok := known.Value.(interface{ IsBoolFlag() bool }); !given && !(ok && truth.IsBoolFlag()) && i+1 < len(args) {
-			i++
-			own = append(own, args[i])
-		}
-	}
-	if err := flags.Parse(own); err != nil {
-		return o, others, err
-	}
-	if o.fake && o.docker {
-		return o, others, errors.New("-fake or -docker, and not both")
-	}
-	o.users = strings.Split(*users, ",")
-	return o, others, nil
+	return serve(ctx, o, in, out)
 }
 
 // A cluster is what jobs run on: a manager, what it runs on, and how all of it ends.
@@ -118,19 +97,8 @@ type cluster struct {
 	end func() error
 }
 
-// run serves the Launcher until in ends or ctx does.
-func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err error) {
-	o, others, err := parse(args)
-	if err != nil {
-		return err
-	}
-	launcher := positlauncher.ParseArguments(others)
-	level := slog.LevelInfo
-	if launcher.Debug {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-
+// serve serves the Launcher until in ends or ctx does.
+func serve(ctx context.Context, o options, in io.Reader, out io.Writer) error {
 	open := inAccount
 	switch {
 	case o.fake:
@@ -138,26 +106,38 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 	case o.docker:
 		open = onEngine
 	}
-	c, err := open(ctx, o, launcher, log)
-	if err != nil {
-		return err
+	level := slog.LevelInfo
+	if o.launcher.Debug {
+		level = slog.LevelDebug
 	}
-	defer func() { err = errors.Join(err, c.end()) }()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	cfg := o.launcher.Apply(positlauncher.Config{Logger: log})
+	cfg.Cluster = cmp.Or(cfg.Cluster, "EC2")
+	return serveCluster(ctx, in, out, cfg, func(ctx context.Context) (cluster, error) { return open(ctx, o, log) })
+}
 
+// serveCluster serves what open opens, which takes its time, and ends it.
+func serveCluster(ctx context.Context, in io.Reader, out io.Writer, cfg positlauncher.Config, open func(context.Context) (cluster, error)) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	work, ctx := errgroup.WithContext(ctx)
-	work.Go(func() error {
-		if err := c.run(ctx); ctx.Err() == nil {
-			return err
-		}
-		return nil
-	})
+	end := func() error { return nil }
 	work.Go(func() error {
 		defer stop() // the Launcher has gone: sessions go on without
-		cfg := launcher.Apply(positlauncher.Config{Logger: log})
-		cfg.Cluster = cmp.Or(cfg.Cluster, "EC2")
-		return positlauncher.Serve(ctx, in, out, c.sessions, cfg)
+		return positlauncher.ServeOpening(ctx, in, out, func(opening context.Context) (*session.Manager, error) {
+			c, err := open(opening)
+			if err != nil {
+				return nil, err
+			}
+			end = c.end
+			work.Go(func() error {
+				if err := c.run(ctx); ctx.Err() == nil {
+					return err
+				}
+				return nil
+			})
+			return c.sessions, nil
+		}, cfg)
 	})
-	return work.Wait()
+	return errors.Join(work.Wait(), end())
 }

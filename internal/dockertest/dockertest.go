@@ -63,9 +63,7 @@ func Layer(t testing.TB) []byte {
 	return text
 }
 
-// importImages makes the images once in a process, or says why it cannot. Those
-// that another process has made of the same files are left alone: tests of other
-// packages use them now.
+// importImages makes the images once in a process, or says why it cannot.
 var importImages = sync.OnceValue(func() error {
 	engine, err := client.New(client.FromEnv)
 	if err != nil {
@@ -76,6 +74,13 @@ var importImages = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
+	return keepImages(engine, files, map[string]string{Image: `ENTRYPOINT ["/behaved"]`, Hostile: `ENTRYPOINT ["/hostile"]`})
+})
+
+// keepImages makes images of files, each with a change as a Dockerfile has it. Those
+// that another process has made of the same files are left alone: tests of other
+// packages use them now.
+func keepImages(engine *client.Client, files []byte, images map[string]string) error {
 	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "atelier-test-images.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -86,17 +91,17 @@ var importImages = sync.OnceValue(func() error {
 	}
 	const label = "atelier-test.files"
 	content := fmt.Sprintf("%x", sha256.Sum256(files))
-	for image, program := range map[string]string{Image: "behaved", Hostile: "hostile"} {
+	for image, change := range images {
 		known, err := engine.ImageInspect(context.Background(), image)
 		if err == nil && known.Config != nil && known.Config.Labels[label] == content {
 			continue
 		}
-		if err := importImage(engine, files, image, `ENTRYPOINT ["/`+program+`"]`, "LABEL "+label+"="+content); err != nil {
+		if err := importImage(engine, files, image, change, "LABEL "+label+"="+content); err != nil {
 			return err
 		}
 	}
 	return nil
-})
+}
 
 // importImage makes an image of files, with changes as a Dockerfile has them.
 func importImage(engine *client.Client, files []byte, image string, changes ...string) error {

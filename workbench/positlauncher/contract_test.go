@@ -4,8 +4,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +13,6 @@ import (
 	"github.com/atelier-go/atelier/session"
 	"github.com/atelier-go/atelier/workbench/positlauncher"
 	"github.com/atelier-go/atelier/workbench/positlauncher/positlaunchertest"
-	"github.com/atelier-go/atelier/workbench/positlauncher/wire"
 )
 
 // TestContract runs the contract of plugins over a fleet of EC2 hosts in an account
@@ -33,31 +30,11 @@ func TestContract(t *testing.T) {
 					return positlauncher.Serve(ctx, in, out, w.Sessions, c)
 				})
 			},
-			User: "alice", OtherUser: "bob", Cluster: "EC2", Image: "jobs", Jobs: jobs(),
+			User: "alice", OtherUser: "bob", Cluster: "EC2", Image: "jobs", Jobs: positlaunchertest.FakeJobs(),
 			Dial: at.dial, Suspend: true, SlowStart: true, NoShell: true,
 			Limits: positlaunchertest.Limits{Start: 10 * time.Minute, Complete: 10 * time.Minute},
 		}
 	}}.Run(t)
-}
-
-// jobs are those of the contract, in the words of [fake.Job].
-func jobs() positlaunchertest.Jobs {
-	do := func(words ...string) func() wire.Job {
-		return func() wire.Job { return wire.Job{Exe: words[0], Args: words[1:]} }
-	}
-	lines := strings.Split(positlaunchertest.BigText(), "\n")
-	_, line, _ := strings.Cut(lines[0], " ")
-	return positlaunchertest.Jobs{
-		Quick:  do("say", "out", ";", "complain", "err", ";", "exit", "3"),
-		Long:   do("allocate", "20", ";", "say", "ready", ";", "wait"),
-		Ignore: do("ignore", "SIGTERM", ";", "say", "ready", ";", "wait"),
-		Echo:   do("echo"),
-		Big:    do("count", strconv.Itoa(len(lines)-1), line),
-		Serve:  func(port int) wire.Job { return do("serve", strconv.Itoa(port))() },
-		Env:    func(name string) wire.Job { return do("env", name)() },
-		Dir:    do("cwd"),
-		Args:   func(args ...string) wire.Job { return do(append([]string{"args"}, args...)...)() },
-	}
 }
 
 // address finds whose address a job's is: nothing else reaches the hosts in memory.

@@ -16,7 +16,7 @@ func (s *server) control(ctx context.Context, q wire.Request) (message, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, o := session.ID(j.ID), order(q, q.Operation.String()+" through Workbench")
+	id, o := session.ID(j.ID), order(q, why(q.Operation))
 	if err := allowed(q.Operation, j.Status); err != nil {
 		return nil, err
 	}
@@ -50,6 +50,9 @@ func (s *server) control(ctx context.Context, q wire.Request) (message, error) {
 		StatusMessage: j.StatusMessage, OperationComplete: after.State == wanted,
 	}, nil
 }
+
+// why is what the record of a session says an operation was for.
+func why(o wire.Operation) string { return o.String() + " through Workbench" }
 
 // allowed reports why an operation cannot be done to a job of a status, or nil. What
 // may run any moment may be stopped as well as what runs.

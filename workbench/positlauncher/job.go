@@ -66,8 +66,12 @@ func report(asked wire.Job, s session.Session) wire.Job {
 // portName is what a session calls a port of a job.
 func portName(target int) string { return "p" + strconv.Itoa(target) }
 
-// ran reports whether a job has ever run.
-func ran(s session.Session) bool { return !s.StartedAt.IsZero() || s.Generation > 1 }
+// ran reports whether a job has ever run. One that was canceled, which only a job can
+// be that was not known to run, has not, though its container may have begun by then.
+func ran(s session.Session) bool {
+	canceled := s.Last.Op == "stop" && s.Last.Why == why(wire.Cancel)
+	return s.Generation > 1 || !s.StartedAt.IsZero() && !canceled
+}
 
 // over reports whether a session that is suspended is not to go on, as Workbench
 // starts another job for what it finds ended: it was suspended by the domain's rules,

@@ -80,6 +80,25 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
+// What was canceled has not run, however far its container came; what ran before is not
+// undone by that.
+func TestCanceled(t *testing.T) {
+	s := session.Session{ID: "s1", Generation: 1, StartedAt: time.Unix(1, 0), ExitCode: 143, Last: session.Asked{Op: "stop", Why: why(wire.Cancel)}}
+	for _, c := range []struct {
+		state      session.State
+		generation int
+		want       wire.Status
+		code       bool
+	}{
+		{session.Stopping, 1, wire.Pending, false}, {session.Stopped, 1, wire.Canceled, false}, {session.Stopped, 2, wire.Finished, true},
+	} {
+		s.State, s.Generation = c.state, c.generation
+		if j := report(wire.Job{}, s); j.Status != c.want || (j.ExitCode != nil) != c.code {
+			t.Errorf("%s, generation %d: %s, exit code %v; want %s", c.state, c.generation, j.Status, j.ExitCode, c.want)
+		}
+	}
+}
+
 // What may be secret, and what is not the Launcher's to say, is not kept.
 func TestKeepsake(t *testing.T) {
 	kept, err := keepsake(wire.Job{

@@ -20,7 +20,7 @@ import (
 
 // A server is one plugin process, as its Launcher has it.
 type server struct {
-	manager *session.Manager
+	manager *session.Manager // there once the board is synced
 	board   *board
 	out     *outbox
 	meter   meter
@@ -54,12 +54,21 @@ type stream struct{ cancel context.CancelFunc }
 // Sessions go on when Serve has ended, and another Serve, in whatever process, tells
 // of the same jobs.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, m *session.Manager, c Config) error {
+	return ServeOpening(ctx, in, out, func(context.Context) (*session.Manager, error) { return m, nil }, c)
+}
+
+// ServeOpening is [Serve] for a program that takes a while until it has its manager,
+// such as to find a domain: open, which is called once, returns it. Until then
+// heartbeats are answered, since a Launcher restarts a plugin that does not, and all
+// other requests wait. An error of open ends it and is returned; the context of open
+// ends with ServeOpening, which waits for open to return.
+func ServeOpening(ctx context.Context, in io.Reader, out io.Writer, open func(context.Context) (*session.Manager, error), c Config) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
 	c = c.withDefaults()
 	s := &server{
-		manager: m, cfg: c, begun: time.Now(), busy: make(chan struct{}, maxBusy),
+		cfg: c, begun: time.Now(), busy: make(chan struct{}, maxBusy),
 		taken:   semaphore.NewWeighted(maxTaken),
 		streams: map[uint64]*stream{}, stopping: map[session.ID]bool{},
 	}
@@ -75,7 +84,17 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, m *session.Manager,
 		return s.read(ctx, wire.NewReader(in, c.MaxMessage))
 	})
 	work.Go(func() error { return s.out.run(ctx, out) })
-	work.Go(func() error { return s.follow(ctx) })
+	work.Go(func() error {
+		m, err := open(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // the end came first, and is no failure
+			}
+			return err
+		}
+		s.manager = m // before anything that needs it: all of that waits for follow
+		return s.follow(ctx)
+	})
 	work.Go(func() error { return s.tidy(ctx) })
 	work.Go(func() error { return s.watchUse(ctx) })
 	work.Go(func() error { return s.tellMetrics(ctx) })

@@ -12,6 +12,7 @@ import (
 
 	"github.com/atelier-go/atelier/fake"
 	"github.com/atelier-go/atelier/fake/fakelauncher"
+	"github.com/atelier-go/atelier/session"
 	"github.com/atelier-go/atelier/workbench/positlauncher"
 	"github.com/atelier-go/atelier/workbench/positlauncher/wire"
 )
@@ -38,10 +39,16 @@ func serve(t *testing.T, w *fake.World, c positlauncher.Config) *client {
 	if c.Cluster == "" {
 		c.Cluster = "EC2"
 	}
+	return serveOpening(t, func(context.Context) (*session.Manager, error) { return w.Sessions, nil }, c)
+}
+
+// serveOpening begins a plugin.
+func serveOpening(t *testing.T, open func(context.Context) (*session.Manager, error), c positlauncher.Config) *client {
+	t.Helper()
 	in, to := io.Pipe()
 	from, out := io.Pipe()
 	l := &client{t: t, to: to, from: from, ended: make(chan error, 1)}
-	go func() { l.ended <- positlauncher.Serve(context.WithoutCancel(t.Context()), in, out, w.Sessions, c) }()
+	go func() { l.ended <- positlauncher.ServeOpening(context.WithoutCancel(t.Context()), in, out, open, c) }()
 	t.Cleanup(func() {
 		l.end()
 	})

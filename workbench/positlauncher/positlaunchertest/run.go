@@ -1,7 +1,9 @@
 package positlaunchertest
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -25,10 +27,10 @@ func (r *run) launch(o Options, args ...string) *Launcher {
 	r.Helper()
 	o.Answer, o.Exit = r.Limits.Answer, r.Limits.Exit
 	if o.Heartbeat == 0 {
-		o.Heartbeat = time.Second
+		o.Heartbeat = r.Limits.Beat
 	}
 	args = append([]string{
-		"--enable-debug-logging=0", "--heartbeat-interval-seconds=1", "--plugin-name=" + max(r.Cluster, "test"),
+		"--enable-debug-logging=0", fmt.Sprintf("--heartbeat-interval-seconds=%d", max(1, r.Limits.Beat/time.Second)), "--plugin-name=" + cmp.Or(r.Cluster, "test"),
 		"--a-flag-of-the-future=1", // a plugin does not refuse what it does not know
 	}, args...)
 	l := Connect(r, r.Start(r, args...), o)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +67,9 @@ type Limits struct {
 	// Heartbeat is what 99 of 100 heartbeats are answered in while the plugin is busy:
 	// 50 milliseconds.
 	Heartbeat time.Duration
+	// Beat is how often a plugin is asked for a sign of life, which has to come before
+	// it is asked again: a second. Less than a second is not held to.
+	Beat time.Duration
 	// Poll is the time between two looks at a job: 50 milliseconds at first, and then
 	// more, up to 20 times as much.
 	Poll time.Duration
@@ -84,6 +88,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.Silence, 5 * time.Second},
 		{&l.Exit, 5 * time.Second},
 		{&l.Heartbeat, 50 * time.Millisecond},
+		{&l.Beat, time.Second},
 		{&l.Poll, 50 * time.Millisecond},
 	} {
 		if *d.limit == 0 {
@@ -101,19 +106,34 @@ type Suite struct {
 	New func(t testing.TB) Harness
 	// RealTime runs without bubbles, for plugins that are processes.
 	RealTime bool
+	// AtOnce is how many clauses run at one time, in real time, each with a cluster of
+	// its own from New. Zero is one.
+	AtOnce int
 }
 
 // Run runs every clause of the contract as a subtest.
 func (s Suite) Run(t *testing.T) {
-	for _, c := range clauses() {
-		t.Run(c.name, func(t *testing.T) {
-			if s.RealTime {
-				s.run(t, c)
-			} else {
-				synctest.Test(t, func(t *testing.T) { s.run(t, c) })
+	if !s.RealTime {
+		for _, c := range clauses() {
+			t.Run(c.name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { s.run(t, c) }) })
+		}
+		return
+	}
+	// Not by t.Parallel, which counts processors: clauses wait most of the time.
+	left := make(chan clause)
+	var work sync.WaitGroup
+	for range max(s.AtOnce, 1) {
+		work.Go(func() {
+			for c := range left {
+				t.Run(c.name, func(t *testing.T) { s.run(t, c) })
 			}
 		})
 	}
+	for _, c := range clauses() {
+		left <- c
+	}
+	close(left)
+	work.Wait()
 }
 
 // clause is one obligation of a plugin.
@@ -190,6 +210,25 @@ type Jobs struct {
 	Dir func() wire.Job
 	// Args writes each of its arguments, and a newline after each.
 	Args func(args ...string) wire.Job
+}
+
+// FakeJobs are programs for a cluster in memory, whose image runs the Job of this
+// library's package fake: they are its words.
+func FakeJobs() Jobs {
+	do := func(words ...string) func() wire.Job {
+		return func() wire.Job { return wire.Job{Exe: words[0], Args: words[1:]} }
+	}
+	return Jobs{
+		Quick:  do("say", "out", ";", "complain", "err", ";", "exit", "3"),
+		Long:   do("allocate", "20", ";", "say", "ready", ";", "wait"),
+		Ignore: do("ignore", "SIGTERM", ";", "say", "ready", ";", "wait"),
+		Echo:   do("echo"),
+		Big:    do("count", strconv.Itoa(bigLines), bigLine),
+		Serve:  func(port int) wire.Job { return do("serve", strconv.Itoa(port))() },
+		Env:    func(name string) wire.Job { return do("env", name)() },
+		Dir:    do("cwd"),
+		Args:   func(args ...string) wire.Job { return do(append([]string{"args"}, args...)...)() },
+	}
 }
 
 // script is a job that a shell runs.
