@@ -310,7 +310,7 @@ func (f facts) choose(rules rules, img wanted, want wish, s Size, wrong *problem
 	within := need
 	within.Allowed, within.MaxPerHour = rules.domain.Types, rules.domain.MaxPricePerHour
 	var nearest string // the cheapest that only policies are against, best one of the domain's
-	for _, o := range f.prices.catalog.Offers(f.prices.region, within) {
+	for o := range f.prices.catalog.EachOffer(f.prices.region, within) {
 		if !will(o.Type) {
 			continue
 		}
@@ -321,7 +321,7 @@ func (f facts) choose(rules rules, img wanted, want wish, s Size, wrong *problem
 		}
 		nearest = cmp.Or(nearest, o.Type.Name)
 	}
-	for _, o := range f.prices.catalog.Offers(f.prices.region, need) {
+	for o := range f.prices.catalog.EachOffer(f.prices.region, need) {
 		if nearest == "" && will(o.Type) {
 			nearest = o.Type.Name
 		}

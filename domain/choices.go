@@ -73,7 +73,7 @@ func (f facts) choices() Choices {
 		alike[kind] = append(alike[kind], name)
 	}
 	some := map[string]bool{} // the kinds that run somewhere
-	for _, o := range f.prices.catalog.Offers(f.prices.region, instancetype.Requirements{BareMetal: true}) {
+	for o := range f.prices.catalog.EachOffer(f.prices.region, instancetype.Requirements{BareMetal: true}) {
 		var runs []string
 		for kind, names := range alike {
 			if _, wrong := decide(f, Ask{User: f.user.Name, Image: names[0], InstanceType: o.Type.Name}); len(wrong) == 0 {

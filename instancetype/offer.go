@@ -3,6 +3,7 @@ package instancetype
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -22,18 +23,24 @@ type Offer struct {
 // MaxPerHour; in a region of which the catalog has no prices those are all. If r is not valid there are none, and [Requirements.Validate]
 // says why.
 func (c *Catalog) Offers(region string, r Requirements) []Offer {
-	if r.Validate() != nil {
-		return nil
-	}
-	var offers []Offer
-	for _, i := range c.order(region) {
-		o, ok := c.offer(i, region), true
-		r.refuse(&o, func(string, ...any) { ok = false })
-		if ok {
-			offers = append(offers, o)
+	return slices.Collect(c.EachOffer(region, r))
+}
+
+// EachOffer yields the types that Offers returns, in its order: for who wants the first
+// that something else is also true of.
+func (c *Catalog) EachOffer(region string, r Requirements) iter.Seq[Offer] {
+	return func(yield func(Offer) bool) {
+		if r.Validate() != nil {
+			return
+		}
+		for _, i := range c.order(region) {
+			o, ok := c.offer(i, region), true
+			r.refuse(&o, func(string, ...any) { ok = false })
+			if ok && !yield(o) {
+				return
+			}
 		}
 	}
-	return offers
 }
 
 // order returns the places of all types in the order in which they are offered in a

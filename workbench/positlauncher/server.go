@@ -152,7 +152,7 @@ func (s *server) read(ctx context.Context, r *wire.Reader) error {
 const (
 	// maxBusy is how many requests the cluster works for at one time: of a burst the
 	// others wait, lest heartbeats do.
-	maxBusy = 16
+	maxBusy = 2
 	// maxTaken is how many bytes of requests wait for their answers. Beyond that nothing
 	// more is read, and heartbeats wait, too.
 	maxTaken = 64 << 20
