@@ -80,11 +80,23 @@ func TestChoices(t *testing.T) {
 		if err := d.Offboard(t.Context(), "carol"); err != nil {
 			t.Fatal(err)
 		}
-		for user, kind := range map[string]error{"carol": domain.ErrNotAllowed, "nobody": domain.ErrNotFound, "No Name": domain.ErrInvalid, "": domain.ErrInvalid} {
+		for user, kind := range map[string]error{"carol": domain.ErrNotAllowed, "nobody": domain.ErrNotFound, "No Name": domain.ErrInvalid} {
 			c, err := d.Choices(t.Context(), user)
 			_, refused := d.Authorize(t.Context(), domain.Ask{User: user, Image: "rstudio", InstanceType: "t3.medium"})
 			if !errors.Is(err, kind) || !errors.Is(refused, kind) || len(c.Types) != 0 {
 				t.Errorf("%q: %v; Authorize says %v", user, err, refused)
+			}
+		}
+		anybody, err := d.Choices(t.Context(), "")
+		if err != nil || len(anybody.Images) == 0 {
+			t.Errorf("what the domain allows: %+v, %v", anybody, err)
+		}
+		for _, img := range anybody.Images {
+			for _, o := range anybody.Types { // bob is in no group
+				_, refused := d.Authorize(t.Context(), domain.Ask{User: "bob", Image: img.Name, InstanceType: o.Type.Name})
+				if anybody.Runs(img, o) != (refused == nil) {
+					t.Errorf("%s on %s: %v; Authorize says %v", img.Name, o.Type.Name, anybody.Runs(img, o), refused)
+				}
 			}
 		}
 		if err := d.SetPolicy(t.Context(), domain.Policy{Images: []string{"arm"}, Types: []string{"t3.*"}}); err != nil {
