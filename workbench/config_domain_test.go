@@ -233,7 +233,7 @@ func checkResources(t *testing.T, profiles []paragraph, d *domain.Domain) {
 			t.Errorf("%s at %v comes after what costs %v", p.name, price.PerHour, before)
 		}
 		before = price.PerHour
-		if p.values["cpus"] != fmt.Sprint(typ.VCPUs) || p.values["mem-mb"] != fmt.Sprint(typ.MemoryMiB*93/100) {
+		if p.values["cpus"] != fmt.Sprint(typ.VCPUs) || p.values["mem-mb"] != fmt.Sprint(typ.MemoryMiB*93/100*1048576/1000000) {
 			t.Errorf("%s: %v", p.name, p.values)
 		}
 	}

@@ -114,7 +114,7 @@ func ExampleConfiguration_Files() {
 	// [t3.medium]
 	// name=t3.medium
 	// cpus=2
-	// mem-mb=3809
+	// mem-mb=3994
 	// /etc/rstudio/launcher.pem 600 rstudio-server:rstudio-server
 	// /etc/rstudio/vscode.conf
 	// enabled=1

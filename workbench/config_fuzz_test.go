@@ -61,7 +61,7 @@ func FuzzConfiguration(f *testing.F) {
 		}
 		for name, want := range map[string][]paragraph{
 			"launcher.ec2.conf":           {plugin},
-			"launcher.ec2.resources.conf": {section("t3.medium", "name", title, "cpus", "2", "mem-mb", "3809")},
+			"launcher.ec2.resources.conf": {section("t3.medium", "name", title, "cpus", "2", "mem-mb", "3994")},
 			"launcher.ec2.profiles.conf": {section("*", "container-images", image+",other", "default-container-image", image, "allow-unknown-images", "0",
 				"resource-profiles", "t3.medium", "allow-custom-resources", "0")},
 			"launcher-env":         {section("", "JobType", "any", "Environment", "FIRST="+variable+"\nSECOND="+variable)},

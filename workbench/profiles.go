@@ -81,10 +81,10 @@ func (m Menu) withDefault() Menu {
 
 // profilesConf says who may choose what, in the form that Posit's own plugins
 // read: AbstractUserProfiles.cpp of github.com/rstudio/rstudio-launcher-plugin-sdk
-// and workbench_config.go of github.com/posit-dev/team-operator. It is the plugin,
-// not Workbench, that reads it. Every section says everything, so that none
-// inherits. A [@group] that the host does not know ends that reader: groups of the
-// domain have to be groups of the host.
+// and workbench_config.go of github.com/posit-dev/team-operator. It is a plugin, not
+// Workbench, that reads it; ours asks the domain, which knows of a change at once.
+// Every section says everything, so that none inherits. A [@group] that the host does
+// not know ends that reader: groups of the domain have to be groups of the host.
 func (c Configuration) profilesConf() page {
 	menus := slices.Clone(c.Menus)
 	slices.SortStableFunc(menus, func(a, b Menu) int {
@@ -108,9 +108,9 @@ func (c Configuration) profilesConf() page {
 		if custom {
 			s.lines = append(s.lines,
 				number("default-cpus", preselected.CPUs),
-				number("default-mem-mb", preselected.MemoryMiB),
+				number("default-mem-mb", megabytes(preselected.MemoryMiB)),
 				number("max-cpus", m.MaxCPUs),
-				number("max-mem-mb", m.MaxMemoryMiB),
+				number("max-mem-mb", megabytes(m.MaxMemoryMiB)),
 			)
 		}
 		sections = append(sections, s)
@@ -119,7 +119,8 @@ func (c Configuration) profilesConf() page {
 }
 
 // resourcesConf says what the profiles are: name is what people read, as Posit's
-// samples have it. Whether mem-mb means megabytes or, as is assumed, mebibytes,
+// samples have it. That mem-mb means megabytes is from the template of
+// github.com/rstudio/helm (job.tpl), which gives a job's memory to Kubernetes so;
 // whether a dot may be in a section's name, and whether plugins that are not for
 // Kubernetes know nvidia-gpus and amd-gpus was not verified against a licensed
 // product.
@@ -129,13 +130,16 @@ func (c Configuration) resourcesConf() page {
 		sections = append(sections, section{p.Name, []line{
 			text("name", cmp.Or(p.Title, p.Name)),
 			number("cpus", p.CPUs),
-			number("mem-mb", p.MemoryMiB),
+			number("mem-mb", megabytes(p.MemoryMiB)),
 			number("nvidia-gpus", p.NvidiaGPUs),
 			number("amd-gpus", p.AMDGPUs),
 		}})
 	}
 	return public(c.pluginFile(".resources"), ini, sections...)
 }
+
+// megabytes are how many million bytes there are in so many MiB, rounded down.
+func megabytes(mib int64) int64 { return mib * (1 << 20) / 1_000_000 }
 
 func (c Configuration) profile(name string) Profile {
 	i := slices.IndexFunc(c.Profiles, func(p Profile) bool { return p.Name == name })
