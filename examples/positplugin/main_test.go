@@ -34,7 +34,7 @@ func TestProcess(t *testing.T) {
 	// The same for all: others use this machine, too.
 	limits := positlaunchertest.Limits{
 		Answer: 30 * time.Second, Start: time.Minute, Complete: 2 * time.Minute, Output: 30 * time.Second,
-		Exit: time.Minute, Heartbeat: 2 * time.Second, Beat: 2 * time.Second,
+		Exit: time.Minute, Heartbeat: 5 * time.Second, Beat: 5 * time.Second,
 	}
 
 	t.Run("fake", func(t *testing.T) {

@@ -1,6 +1,7 @@
 package positlaunchertest
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -24,9 +25,11 @@ var ErrEnded = errors.New("positlaunchertest: the plugin has ended")
 
 // Options are how a [Launcher] treats its plugin. The zero value is right.
 type Options struct {
-	// Heartbeat is how often it asks for a sign of life, which has to come before it
-	// would ask again, or within a second if that is longer. Zero is never.
+	// Heartbeat is how often it asks for a sign of life. Zero is never.
 	Heartbeat time.Duration
+	// Patience is how long a sign of life may take to come. Zero is until it would ask
+	// again, or a second if that is longer.
+	Patience time.Duration
 	// Answer is how long any answer may take. Zero is 10 seconds.
 	Answer time.Duration
 	// Exit is how long the plugin may take to end when it is told to. Zero is 5
@@ -318,7 +321,7 @@ func (l *Launcher) beat() {
 		l.mu.Lock()
 		late := l.book.beatLate(time.Now())
 		l.mu.Unlock()
-		if late >= max(l.o.Heartbeat, time.Second)*9/10 {
+		if late >= cmp.Or(l.o.Patience, max(l.o.Heartbeat, time.Second))*9/10 {
 			l.t.Errorf("a heartbeat is not answered after %v, and another is due", late)
 			return
 		}

@@ -72,6 +72,7 @@ func outputEnded(r *run) {
 	job := r.ended(c, r.submit(c, r.Jobs.Quick()).ID)
 	for range 2 {
 		r.wantText("the output of a job that has ended", r.stdout(c, job.ID), "out\n")
+		r.alive(c, "the end of output") // after which nothing of it may come
 	}
 }
 

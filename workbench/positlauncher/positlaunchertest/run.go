@@ -29,6 +29,7 @@ func (r *run) launch(o Options, args ...string) *Launcher {
 	if o.Heartbeat == 0 {
 		o.Heartbeat = r.Limits.Beat
 	}
+	o.Patience = max(o.Heartbeat, r.Limits.Beat)
 	args = append([]string{
 		"--enable-debug-logging=0", fmt.Sprintf("--heartbeat-interval-seconds=%d", max(1, r.Limits.Beat/time.Second)), "--plugin-name=" + cmp.Or(r.Cluster, "test"),
 		"--a-flag-of-the-future=1", // a plugin does not refuse what it does not know

@@ -135,7 +135,7 @@ func TestProcess(t *testing.T) {
 				return positlaunchertest.Command(t, cmd)
 			},
 			User: "alice", OtherUser: "bob", Alone: true,
-			Limits: positlaunchertest.Limits{Heartbeat: time.Second, Beat: 2 * time.Second}, // others use this machine, too
+			Limits: positlaunchertest.Limits{Heartbeat: 5 * time.Second, Beat: 5 * time.Second}, // others use this machine, too
 		}
 	}}.Run(t)
 }
