@@ -16,7 +16,7 @@ import (
 //
 // Sessions are not its concern: DeleteDomain of package session's Manager sees
 // to it that none is left. It is [ErrState] while users are onboarded, homes are
-// being deleted or projects are half-made, or while something that runs holds a security group; end that, and call again. It can be
+// being deleted, projects are half-made or something occupies it ([Domain.Occupy]), or while something that runs holds a security group; end that, and call again. It can be
 // called again after any failure and continues; a domain that is not there, or
 // no more, is [ErrNotFound].
 func (c *Client) Delete(ctx context.Context, name string) error {
@@ -78,7 +78,7 @@ func (d *Domain) close(ctx context.Context) error {
 	if err != nil || r.Closing == closingRemoving {
 		return err
 	}
-	blocking, err := d.blocking(ctx)
+	blocking, err := d.blocking(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -112,6 +112,7 @@ func (d *Domain) close(ctx context.Context) error {
 		{ThingUser, "users are onboarded, offboard them first"},
 		{ThingHome, "homes are being deleted, finish that first"},
 		{ThingProject, "projects are half-made, create or delete them first"},
+		{ThingOccupant, "things are in the domain's network that would break, remove them first"},
 	} {
 		if n := names[of.thing]; len(n) > 0 {
 			wrong.add(string(of.thing), ErrState, fmt.Errorf("%d %s: %s", len(n), of.what, enumerate(n, 10)))
@@ -121,9 +122,10 @@ func (d *Domain) close(ctx context.Context) error {
 }
 
 // blocking is what a domain may not have to be deleted: users who are not
-// offboarded, homes that are being deleted, by user, and projects half-made.
-func (d *Domain) blocking(ctx context.Context) ([]Consequence, error) {
-	var found []Consequence
+// offboarded, homes that are being deleted, by user, projects half-made, and what
+// occupies it, as its record says.
+func (d *Domain) blocking(ctx context.Context, r record) ([]Consequence, error) {
+	found := r.occupants()
 	users, deleting, err := d.members(ctx)
 	if err != nil {
 		return nil, err

@@ -35,6 +35,7 @@ const (
 	ThingPolicy        Thing = "policy"         // by its group's name
 	ThingMountTarget   Thing = "mount target"   // by EFS's id
 	ThingSecurityGroup Thing = "security group" // by name
+	ThingOccupant      Thing = "occupant"       // by the name given to [Domain.Occupy]
 	ThingDomain        Thing = "domain"         // by name
 	ThingFileSystem    Thing = "file system"    // by EFS's id
 	ThingAccessPoint   Thing = "access point"   // by EFS's id
@@ -110,7 +111,7 @@ func (c *Client) PreviewDelete(ctx context.Context, name string) ([]Consequence,
 	if err != nil {
 		return nil, err
 	}
-	found, err := d.blocking(ctx)
+	found, err := d.blocking(ctx, r)
 	if err != nil {
 		return nil, fail(ctx, op, name, err)
 	}

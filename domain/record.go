@@ -43,7 +43,9 @@ type record struct {
 	FileSystem string
 	// MountTargets is whether the file system can be reached from every zone.
 	MountTargets bool
-	Closing      closing `json:",omitempty"`
+	// Occupants are in the network, and would break without it.
+	Occupants []string `json:",omitempty"`
+	Closing   closing  `json:",omitempty"`
 	// Claim counts the calls of Delete that closed the domain.
 	Claim   int64 `json:",omitempty"`
 	Created time.Time

@@ -71,6 +71,10 @@ func (c *Client) Deploy(ctx context.Context, q DeployRequest) (Deployed, error) 
 	return done, err
 }
 
+// occupant is what a Workbench is called among those that keep a domain from being
+// deleted.
+const occupant = "workbench"
+
 // intend checks a request and records it.
 func (c *Client) intend(ctx context.Context, q DeployRequest) (record, domain.Description, error) {
 	d, err := c.domain.Describe(ctx)
@@ -117,6 +121,9 @@ func (c *Client) intend(ctx context.Context, q DeployRequest) (record, domain.De
 	r.Volume.GiB, r.Volume.Key = q.VolumeGiB, d.KMSKeyID
 	if r.Volume.GiB == 0 {
 		r.Volume.GiB = defaultVolume
+	}
+	if err := c.domain.Occupy(ctx, occupant); err != nil {
+		return record{}, d, err
 	}
 	err = c.records.Create(ctx, r.Domain, r)
 	if err == nil {

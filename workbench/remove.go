@@ -86,7 +86,8 @@ func (r record) mayDelete(q RemoveRequest) error {
 // Remove takes away what [Client.Deploy] made: the instance, its address, the
 // role, the security group, the secret. The data disk is kept unless it is
 // named; homes and projects, the shared storage among them, are the domain's and
-// kept always. It returns when all is gone. After a failure call it again, with
+// kept always. A rule elsewhere that names the security group, as that of a fleet's
+// Access does, stands in the way: take it out first. It returns when all is gone. After a failure call it again, with
 // the same request or none, until it returns nil; meanwhile Deploy is
 // [domain.ErrState]. What is not there, and what lacks the Workbench's tag, it
 // leaves alone; a domain without a Workbench is no error.
@@ -150,6 +151,9 @@ func (c *Client) remove(ctx context.Context, r *record, d domain.Description) er
 	}
 	if err := c.removeRole(ctx, *r); err != nil {
 		return step("role "+c.roleName(), err)
+	}
+	if err := c.domain.Vacate(ctx, occupant); err != nil {
+		return err
 	}
 	c.log.InfoContext(ctx, "workbench removed", "volume kept", r.Removing.Volume == "")
 	if r.Volume.ID == "" || r.Removing.Volume == r.Volume.ID {

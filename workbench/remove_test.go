@@ -10,6 +10,32 @@ import (
 	"github.com/atelier-go/atelier/workbench"
 )
 
+// A domain is not deleted under its Workbench, and may be once that is gone.
+func TestDeleteDomainWithWorkbench(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		y := newYard(t, slow())
+		y.deploy()
+		blocks := func() bool {
+			t.Helper()
+			found, err := y.domains().PreviewDelete(t.Context(), y.domain().Name())
+			y.must(err)
+			for _, c := range found {
+				if c.Fate == domain.Blocks && c.Thing == domain.ThingOccupant {
+					return true
+				}
+			}
+			return false
+		}
+		if !blocks() {
+			t.Error("nothing keeps it from being deleted")
+		}
+		y.must(y.client().Remove(t.Context(), workbench.RemoveRequest{}))
+		if blocks() {
+			t.Error("it is kept from being deleted by what is gone")
+		}
+	})
+}
+
 func TestPreviewRemove(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		y := newYard(t, slow())
