@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/atelier-go/atelier/internal/pace"
 )
 
 // API is the part of EC2 that is used. Credentials must allow these actions,
@@ -235,25 +237,9 @@ const (
 
 var errTooLong = errors.New("it takes too long")
 
-// poll calls done until it reports true, at growing intervals without jitter,
-// so that the same story takes the same time.
+// poll calls done until it reports true, or a limit has passed.
 func poll(ctx context.Context, limit time.Duration, done func() (bool, error)) error {
-	deadline := time.Now().Add(limit)
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		if ok, err := done(); ok || err != nil {
-			return err
-		}
-		if time.Now().Add(wait).After(deadline) {
-			return errTooLong
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		}
-	}
+	return pace.Poll(ctx, limit, errTooLong, done)
 }
 
 const (

@@ -115,21 +115,9 @@ func (c *Client) administer(ctx context.Context, op string, work func(context.Co
 
 var errTooLong = errors.New("AWS takes longer than it should; call again")
 
-// poll calls done until it reports true, at growing intervals without jitter,
-// so that the same story takes the same time.
+// poll calls done until it reports true, or a limit has passed.
 func poll(ctx context.Context, limit time.Duration, done func() (bool, error)) error {
-	deadline := time.Now().Add(limit)
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		if ok, err := done(); ok || err != nil {
-			return err
-		}
-		if time.Now().Add(wait).After(deadline) {
-			return errTooLong
-		}
-		if err := pace.Sleep(ctx, wait); err != nil {
-			return err
-		}
-	}
+	return pace.Poll(ctx, limit, errTooLong, done)
 }
 
 // untilNot makes a call again for as long as it may fail with a code because

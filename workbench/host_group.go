@@ -3,7 +3,6 @@ package workbench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/grouprules"
 )
 
 // nfsPort is where EFS is mounted.
@@ -57,8 +57,8 @@ func (c *Client) ensureGroup(ctx context.Context, r *record, d domain.Descriptio
 // repairGroup brings the rules to what they should be, and reports whether it
 // did: if they were not as the last look showed, they are looked at again.
 func (c *Client) repairGroup(ctx context.Context, group *ec2types.SecurityGroup, w want, d domain.Description) (done bool, err error) {
-	have, needed := parted(group.IpPermissions), accessRules(w, d)
-	if superfluous := without(have, needed); len(superfluous) > 0 {
+	have, needed := grouprules.Parted(group.IpPermissions), accessRules(w, d)
+	if superfluous := grouprules.Without(have, needed); len(superfluous) > 0 {
 		_, err := c.aws.EC2.RevokeSecurityGroupIngress(ctx, &awsec2.RevokeSecurityGroupIngressInput{GroupId: group.GroupId, IpPermissions: superfluous})
 		if codeOf(err) == "InvalidPermission.NotFound" {
 			return false, nil
@@ -67,7 +67,7 @@ func (c *Client) repairGroup(ctx context.Context, group *ec2types.SecurityGroup,
 			return false, err
 		}
 	}
-	if missing := without(needed, have); len(missing) > 0 {
+	if missing := grouprules.Without(needed, have); len(missing) > 0 {
 		_, err := c.aws.EC2.AuthorizeSecurityGroupIngress(ctx, &awsec2.AuthorizeSecurityGroupIngressInput{GroupId: group.GroupId, IpPermissions: missing})
 		if codeOf(err) == "InvalidPermission.Duplicate" {
 			return false, nil
@@ -119,7 +119,7 @@ func (c *Client) admitToFileSystem(ctx context.Context, r record, d domain.Descr
 	if err != nil {
 		return err
 	}
-	if len(groups) == 1 && len(without(nfsRule(r.Group), parted(groups[0].IpPermissions))) == 0 {
+	if len(groups) == 1 && len(grouprules.Without(nfsRule(r.Group), grouprules.Parted(groups[0].IpPermissions))) == 0 {
 		return nil
 	}
 	_, err = c.aws.EC2.AuthorizeSecurityGroupIngress(ctx, &awsec2.AuthorizeSecurityGroupIngressInput{
@@ -195,61 +195,4 @@ func (c *Client) describeGroups(ctx context.Context, filters []ec2types.Filter) 
 
 func filter(name string, values ...string) []ec2types.Filter {
 	return []ec2types.Filter{{Name: aws.String(name), Values: values}}
-}
-
-// parted makes one permission for each rule, as EC2 counts them, since it
-// answers rules of equal ports joined.
-func parted(list []ec2types.IpPermission) (rules []ec2types.IpPermission) {
-	for _, p := range list {
-		one := ec2types.IpPermission{IpProtocol: p.IpProtocol, FromPort: p.FromPort, ToPort: p.ToPort}
-		for _, g := range p.UserIdGroupPairs {
-			r := one
-			r.UserIdGroupPairs = []ec2types.UserIdGroupPair{g}
-			rules = append(rules, r)
-		}
-		for _, b := range p.IpRanges {
-			r := one
-			r.IpRanges = []ec2types.IpRange{b}
-			rules = append(rules, r)
-		}
-		for _, b := range p.Ipv6Ranges {
-			r := one
-			r.Ipv6Ranges = []ec2types.Ipv6Range{b}
-			rules = append(rules, r)
-		}
-		for _, b := range p.PrefixListIds {
-			r := one
-			r.PrefixListIds = []ec2types.PrefixListId{b}
-			rules = append(rules, r)
-		}
-	}
-	return rules
-}
-
-// ruleOf is what tells a parted rule from others.
-func ruleOf(p ec2types.IpPermission) string {
-	from := ""
-	for _, g := range p.UserIdGroupPairs {
-		from = aws.ToString(g.GroupId)
-	}
-	for _, b := range p.IpRanges {
-		from = aws.ToString(b.CidrIp)
-	}
-	for _, b := range p.Ipv6Ranges {
-		from = aws.ToString(b.CidrIpv6)
-	}
-	for _, b := range p.PrefixListIds {
-		from = aws.ToString(b.PrefixListId)
-	}
-	return fmt.Sprint(aws.ToString(p.IpProtocol), aws.ToInt32(p.FromPort), aws.ToInt32(p.ToPort), from)
-}
-
-// without returns the parted rules that are not among others.
-func without(rules, others []ec2types.IpPermission) (rest []ec2types.IpPermission) {
-	for _, r := range rules {
-		if !slices.ContainsFunc(others, func(o ec2types.IpPermission) bool { return ruleOf(o) == ruleOf(r) }) {
-			rest = append(rest, r)
-		}
-	}
-	return rest
 }

@@ -11,6 +11,7 @@ import (
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/iampolicy"
 )
 
 // ownPolicy is the name of the policy that the host needs to boot, beside which
@@ -32,7 +33,7 @@ func (c *Client) ensureRole(ctx context.Context, r *record, d domain.Description
 	if role == nil {
 		c.log.InfoContext(ctx, "role made", "role", c.roleName())
 		_, err := c.aws.IAM.CreateRole(ctx, &awsiam.CreateRoleInput{
-			RoleName: aws.String(c.roleName()), AssumeRolePolicyDocument: aws.String(hostTrust()),
+			RoleName: aws.String(c.roleName()), AssumeRolePolicyDocument: aws.String(iampolicy.EC2Trust()),
 			Description: aws.String("Atelier domain " + r.Domain + ": what its Workbench may do"), Tags: tagsAs(c.tags(d), iamTag),
 		})
 		if err != nil && codeOf(err) != entityExists {
@@ -61,7 +62,7 @@ func (c *Client) ensureRole(ctx context.Context, r *record, d domain.Description
 			return "", err
 		}
 	}
-	policies[ownPolicy] = c.hostPolicy(accountOf(arn), *r, d)
+	policies[ownPolicy] = c.hostPolicy(iampolicy.AccountOf(arn), *r, d)
 	for _, name := range slices.Sorted(maps.Keys(policies)) {
 		err := untilNot(ctx, noSuchEntity, func() error {
 			_, err := c.aws.IAM.PutRolePolicy(ctx, &awsiam.PutRolePolicyInput{

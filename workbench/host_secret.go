@@ -16,6 +16,7 @@ import (
 	secretstypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/iampolicy"
 )
 
 // bundle is the text of the secret: the files, equal for equal files in any
@@ -52,7 +53,7 @@ func (c *Client) publish(ctx context.Context, r *record, d domain.Description, r
 	// Before there is a value: it is never open to others.
 	err := untilNot(ctx, noSuchSecret, func() error {
 		_, err := c.aws.Secrets.PutResourcePolicy(ctx, &awssecrets.PutResourcePolicyInput{
-			SecretId: aws.String(c.secretName()), ResourcePolicy: aws.String(hostOnly(role)),
+			SecretId: aws.String(c.secretName()), ResourcePolicy: aws.String(iampolicy.ReadBy("HostOnly", role)),
 		})
 		return err
 	})

@@ -239,22 +239,28 @@ func (c *Cloud) find(ids []string, then time.Time) ([]*instance, error) {
 
 var instanceIDPattern = idPattern("i")
 
+// named returns the instances that a call names, or all if it names none. Names and the
+// size of a page do not go together.
+func (c *Cloud) named(ids []string, page *int32, then time.Time) ([]*instance, error) {
+	switch {
+	case len(ids) == 0:
+		return c.ec2.instances, nil
+	case page != nil:
+		return nil, ec2Refuse("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
+	}
+	return c.find(ids, then)
+}
+
 // describeInstances follows
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html.
 func (c *Cloud) describeInstances(at call, in *awsec2.DescribeInstancesInput) (*awsec2.DescribeInstancesOutput, error) {
 	if err := modelled(at, in, "InstanceIds", "Filters", "MaxResults", "NextToken"); err != nil {
 		return nil, err
 	}
-	if len(in.InstanceIds) > 0 && in.MaxResults != nil {
-		return nil, ec2Refuse("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
-	}
 	then := c.seenAt(at.At)
-	candidates := c.ec2.instances
-	if len(in.InstanceIds) > 0 {
-		var err error
-		if candidates, err = c.find(in.InstanceIds, then); err != nil {
-			return nil, err
-		}
+	candidates, err := c.named(in.InstanceIds, in.MaxResults, then)
+	if err != nil {
+		return nil, err
 	}
 	var found []*instance
 	for _, i := range candidates {

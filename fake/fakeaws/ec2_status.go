@@ -84,16 +84,10 @@ func (c *Cloud) describeInstanceStatus(at call, in *awsec2.DescribeInstanceStatu
 	if err := modelled(at, in, "InstanceIds", "IncludeAllInstances", "MaxResults", "NextToken"); err != nil {
 		return nil, err
 	}
-	if len(in.InstanceIds) > 0 && in.MaxResults != nil {
-		return nil, ec2Refuse("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
-	}
 	then := c.seenAt(at.At)
-	candidates := c.ec2.instances
-	if len(in.InstanceIds) > 0 {
-		var err error
-		if candidates, err = c.find(in.InstanceIds, then); err != nil {
-			return nil, err
-		}
+	candidates, err := c.named(in.InstanceIds, in.MaxResults, then)
+	if err != nil {
+		return nil, err
 	}
 	var found []types.InstanceStatus
 	for _, i := range candidates {

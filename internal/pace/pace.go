@@ -53,3 +53,21 @@ func Within(ctx context.Context, d time.Duration, f func(context.Context) error)
 	}
 	return err
 }
+
+// Poll calls done until it reports true or fails, at intervals that grow from a quarter
+// of a second to five, without jitter, so that the same story takes the same time. Where
+// the next call would come after limit, it returns late.
+func Poll(ctx context.Context, limit time.Duration, late error, done func() (bool, error)) error {
+	deadline := time.Now().Add(limit)
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		if time.Now().Add(wait).After(deadline) {
+			return late
+		}
+		if err := Sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}

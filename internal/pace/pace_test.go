@@ -3,6 +3,7 @@ package pace_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,4 +87,31 @@ func TestWithin(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late, broken := errors.New("late"), errors.New("broken")
+		begun := time.Now()
+		var at []time.Duration
+		err := pace.Poll(t.Context(), 20*time.Second, late, func() (bool, error) {
+			at = append(at, time.Since(begun))
+			return false, nil
+		})
+		ms := time.Millisecond
+		if want := []time.Duration{0, 250 * ms, 750 * ms, 1750 * ms, 3750 * ms, 7750 * ms, 12750 * ms, 17750 * ms}; !errors.Is(err, late) || !slices.Equal(at, want) {
+			t.Errorf("called after %v (%v), want %v", at, err, want)
+		}
+		if err := pace.Poll(t.Context(), time.Second, late, func() (bool, error) { return true, nil }); err != nil {
+			t.Errorf("what is done at once: %v", err)
+		}
+		if err := pace.Poll(t.Context(), time.Second, late, func() (bool, error) { return false, broken }); !errors.Is(err, broken) {
+			t.Errorf("what fails: %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := pace.Poll(ctx, time.Second, late, func() (bool, error) { return false, nil }); !errors.Is(err, context.Canceled) {
+			t.Errorf("when nobody wants it any more: %v", err)
+		}
+	})
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/atelier-go/atelier/internal/grouprules"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -67,8 +67,8 @@ func (l *Launcher) ensureGroup(ctx context.Context, vpc string) error {
 // whether it did: if they were not as the last look showed, they are looked at
 // again.
 func (l *Launcher) repairGroup(ctx context.Context, group *ec2types.SecurityGroup) (done bool, err error) {
-	have, want := parted(group.IpPermissions), parted(l.accessRules())
-	missing, superfluous := without(want, have), without(have, want)
+	have, want := grouprules.Parted(group.IpPermissions), grouprules.Parted(l.accessRules())
+	missing, superfluous := grouprules.Without(want, have), grouprules.Without(have, want)
 	done = true
 	tolerate := func(err error, code string) error {
 		if codeOf(err) == code {
@@ -133,64 +133,6 @@ func (l *Launcher) accessRules() (rules []ec2types.IpPermission) {
 		}
 	}
 	return rules
-}
-
-// parted makes one permission for each rule, as EC2 counts them, since it
-// answers rules of equal ports joined.
-func parted(list []ec2types.IpPermission) (rules []ec2types.IpPermission) {
-	for _, p := range list {
-		one := ec2types.IpPermission{IpProtocol: p.IpProtocol, FromPort: p.FromPort, ToPort: p.ToPort}
-		for _, g := range p.UserIdGroupPairs {
-			r := one
-			r.UserIdGroupPairs = []ec2types.UserIdGroupPair{g}
-			rules = append(rules, r)
-		}
-		for _, b := range p.IpRanges {
-			r := one
-			r.IpRanges = []ec2types.IpRange{b}
-			rules = append(rules, r)
-		}
-		for _, b := range p.Ipv6Ranges {
-			r := one
-			r.Ipv6Ranges = []ec2types.Ipv6Range{b}
-			rules = append(rules, r)
-		}
-		for _, b := range p.PrefixListIds {
-			r := one
-			r.PrefixListIds = []ec2types.PrefixListId{b}
-			rules = append(rules, r)
-		}
-	}
-	return rules
-}
-
-// ruleOf is what tells a parted rule from others: all but its description and
-// the owner of a group.
-func ruleOf(p ec2types.IpPermission) string {
-	from := ""
-	for _, g := range p.UserIdGroupPairs {
-		from = aws.ToString(g.GroupId)
-	}
-	for _, b := range p.IpRanges {
-		from = aws.ToString(b.CidrIp)
-	}
-	for _, b := range p.Ipv6Ranges {
-		from = aws.ToString(b.CidrIpv6)
-	}
-	for _, b := range p.PrefixListIds {
-		from = aws.ToString(b.PrefixListId)
-	}
-	return fmt.Sprint(aws.ToString(p.IpProtocol), aws.ToInt32(p.FromPort), aws.ToInt32(p.ToPort), from)
-}
-
-// without returns the parted rules that are not among others.
-func without(rules, others []ec2types.IpPermission) (rest []ec2types.IpPermission) {
-	for _, r := range rules {
-		if !slices.ContainsFunc(others, func(o ec2types.IpPermission) bool { return ruleOf(o) == ruleOf(r) }) {
-			rest = append(rest, r)
-		}
-	}
-	return rest
 }
 
 // findGroup returns the group of the hosts' name in a VPC, or nil. A name is

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/atelier-go/atelier/internal/iampolicy"
 )
 
 const noSuchEntity, entityExists = "NoSuchEntity", "EntityAlreadyExists"
@@ -23,7 +25,7 @@ func (l *Launcher) ensureRole(ctx context.Context) (arn string, err error) {
 	if role == nil {
 		l.cfg.Logger.Info("setup: making the hosts' role", "role", l.hostRole())
 		_, err := l.iam.CreateRole(ctx, &awsiam.CreateRoleInput{
-			RoleName: aws.String(l.hostRole()), AssumeRolePolicyDocument: aws.String(hostTrust()),
+			RoleName: aws.String(l.hostRole()), AssumeRolePolicyDocument: aws.String(iampolicy.EC2Trust()),
 			Description: aws.String("Atelier fleet " + l.cfg.Fleet + ": what its hosts may do"),
 			Tags:        l.iamTags(),
 		})
@@ -42,9 +44,9 @@ func (l *Launcher) ensureRole(ctx context.Context) (arn string, err error) {
 		return "", l.notOurs("role " + l.hostRole())
 	}
 	arn = aws.ToString(role.Arn)
-	if trust, err := url.QueryUnescape(aws.ToString(role.AssumeRolePolicyDocument)); err != nil || trust != hostTrust() {
+	if trust, err := url.QueryUnescape(aws.ToString(role.AssumeRolePolicyDocument)); err != nil || trust != iampolicy.EC2Trust() {
 		_, err := l.iam.UpdateAssumeRolePolicy(ctx, &awsiam.UpdateAssumeRolePolicyInput{
-			RoleName: role.RoleName, PolicyDocument: aws.String(hostTrust()),
+			RoleName: role.RoleName, PolicyDocument: aws.String(iampolicy.EC2Trust()),
 		})
 		if err != nil {
 			return "", err
@@ -52,7 +54,7 @@ func (l *Launcher) ensureRole(ctx context.Context) (arn string, err error) {
 	}
 	return arn, whenVisible(ctx, noSuchEntity, func() error {
 		_, err := l.iam.PutRolePolicy(ctx, &awsiam.PutRolePolicyInput{
-			RoleName: role.RoleName, PolicyName: aws.String(hostPolicy), PolicyDocument: aws.String(l.hostPolicyDocument(accountOf(arn))),
+			RoleName: role.RoleName, PolicyName: aws.String(hostPolicy), PolicyDocument: aws.String(l.hostPolicyDocument(iampolicy.AccountOf(arn))),
 		})
 		return err
 	})

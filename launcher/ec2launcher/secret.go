@@ -12,6 +12,7 @@ import (
 	awssecrets "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	secretstypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
+	"github.com/atelier-go/atelier/internal/iampolicy"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -45,7 +46,7 @@ func (l *Launcher) ensureKeys(ctx context.Context, role string, rotate bool) err
 	// Before there is a value: it is never open to others.
 	err := whenVisible(ctx, noSuchSecret, func() error {
 		_, err := l.secrets.PutResourcePolicy(ctx, &awssecrets.PutResourcePolicyInput{
-			SecretId: aws.String(l.hostSecret()), ResourcePolicy: aws.String(hostsOnly(role)),
+			SecretId: aws.String(l.hostSecret()), ResourcePolicy: aws.String(iampolicy.ReadBy("HostsOnly", role)),
 		})
 		return err
 	})

@@ -210,21 +210,9 @@ func filter(name string, values ...string) []ec2types.Filter {
 
 var errTooLong = errors.New("AWS does not show what was changed; call again")
 
-// poll calls done until it reports true, for as long as AWS may take, at growing intervals without jitter,
-// so that the same story takes the same time.
+// poll calls done until it reports true, for as long as AWS may take.
 func poll(ctx context.Context, done func() (bool, error)) error {
-	deadline := time.Now().Add(settlesWithin)
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		if ok, err := done(); ok || err != nil {
-			return err
-		}
-		if time.Now().Add(wait).After(deadline) {
-			return errTooLong
-		}
-		if err := pace.Sleep(ctx, wait); err != nil {
-			return err
-		}
-	}
+	return pace.Poll(ctx, settlesWithin, errTooLong, done)
 }
 
 // whenVisible makes a call on something that may be too young to be found by it,
