@@ -144,5 +144,17 @@ func (m *Mirror[T]) Get(id string) (*T, bool) {
 	return known.value, true
 }
 
+// Values yields every document as it was when the mirror was brought up to date, in
+// no order. None must be changed.
+func (m *Mirror[T]) Values() iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for _, known := range m.known {
+			if !yield(known.value) {
+				return
+			}
+		}
+	}
+}
+
 // Len is how many documents there were then.
 func (m *Mirror[T]) Len() int { return len(m.known) }

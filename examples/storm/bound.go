@@ -24,7 +24,8 @@ type Bound struct {
 	Start     float64 `json:"start_seconds"`
 	// Seconds is when the last session of those that come first runs.
 	Seconds float64 `json:"-"`
-	// Dollars is what the sessions' room costs where it is cheapest.
+	// Dollars is what the sessions' room costs where it is cheapest, from when the
+	// account lets the hosts for it be bought.
 	Dollars float64 `json:"-"`
 }
 
@@ -68,7 +69,7 @@ func bound(trace []Visit, profile fakeaws.Config, overcommit float64) Bound {
 		}
 	}
 	b.at(part{last, quickest.least.boot, quickest.least.start})
-	b.Dollars = dollars(trace, overcommit)
+	b.Dollars = dollars(trace, profile, overcommit)
 	return b
 }
 
@@ -120,14 +121,19 @@ func buying(n int, profile fakeaws.Config) time.Duration {
 	return profile.Delays.Call
 }
 
+// bought is how many instances can have been asked for by a time.
+func bought(by time.Duration, profile fakeaws.Config) float64 {
+	limit := profile.Limits["ec2:RunInstances"].Instances
+	if limit.Size == 0 {
+		return math.Inf(1)
+	}
+	return float64(limit.Size) + float64(limit.PerSecond)*math.Floor(by.Seconds())
+}
+
 // fewest is how many hosts hold the sessions that are there at one time at least:
 // in each dimension demand over the most that one has.
 func fewest(trace []Visit, overcommit float64) int {
-	var mostCPU, mostMemory float64
-	for _, name := range hostTypes {
-		c, m := room(name, overcommit)
-		mostCPU, mostMemory = max(mostCPU, c), max(mostMemory, m)
-	}
+	mostCPU, mostMemory := largest(overcommit)
 	most := 0.0
 	sweep(trace, func(cpu, memory int64, _, _ time.Duration) {
 		most = max(most, float64(cpu)/mostCPU, float64(memory)/mostMemory)
@@ -135,24 +141,28 @@ func fewest(trace []Visit, overcommit float64) int {
 	return int(math.Ceil(most))
 }
 
+// largest is the most of each dimension that one host has.
+func largest(overcommit float64) (mostCPU, mostMemory float64) {
+	for _, name := range hostTypes {
+		c, m := room(name, overcommit)
+		mostCPU, mostMemory = max(mostCPU, c), max(mostMemory, m)
+	}
+	return mostCPU, mostMemory
+}
+
 // dollars is what the room of a whole trace costs where a unit of it is cheapest,
-// by the dearer of its dimensions at each instant.
-func dollars(trace []Visit, overcommit float64) float64 {
-	return dollarsUntil(trace, overcommit, []time.Duration{math.MaxInt64})[0]
+// by the dearer of its dimensions at each instant, if each session has its room as
+// soon as the account's buckets let the hosts be bought that there have to be at
+// least. Who starts sessions later, and ends them when the trace does, pays less.
+func dollars(trace []Visit, profile fakeaws.Config, overcommit float64) float64 {
+	return dollarsUntil(trace, profile, overcommit, []time.Duration{math.MaxInt64})[0]
 }
 
 // dollarsUntil is dollars up to each of some instants, which are in their order.
-func dollarsUntil(trace []Visit, overcommit float64, instants []time.Duration) []float64 {
-	perCPU, perMiB := math.Inf(1), math.Inf(1)
-	for _, name := range hostTypes {
-		_, price := must(name)
-		c, m := room(name, overcommit)
-		perCPU, perMiB = min(perCPU, usd(price)/c), min(perMiB, usd(price)/m)
-	}
+func dollarsUntil(trace []Visit, profile fakeaws.Config, overcommit float64, instants []time.Duration) []float64 {
 	sums := make([]float64, len(instants))
 	sum, next := 0.0, 0
-	sweep(trace, func(cpu, memory int64, from, until time.Duration) {
-		perHour := max(float64(cpu)*perCPU, float64(memory)*perMiB)
+	rates(trace, profile, overcommit, func(perHour float64, from, until time.Duration) {
 		for ; next < len(instants) && instants[next] < until; next++ {
 			sums[next] = sum + perHour*max(instants[next]-from, 0).Hours()
 		}
@@ -162,6 +172,29 @@ func dollarsUntil(trace []Visit, overcommit float64, instants []time.Duration) [
 		sums[next] = sum
 	}
 	return sums
+}
+
+// rates goes through the trace in time and tells what the room costs an hour that
+// there can be, and from when until when.
+func rates(trace []Visit, profile fakeaws.Config, overcommit float64, f func(perHour float64, from, until time.Duration)) {
+	perCPU, perMiB := math.Inf(1), math.Inf(1)
+	for _, name := range hostTypes {
+		_, price := must(name)
+		c, m := room(name, overcommit)
+		perCPU, perMiB = min(perCPU, usd(price)/c), min(perMiB, usd(price)/m)
+	}
+	mostCPU, mostMemory := largest(overcommit)
+	sweep(trace, func(cpu, memory int64, from, until time.Duration) {
+		perHour := max(float64(cpu)*perCPU, float64(memory)*perMiB)
+		hosts := max(float64(cpu)/mostCPU, float64(memory)/mostMemory)
+		for to := until; from < until; from, to = to, until {
+			share := 1.0
+			if has := bought(from, profile); has < hosts { // until there are more tokens
+				share, to = has/hosts, min(until, from.Truncate(time.Second)+time.Second)
+			}
+			f(perHour*share, from, to)
+		}
+	})
 }
 
 // sweep goes through the trace in time and tells what is wanted, and from when

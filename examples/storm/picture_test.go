@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -66,7 +67,7 @@ func TestPicture(t *testing.T) {
 				on(2, 9*time.Minute, 30*time.Minute, 1),
 			}},
 		},
-		spent: []float64{0, 0.02, 0.06, 0.12, 0.18, 0.24, 0.24}, least: dollarsUntil(visits, 1, []time.Duration{
+		spent: []float64{0, 0.02, 0.06, 0.12, 0.18, 0.24, 0.24}, least: dollarsUntil(visits, fakeaws.Config{}, 1, []time.Duration{
 			0, 6 * time.Minute, 12 * time.Minute, 18 * time.Minute, 24 * time.Minute, 30 * time.Minute, 36 * time.Minute,
 		}),
 	}

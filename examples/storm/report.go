@@ -50,8 +50,8 @@ type Report struct {
 	Calls           map[string]int `json:"aws_calls"`
 	CallsPerSession float64        `json:"calls_per_session"`
 	Throttled       int            `json:"throttled_calls"`
-	// Dollars is the bill of the whole trace, beside the least that its room
-	// costs, and a host for each session.
+	// Dollars is the bill of the whole trace, beside the least that its room costs
+	// from when the hosts for it can be bought, and a host for each session.
 	Dollars      float64 `json:"usd"`
 	DollarsBound float64 `json:"usd_lower_bound"`
 	DollarsEach  float64 `json:"usd_one_host_per_session"`

@@ -87,8 +87,13 @@ func TestBound(t *testing.T) {
 	// More than one call's worth of tokens waits for more.
 	limited := profile
 	limited.Limits = fakeaws.Limits{"ec2:RunInstances": {Instances: fakeaws.Bucket{Size: 1, PerSecond: 1}}}
-	if b := bound(trace, limited, 1); math.Abs(b.Seconds-19) > 0.01 {
-		t.Errorf("with few tokens it is %+v", b)
+	few := bound(trace, limited, 1)
+	if math.Abs(few.Seconds-19) > 0.01 {
+		t.Errorf("with few tokens it is %+v", few)
+	}
+	// The half host more that they need is paid for from then on.
+	if late := b.Dollars - few.Dollars; math.Abs(late-usd(price)*0.5/3600) > 1e-9 {
+		t.Errorf("with few tokens it is $%v less", late)
 	}
 	// With processors given away twice it is memory that is short.
 	_, memory := room("m5.4xlarge", 2)

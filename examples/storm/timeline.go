@@ -98,7 +98,7 @@ func (s *storm) picture() picture {
 		instants[i] = time.Duration(float64(p.until) * float64(i) / steps)
 		p.spent = append(p.spent, spentUntil(bill, s.begun.Add(instants[i])))
 	}
-	p.least = dollarsUntil(s.trace, s.Overcommit, instants)
+	p.least = dollarsUntil(s.trace, s.account(), s.Overcommit, instants)
 	return p
 }
 

@@ -17,10 +17,9 @@ type board struct {
 	all    map[string]*workloadRecord
 	// on are those that have not exited, by host, in the order of their IDs.
 	on map[string][]*workloadRecord
-	// waiting are those that have no host yet, restless those that time may move
-	// on without a word from anybody: that are asked to end, have exited or were
-	// given to a host that does not run them yet. The others move when their host
-	// speaks.
+	// waiting are those that have no host yet, restless those that time moves on
+	// without a word from anybody: that are asked to end or have exited. The others
+	// move when their host speaks.
 	waiting  map[string]*workloadRecord
 	restless map[string]*workloadRecord
 	exited   int
@@ -57,9 +56,7 @@ func (w *workloadRecord) settled() bool {
 }
 
 // restless reports whether time may move a workload on.
-func (w *workloadRecord) restless() bool {
-	return w.Status.Phase == launcher.Exited || w.Stop != nil || w.Delivered && !w.settled()
-}
+func (w *workloadRecord) restless() bool { return w.Status.Phase == launcher.Exited || w.Stop != nil }
 
 func (b *board) add(id string, rec *workloadRecord) {
 	b.all[id] = rec

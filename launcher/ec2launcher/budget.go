@@ -2,7 +2,7 @@ package ec2launcher
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -88,10 +88,11 @@ type budget struct {
 	telemetry *telemetry       // or nil
 }
 
-// purchasable is how many instances may be asked for now without a wait.
+// purchasable is how many instances may be asked for now without a wait, beside
+// those that were asked for and have not had their turn.
 func (b *budget) purchasable(now time.Time) int {
 	if l := b.purchases(now); l != nil {
-		return int(l.TokensAt(now))
+		return int(l.left(now))
 	}
 	return math.MaxInt
 }
@@ -102,11 +103,11 @@ func (b *budget) until(n int, now time.Time) time.Duration {
 	if l == nil {
 		return 0
 	}
-	return time.Duration(max(0, float64(n)-l.TokensAt(now)) / float64(l.Limit()) * float64(time.Second))
+	return time.Duration(max(0, float64(n)-l.left(now)) / float64(l.instances.limiter.Limit()) * float64(time.Second))
 }
 
 // purchases limits the instances that are asked for; nil is not at all.
-func (b *budget) purchases(now time.Time) *rate.Limiter {
+func (b *budget) purchases(now time.Time) *lane {
 	b.mu.Lock()
 	installed := b.installed
 	b.mu.Unlock()
@@ -115,7 +116,7 @@ func (b *budget) purchases(now time.Time) *rate.Limiter {
 	}
 	l := b.lane("RunInstances")
 	l.grow(now)
-	return l.instances.limiter
+	return l
 }
 
 // A lane is the budget of one action.
@@ -133,6 +134,7 @@ type lane struct {
 	throttled int
 	asked     int               // calls so far, which number them
 	waits     map[int]time.Time // since when those wait whose turn is to come
+	queued    int               // how many instances they work on that have taken no tokens
 }
 
 // An allowance is a bucket of which a share is used.
@@ -240,12 +242,17 @@ func (l *lane) take(ctx context.Context, n int) error {
 	l.mu.Lock()
 	l.asked++
 	me := l.asked
-	l.waits[me] = time.Now()
+	l.waits[me], l.queued = time.Now(), l.queued+n
 	l.mu.Unlock()
+	queued := n
+	leave := func() {
+		l.queued, queued = l.queued-queued, 0
+	}
 	defer func() {
 		l.mu.Lock()
+		defer l.mu.Unlock()
 		delete(l.waits, me)
-		l.mu.Unlock()
+		leave()
 	}()
 	select {
 	case l.turn <- struct{}{}:
@@ -256,7 +263,17 @@ func (l *lane) take(ctx context.Context, n int) error {
 	if err := l.calls.wait(ctx, 1); err != nil {
 		return err
 	}
+	l.mu.Lock()
+	leave()
+	l.mu.Unlock()
 	return l.instances.wait(ctx, n)
+}
+
+// left is how many instances there are tokens for that nobody waits for.
+func (l *lane) left(now time.Time) float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.instances.limiter.TokensAt(now) - float64(l.queued)
 }
 
 // grow gives back what throttling has taken, step by step.
@@ -318,6 +335,9 @@ func count(ctx context.Context, in middleware.InitializeInput, next middleware.I
 	return next.HandleInitialize(middleware.WithStackValue(ctx, countKey{}, n), in)
 }
 
+// errTurn is why a call was not made whose turn does not come in time.
+var errTurn = errors.New("AWS takes so many calls a second from an account and no more; it is repeated by itself")
+
 // attempt is one attempt of a call, a retry of the SDK's among them.
 func (b *budget) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 	l := b.lane(awsmiddleware.GetOperationName(ctx))
@@ -327,8 +347,10 @@ func (b *budget) attempt(ctx context.Context, in middleware.FinalizeInput, next 
 	n, _ := middleware.GetStackValue(ctx, countKey{}).(int)
 	asked := time.Now()
 	if err := l.take(ctx, n); err != nil {
-		return middleware.FinalizeOutput{}, middleware.Metadata{}, fail("call "+l.action, "", launcher.ErrThrottled,
-			fmt.Errorf("too many calls wait for their turn; it is repeated by itself (%w)", err))
+		if ctx.Err() == nil { // it would not come in the time that is left
+			err = errTurn
+		}
+		return middleware.FinalizeOutput{}, middleware.Metadata{}, fail("call "+l.action, "", launcher.ErrThrottled, err)
 	}
 	b.telemetry.waited(ctx, l.action, asked)
 	made := time.Now()

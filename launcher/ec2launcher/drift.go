@@ -86,7 +86,7 @@ const driftAfter = 5 * time.Minute
 // answer within 15 seconds is reported itself. The order is that of kinds, then
 // of names.
 func (l *Launcher) Drift(ctx context.Context) ([]Drift, error) {
-	seen, err := l.describe(ctx)
+	seen, err := l.describe(ctx, nil)
 	if err != nil {
 		return nil, fail("drift", "", judge(err).kind, fmt.Errorf("EC2 cannot be asked: %w", err))
 	}

@@ -94,6 +94,9 @@ var verdicts = func() map[string]verdict {
 // a refusal if AWS answered with a client's fault (HTTP status 4xx), and else a
 // passing failure whose outcome is open.
 func judge(err error) verdict {
+	if errors.Is(err, errTurn) {
+		return verdict{kind: launcher.ErrThrottled, anew: true}
+	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		if v, ok := verdicts[api.ErrorCode()]; ok {
 			return v
@@ -125,6 +128,9 @@ func isNotFound(err error) bool {
 // explain is the sentence people read about an AWS error: AWS's words, then
 // whose turn it is.
 func explain(err error) string {
+	if errors.Is(err, errTurn) {
+		return errTurn.Error()
+	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return fmt.Sprintf("%s: %s (%s)", api.ErrorCode(), api.ErrorMessage(), judge(err).advice)
 	}

@@ -4,7 +4,7 @@ import "context"
 
 // Describe asks EC2 about a launcher's fleet, as the reconciler does.
 func Describe(ctx context.Context, l *Launcher) error {
-	_, err := l.describe(ctx)
+	_, err := l.describe(ctx, nil)
 	return err
 }
 

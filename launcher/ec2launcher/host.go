@@ -59,15 +59,16 @@ func (e *engines) get(ctx context.Context, h Host) (HostLauncher, error) {
 	return engine, nil
 }
 
-// keep drops the ways to hosts that are not among the live ones.
-func (e *engines) keep(live map[string]bool) {
+// keep drops the ways to hosts that are not live.
+func (e *engines) keep(live func(id string) bool) {
 	var dropped []HostLauncher
 	e.mu.Lock()
 	maps.DeleteFunc(e.open, func(id string, engine HostLauncher) bool {
-		if !live[id] {
-			dropped = append(dropped, engine)
+		if live(id) {
+			return false
 		}
-		return !live[id]
+		dropped = append(dropped, engine)
+		return true
 	})
 	e.mu.Unlock()
 	for _, engine := range dropped {

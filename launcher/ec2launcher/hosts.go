@@ -4,94 +4,74 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/launcher"
 )
 
-// describing is what keeps hosts unseen if it fails.
-const describing = "describe"
-
-// describe asks EC2 about the fleet when that is due, beside the loop.
-func (r *reconciler) describe(ctx context.Context, w *world) {
-	every := idleDescribe
-	for _, h := range w.hosts {
-		// What was given work waits for the end of its host.
-		ending := h.State == HostTerminating && len(r.board.on[h.ID]) > 0
-		if h.State == HostBooting && !h.Running || ending || h.live() && !h.UnreachableSince.IsZero() {
-			every = busyDescribe
+// followHosts takes the next step for every host for which there may be one.
+func (r *reconciler) followHosts(ctx context.Context, w *world) error {
+	if w.now.Sub(r.patrolledAt) >= patrolEvery {
+		for h := range r.known.Values() {
+			w.spoke[h.ID] = true
 		}
+		r.patrolledAt = w.now
 	}
-	if !r.l.changed.Load() && w.now.Sub(r.describedAt) < every {
-		return
+	stir, all := maps.Clone(w.spoke), w.now.Sub(r.lookedAt) >= batchFor
+	if all {
+		maps.Copy(stir, r.restless)
+		r.lookedAt = w.now
 	}
-	started := r.task(ctx, "describe", func(ctx context.Context) error {
-		r.l.changed.Store(false)       // what is bought from here on may not be in the answer
-		seen, err := r.l.describe(ctx) // before the records: what is bought between is in neither or in the records
-		if err != nil {
-			r.trouble.set(describing, &refusal{kind: judge(err).kind, message: explain(err)})
-			return err
-		}
-		r.trouble.set(describing, nil)
-		return r.compare(ctx, seen)
-	})
-	if started {
-		r.describedAt = w.now
-	}
-}
-
-// compare brings the records of hosts up to what EC2 shows, and takes on
-// instances of the fleet that have no record: what was bought is never lost
-// sight of, and a host that is not needed is released like any other.
-func (r *reconciler) compare(ctx context.Context, seen map[string]ec2types.Instance) error {
-	open := map[string]bool{}
-	for b, err := range r.l.buys.All(ctx) {
-		if err != nil {
-			return err
-		}
-		open[b.Token] = true
-	}
-	known := map[string]bool{}
-	now := time.Now()
-	for h, err := range r.compared.All(ctx) {
-		if err != nil {
-			return err
-		}
-		known[h.ID] = true
-		i, shown := seen[h.ID]
-		if !shown {
-			if !h.live() || now.Sub(h.BoughtAt) < consistent {
-				continue // not found is no proof of absence so soon after a purchase
-			}
-			// Somebody may have taken its tags away: it is asked for by its id.
-			if i, shown, err = r.l.find(ctx, h.ID); err != nil {
+	for _, id := range slices.Sorted(maps.Keys(stir)) {
+		h, known := r.known.Get(id)
+		if known {
+			if err := r.followHost(ctx, w, *h); err != nil {
 				return err
 			}
+		} else {
+			r.unfollow(id)
 		}
-		if err := r.changeHost(ctx, *h, func(h *Host) {
-			h.compare(i, shown, now)
-			if !h.PriceKnown { // a spot price may have become known
-				h.PricePerHour, h.PriceKnown = r.l.price(h.offer(), h.Zone)
-			}
-		}); err != nil {
-			return err
+		switch work := len(r.board.on[id]) > 0; {
+		case known && work && r.hosts[id] != nil && h.works(), !known && !work:
+			delete(r.restless, id) // it does what it should, or is no more
+		case !known: // what is recorded there is to be looked for
+			w.spoke[id] = true
+			fallthrough
+		default:
+			r.restless[id] = true
 		}
 	}
-	for id, i := range seen {
-		if known[id] || open[tagOf(i, tagBuy)] || stateOf(i) == ec2types.InstanceStateNameTerminated {
-			continue
-		}
-		r.l.cfg.Logger.Warn("an instance of the fleet had no record and is taken on", "instance", id)
-		if err := r.l.adopt(ctx, i, now); err != nil {
-			return err
-		}
+	if all {
+		r.endHosts(ctx, w)
 	}
 	return nil
+}
+
+// followHost has a host watched as long as it can be expected to answer, and takes
+// its next step.
+func (r *reconciler) followHost(ctx context.Context, w *world, h Host) error {
+	if _, ok := r.met[h.ID]; !ok && h.live() {
+		r.met[h.ID] = w.now
+	}
+	switch {
+	case !h.answers():
+		r.unfollow(h.ID)
+	case r.hosts[h.ID] == nil:
+		r.hosts[h.ID] = r.follow(ctx, h)
+	}
+	return r.driveHost(ctx, w, h)
+}
+
+// unfollow ends the watch of a host, if there is one.
+func (r *reconciler) unfollow(id string) {
+	if watch := r.hosts[id]; watch != nil {
+		watch.end()
+		delete(r.hosts, id)
+	}
 }
 
 // changeHost changes a host's record. If the change makes no difference to the
@@ -109,74 +89,6 @@ func (r *reconciler) changeHost(ctx context.Context, h Host, change func(*Host))
 		return nil
 	})
 	return ignoreNotFound(err)
-}
-
-// compare brings a host's record up to what EC2 shows of it.
-func (h *Host) compare(i ec2types.Instance, shown bool, now time.Time) {
-	if h.State == HostGone {
-		return
-	}
-	state := ec2types.InstanceStateNameTerminated
-	if shown {
-		state = stateOf(i)
-	}
-	switch state {
-	case ec2types.InstanceStateNameTerminated:
-		h.State, h.GoneAt = HostGone, now
-		if shown && i.StateReason != nil && aws.ToString(i.StateReason.Code) == spotTermination && h.Interruption.IsZero() {
-			h.Interruption = now // its notice was missed
-		}
-		if h.Fault == "" && shown && i.StateReason != nil {
-			h.Fault = aws.ToString(i.StateReason.Message)
-		}
-	case ec2types.InstanceStateNameShuttingDown, ec2types.InstanceStateNameStopping, ec2types.InstanceStateNameStopped:
-		if h.State != HostTerminating {
-			h.State, h.EndingSince, h.Fault = HostTerminating, now, "EC2 or its operating system is ending it"
-		}
-	case ec2types.InstanceStateNameRunning:
-		h.Running, h.Address = true, aws.ToString(i.PrivateIpAddress)
-	}
-}
-
-// spotTermination is the reason of an instance's end that EC2 took back.
-const spotTermination = "Server.SpotInstanceTermination"
-
-func stateOf(i ec2types.Instance) ec2types.InstanceStateName {
-	if i.State == nil {
-		return ""
-	}
-	return i.State.Name
-}
-
-// followHosts takes the next step for every host.
-func (r *reconciler) followHosts(ctx context.Context, w *world) error {
-	for _, h := range w.hosts {
-		watch := r.hosts[h.ID]
-		if _, ok := r.met[h.ID]; !ok && h.live() {
-			r.met[h.ID] = w.now
-		}
-		said := watch.words()
-		spoke := said != r.heard[h.ID] || r.board.touched[h.ID]
-		if spoke {
-			w.spoke[h.ID] = said
-		}
-		if !spoke && watch != nil && h.works() && len(r.board.on[h.ID]) > 0 {
-			continue // it does what it should
-		}
-		if h.answers() && watch == nil {
-			r.hosts[h.ID] = r.follow(ctx, *h)
-		}
-		if !h.answers() && watch != nil {
-			watch.end()
-			delete(r.hosts, h.ID)
-			delete(r.heard, h.ID)
-		}
-		if err := r.driveHost(ctx, w, *h); err != nil {
-			return err
-		}
-	}
-	r.endHosts(ctx, w)
-	return nil
 }
 
 // driveHost takes the next step for one host.
@@ -218,7 +130,7 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 		r.task(ctx, "release "+h.ID, func(ctx context.Context) error { return r.release(ctx, h) })
 		return r.unplaceAll(ctx, h)
 	}
-	if _, spoke := w.spoke[h.ID]; spoke {
+	if w.spoke[h.ID] {
 		r.takeStrays(ctx, h)
 	}
 	if h.leaves() {

@@ -9,15 +9,21 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// describe returns every instance of the fleet that EC2 shows.
-func (l *Launcher) describe(ctx context.Context) (map[string]ec2types.Instance, error) {
+// maxFilter is how many values a filter has at most ("Filter your resources" in the
+// Amazon EC2 user guide).
+const maxFilter = 200
+
+// describe returns the instances of the fleet that EC2 shows: of some, which are at
+// most maxFilter, or with nil all. It is no error if there are none of an id.
+func (l *Launcher) describe(ctx context.Context, ids []string) (map[string]ec2types.Instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	seen := map[string]ec2types.Instance{}
-	pages := awsec2.NewDescribeInstancesPaginator(l.ec2, &awsec2.DescribeInstancesInput{
-		Filters:    []ec2types.Filter{{Name: aws.String("tag:" + tagFleet), Values: []string{l.cfg.Fleet}}},
-		MaxResults: aws.Int32(1000),
-	})
+	filters := filter("tag:"+tagFleet, l.cfg.Fleet)
+	if ids != nil {
+		filters = append(filters, ec2types.Filter{Name: aws.String("instance-id"), Values: ids})
+	}
+	pages := awsec2.NewDescribeInstancesPaginator(l.ec2, &awsec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(1000)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

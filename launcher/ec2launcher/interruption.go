@@ -36,14 +36,18 @@ var reclaimed = []string{
 // notices asks EC2, when that is due, whether it takes spot instances of the fleet
 // back, beside the loop: one call however many there are.
 func (r *reconciler) notices(ctx context.Context, w *world) {
+	if w.now.Sub(r.noticedAt) < noticeEvery {
+		return
+	}
+	r.noticedAt = w.now
 	spot := false
-	for _, h := range w.hosts {
+	for h := range r.known.Values() {
 		spot = spot || h.Market == launcher.Spot && h.live() && h.State != HostTerminating && h.Interruption.IsZero()
 	}
 	if !spot {
 		return
 	}
-	r.taskEvery(ctx, noticeEvery, "notices", func(ctx context.Context) error {
+	r.task(ctx, "notices", func(ctx context.Context) error {
 		pages := awsec2.NewDescribeSpotInstanceRequestsPaginator(r.l.ec2, &awsec2.DescribeSpotInstanceRequestsInput{
 			Filters: append([]ec2types.Filter{{Name: aws.String("status-code"), Values: reclaimed}}, filter("tag:"+tagFleet, r.l.cfg.Fleet)...),
 		})

@@ -31,6 +31,8 @@ type plan struct {
 	reserved []reserved
 	// buy is what to buy, in the order in which it was needed.
 	buy []need
+	// others are the kinds that all accept for whom a kind is bought.
+	others map[offer][]offer
 }
 
 // A demand is what there is to place.
@@ -68,7 +70,7 @@ type demand struct {
 // queue and with the hosts, not with their product. Those that share with nobody, or
 // of many owners, each look for a host that nobody has used.
 func place(d demand) plan {
-	p := planner{demand: d, plan: plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]offer{}, keep: map[string][]string{}},
+	p := planner{demand: d, plan: plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]offer{}, others: map[offer][]offer{}, keep: map[string][]string{}},
 		rows: map[string]*row{}, classes: map[string]*class{}, ahead: map[string][]item{}}
 	asked := map[offer]terms{} // the terms are asked for often, and are those of one moment
 	p.terms = func(o offer) terms {
@@ -209,7 +211,7 @@ func (p *planner) reuse(w item) bool {
 func (p *planner) purchase(w item, expected []item) {
 	switch o, ok, ever := p.choose(w, expected, math.Inf(1)); {
 	case ok:
-		p.wants(o)
+		p.wants(o, w.class.offers)
 		p.begin(w, newSlot(o, p.terms(o)))
 	case ever:
 		p.wait = append(p.wait, w.ID)
@@ -258,8 +260,13 @@ func (p *planner) find(r *row, at *cursors, accepts []offer, w item, span int) *
 	return nil
 }
 
-// wants adds one host to what the plan buys.
-func (p *plan) wants(o offer) {
+// wants adds one host to what the plan buys, for a workload that accepts others in
+// its place.
+func (p *plan) wants(o offer, others []offer) {
+	if before, ok := p.others[o]; ok {
+		others = slices.DeleteFunc(slices.Clone(before), func(b offer) bool { return !slices.Contains(others, b) })
+	}
+	p.others[o] = others
 	for i := range p.buy {
 		if p.buy[i].offer == o {
 			p.buy[i].count++
@@ -267,6 +274,34 @@ func (p *plan) wants(o offer) {
 		}
 	}
 	p.buy = append(p.buy, need{o, 1})
+}
+
+// afford splits what a plan buys into orders that there are tokens for, of which one
+// is of one host. It returns how many at one time are wanted that there are none for.
+//
+// If they are few, what most hosts are wanted for comes first, and what would be
+// content with one of those waits with it: a small host for the rest of a queue costs
+// the token of a large one, and there would be another rest each time.
+func (p plan) afford(tokens int) (orders []need, short int) {
+	var wait []offer
+	for _, n := range slices.SortedStableFunc(slices.Values(p.buy), func(a, b need) int { return b.count - a.count }) {
+		if slices.ContainsFunc(wait, func(o offer) bool { return slices.Contains(p.others[n.offer], o) }) {
+			continue
+		}
+		for n.count > 0 {
+			if least := min(n.count, leastBought); tokens < least {
+				if short == 0 || least < short {
+					short = least
+				}
+				wait = append(wait, n.offer)
+				break
+			}
+			part := need{n.offer, min(n.count, mostBought, tokens)}
+			orders = append(orders, part)
+			n.count, tokens = n.count-part.count, tokens-part.count
+		}
+	}
+	return orders, short
 }
 
 // The span of a host is how long what runs there will go on, as far as that is

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/launcher"
 )
@@ -388,6 +389,43 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestAfford: where there are few tokens, the most is bought first, and what would be
+// content with that waits with it.
+func TestAfford(t *testing.T) {
+	big, small, gpu := offer{"m5.4xlarge", ""}, offer{"m5.xlarge", ""}, offer{"g5.xlarge", ""}
+	p := plan{buy: []need{{small, 1}, {big, 230}, {gpu, 2}}, others: map[offer][]offer{small: {small, big}, big: {small, big}, gpu: {gpu}}}
+	for tokens, want := range map[int]struct {
+		orders []need
+		short  int
+	}{
+		1000: {orders: []need{{big, 100}, {big, 100}, {big, 30}, {gpu, 2}, {small, 1}}},
+		233:  {orders: []need{{big, 100}, {big, 100}, {big, 30}, {gpu, 2}, {small, 1}}},
+		232:  {orders: []need{{big, 100}, {big, 100}, {big, 30}, {gpu, 2}}, short: 1},
+		225:  {orders: []need{{big, 100}, {big, 100}, {big, 25}}, short: 2}, // of 5 more
+		202:  {orders: []need{{big, 100}, {big, 100}, {gpu, 2}}, short: 20},
+		19:   {orders: []need{{gpu, 2}}, short: 20},
+		1:    {short: 2},
+		0:    {short: 2},
+	} {
+		orders, short := p.afford(tokens)
+		if !slices.Equal(orders, want.orders) || short != want.short {
+			t.Errorf("with %d tokens: %v and %d short, want %v and %d", tokens, orders, short, want.orders, want.short)
+		}
+	}
+	// One of those that get a small host accepts nothing else.
+	p.others[small] = []offer{small}
+	if orders, short := p.afford(19); !slices.Equal(orders, []need{{gpu, 2}, {small, 1}}) || short != 20 {
+		t.Errorf("what accepts nothing else does not wait: %v, %d", orders, short)
+	}
+	// Several wants of one kind: others are what all of them accept.
+	merged := plan{others: map[offer][]offer{}}
+	merged.wants(small, []offer{small, big})
+	merged.wants(small, []offer{small, gpu})
+	if !slices.Equal(merged.others[small], []offer{small}) || !slices.Equal(merged.buy, []need{{small, 2}}) {
+		t.Errorf("%+v", merged)
+	}
+}
+
 // TestShortApartFromLong: what ends soon does not keep a host from becoming empty.
 func TestShortApartFromLong(t *testing.T) {
 	host := func(id string, span int) slot {
@@ -464,8 +502,11 @@ func TestAssignLooksAgain(t *testing.T) {
 	if err := l.hosts.Create(t.Context(), full.ID, full); err != nil {
 		t.Fatal(err)
 	}
-	r := &reconciler{l: l, fleet: &fleet{l: l, capacity: &capacity{}}, board: newBoard(l.workloads)}
-	if s := r.slots(&world{hosts: []*Host{&full}, now: time.Now()}); len(s) != 1 || s[0].fits(&launcher.Workload{Mounts: []launcher.Mount{{Source: "/efs/new"}}}) {
+	r := &reconciler{l: l, fleet: &fleet{l: l, capacity: &capacity{}}, board: newBoard(l.workloads), known: store.NewMirror(l.hosts)}
+	if _, err := r.known.Update(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := r.slots(&world{now: time.Now()}); len(s) != 1 || s[0].fits(&launcher.Workload{Mounts: []launcher.Mount{{Source: "/efs/new"}}}) {
 		t.Errorf("a plan finds room for one more on %+v", s)
 	}
 	for source, want := range map[string]string{"/efs/new": "", "/efs/007": full.ID} {

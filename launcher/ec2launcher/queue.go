@@ -23,7 +23,7 @@ import (
 // less often still while there is nothing in it that is new.
 func (r *reconciler) planDue(w *world) bool {
 	since := w.now.Sub(r.plannedAt)
-	pause := time.Duration(len(r.board.waiting)+len(w.hosts)) * planPause
+	pause := time.Duration(len(r.board.waiting)+r.known.Len()) * planPause
 	if since < pause {
 		w.again = min(w.again, pause-since)
 		return false
@@ -43,7 +43,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 		return nil
 	}
 	slices.SortFunc(waiting, func(a, b *workloadRecord) int {
-		return cmp.Or(a.Status.QueuedAt.Truncate(time.Second).Compare(b.Status.QueuedAt.Truncate(time.Second)), bySize(&a.Workload, &b.Workload))
+		return cmp.Or(cmp.Compare(a.Status.QueuedAt.Unix(), b.Status.QueuedAt.Unix()), bySize(&a.Workload, &b.Workload))
 	})
 	queue := make([]*launcher.Workload, len(waiting))
 	index := map[launcher.ID]*workloadRecord{}
@@ -71,7 +71,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 		r.l.wake() // to deliver what has a host now
 	}
 	r.pullAhead(ctx, p.keep)
-	failed := r.orderAll(ctx, w, p.buy)
+	failed := r.orderAll(ctx, w, p)
 	for _, id := range p.misfits {
 		if err := r.exclude(ctx, id); err != nil {
 			return err
@@ -104,8 +104,8 @@ func (w *world) troubles() map[offer]*refusal {
 
 // orderAll orders the hosts of a plan once what is equal has had time to come
 // together. It returns why an order could not be made, if one could not.
-func (r *reconciler) orderAll(ctx context.Context, w *world, buy []need) (failed *refusal) {
-	if len(buy) == 0 {
+func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *refusal) {
+	if len(p.buy) == 0 {
 		r.wantedSince = time.Time{}
 		return nil
 	}
@@ -115,33 +115,32 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, buy []need) (failed
 	if !w.ripe(r.wantedSince) {
 		return nil
 	}
-	left := r.l.budget.purchasable(w.now)
-	short := 0 // how many at one time are wanted that there are no tokens for
-	for _, n := range buy {
-		for n.count > 0 {
-			if least := min(n.count, leastBought); left < least {
-				if short == 0 || least < short {
-					short = least
-				}
-				break
-			}
-			part := need{n.offer, min(n.count, mostBought, left)}
-			ordered, why := r.order(ctx, part, w.now)
-			if why != nil {
-				failed = why
-			}
-			if !ordered {
-				break
-			}
-			n.count, left = n.count-part.count, left-part.count
+	orders, short := p.afford(r.l.budget.purchasable(w.now))
+	var held []offer
+	for _, part := range orders {
+		if slices.Contains(held, part.offer) {
+			continue
+		}
+		ordered, why := r.order(ctx, part, w.now)
+		if why != nil {
+			failed = why
+		}
+		if !ordered {
+			held = append(held, part.offer)
 		}
 	}
 	r.wantedSince = time.Time{}
 	if short > 0 { // it is ordered when there are
 		r.wantedSince = w.now.Add(r.l.budget.until(short, w.now) - batchFor)
+		if failed == nil {
+			failed = &refusal{kind: launcher.ErrThrottled, message: inTurn}
+		}
 	}
 	return failed
 }
+
+// inTurn is what is told to those whose hosts the account's bucket has no tokens for.
+const inTurn = "AWS lets an account start so many instances at once and then a few each second; it is their turn by itself"
 
 // askSpotPrices asks for the spot prices that a plan needs and that are not known,
 // beside the loop.
@@ -333,8 +332,7 @@ func (r *reconciler) terms(o offer, now time.Time) (t terms) {
 // being bought come last.
 func (r *reconciler) slots(w *world) []slot {
 	var all []slot
-	hosts := slices.Clone(w.hosts)
-	slices.SortFunc(hosts, func(a, b *Host) int {
+	hosts := slices.SortedFunc(r.known.Values(), func(a, b *Host) int {
 		return cmp.Or(a.BoughtAt.Compare(b.BoughtAt), strings.Compare(a.ID, b.ID))
 	})
 	for _, h := range hosts {

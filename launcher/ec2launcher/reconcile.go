@@ -13,16 +13,15 @@ import (
 )
 
 const (
-	// busyDescribe and idleDescribe are how often EC2 is asked about the fleet
-	// while a host is on its way in or out, and otherwise.
+	// busyDescribe is how often EC2 is asked about hosts while they are on their way
+	// in or out, idleDescribe about all.
 	busyDescribe = 2 * time.Second
 	idleDescribe = 15 * time.Second
-	// breath is the least time between two passes, each of which looks at every
-	// host, however much happens meanwhile.
+	// breath is the least time between two passes, however much happens meanwhile.
 	breath = 50 * time.Millisecond
-	// hostBreath is the same for each host, so that the work of passes does not grow
-	// with the product of hosts and the time that a storm of them lasts.
-	hostBreath = 20 * time.Microsecond
+	// patrolEvery is how often a pass looks at every host and what is recorded there,
+	// also where all is as it should be: what was missed is not missed for long.
+	patrolEvery = 30 * time.Second
 	// batchFor is how long a purchase waits for others that are equal, and the
 	// end of a host for others': a storm comes one by one, and EC2 takes few
 	// calls and many instances.
@@ -65,7 +64,14 @@ type reconciler struct {
 	fleet   *fleet
 	hosts   map[string]*hostWatch
 	met     map[string]time.Time // since when this process knows a host
-	asked   map[string]time.Time // when EC2 was last asked to end a host
+	// restless are the hosts that are looked at again and again: all but those that
+	// are known to do what they should, which are looked at when they speak or their
+	// record, or that of a workload there, changes.
+	restless map[string]bool
+	heard    heard
+	// lookedAt is when a pass looked at the restless, patrolledAt at every host.
+	lookedAt, patrolledAt time.Time
+	asked                 map[string]time.Time // when EC2 was last asked to end a host
 	// endingSince is since when there are hosts that EC2 is to be asked to end.
 	endingSince time.Time
 	// plannedAt is when the last plan was made, plannedBuys how many purchases were
@@ -89,22 +95,22 @@ type reconciler struct {
 	reserved []reserved
 	board    *board
 	known    *store.Mirror[Host]
-	// heard is how much hosts had said when the last pass was done with it.
-	heard map[string]int64
+	buys     *store.Mirror[buyRecord]
 
-	describedAt time.Time
-	compared    *store.Mirror[Host] // of the step that compares
+	// describedAt is when EC2 was asked about all hosts, glancedAt about those on their
+	// way in or out, noticedAt about notices.
+	describedAt, glancedAt, noticedAt time.Time
+	compared                          *store.Mirror[Host] // of the step that compares
 }
 
 // world is what one pass of the loop sees of the store.
 type world struct {
 	now   time.Time
-	hosts []*Host
-	buys  []buyRecord
+	buys  []*buyRecord
 	given map[string]bool // hosts that were given work in this pass
-	// spoke are the hosts that said something since the last pass, or of which a
-	// record changed, with how much they have said.
-	spoke  map[string]int64
+	// spoke are the hosts that said something since the last pass, or of whose
+	// workloads a record changed.
+	spoke  map[string]bool
 	ending []string      // hosts that EC2 is to end, as the pass comes by them
 	again  time.Duration // when to look again at the latest
 }
@@ -112,8 +118,9 @@ type world struct {
 // reconcile is the work of the lease's holder.
 func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 	r := &reconciler{
-		l: l, term: term, tasks: newTasks(l.wake, parallel), pulling: newTasks(l.wake, pullsAtOnce), hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{},
-		board: newBoard(l.workloads), known: store.NewMirror(l.hosts), heard: map[string]int64{}, compared: store.NewMirror(l.hosts),
+		l: l, term: term, tasks: newTasks(l.wake, parallel), pulling: newTasks(l.wake, pullsAtOnce),
+		hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{}, restless: map[string]bool{},
+		board: newBoard(l.workloads), known: store.NewMirror(l.hosts), buys: store.NewMirror(l.buys), compared: store.NewMirror(l.hosts),
 		fleet: &fleet{l: l, capacity: &capacity{}},
 	}
 	defer l.warm.Store(nil)
@@ -125,11 +132,10 @@ func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 		if err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Warn("a pass over the fleet failed and is repeated", "error", err)
 		}
-		rest := max(breath, time.Duration(r.known.Len())*hostBreath)
-		if err := pace.Sleep(ctx, rest); err != nil {
+		if err := pace.Sleep(ctx, breath); err != nil {
 			return err
 		}
-		next := time.NewTimer(again - rest)
+		next := time.NewTimer(again - breath)
 		select {
 		case <-ctx.Done():
 		case <-l.kick:
@@ -149,11 +155,18 @@ func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) 
 	if err != nil {
 		return tick, err
 	}
+	defer func() {
+		if err != nil { // it is all looked at again
+			for host := range w.spoke {
+				r.heard.from(host)
+			}
+		}
+	}()
 	r.describe(ctx, w)
 	r.notices(ctx, w)
 	for _, b := range w.buys {
 		if !w.now.Before(b.NotBefore) {
-			r.buy(ctx, b)
+			r.buy(ctx, *b)
 		}
 	}
 	if r.planDue(w) {
@@ -169,9 +182,7 @@ func (r *reconciler) pass(ctx context.Context) (again time.Duration, err error) 
 	if err := r.driveAll(ctx, w); err != nil {
 		return tick, err
 	}
-	maps.Copy(r.heard, w.spoke)
-	clear(r.board.touched)
-	if w.calm() && r.board.quiet() && r.wantedSince.IsZero() {
+	if r.calm(w) && r.board.quiet() && r.wantedSince.IsZero() {
 		return calmTick, nil
 	}
 	return w.again, nil
@@ -188,12 +199,13 @@ func (w *world) ripe(since time.Time) bool {
 }
 
 // calm reports whether nothing is under way that time alone moves on soon.
-func (w *world) calm() bool {
+func (r *reconciler) calm(w *world) bool {
 	if len(w.buys) > 0 {
 		return false
 	}
-	for _, h := range w.hosts {
-		if h.State != HostGone && (h.State != HostReady || !h.UnreachableSince.IsZero()) {
+	for id := range r.restless {
+		h, known := r.known.Get(id)
+		if known && h.State != HostGone && (h.State != HostReady || !h.UnreachableSince.IsZero()) {
 			return false
 		}
 	}
@@ -201,23 +213,14 @@ func (w *world) calm() bool {
 }
 
 // driveAll takes the next step for every workload for which there may be one:
-// those that are restless, and those on hosts that have said something or that
-// are not known.
+// those that are restless, and those on hosts that have spoken.
 func (r *reconciler) driveAll(ctx context.Context, w *world) error {
 	for _, rec := range r.board.moving() {
 		if err := r.drive(ctx, w, rec); err != nil {
 			return err
 		}
 	}
-	var hosts []string
-	for host := range r.board.on {
-		_, known := r.known.Get(host)
-		if _, spoke := w.spoke[host]; !known || spoke {
-			hosts = append(hosts, host)
-		}
-	}
-	slices.Sort(hosts)
-	for _, host := range hosts {
+	for _, host := range slices.Sorted(maps.Keys(w.spoke)) {
 		for _, rec := range r.board.on[host] {
 			if rec.restless() {
 				continue // it was moved already
@@ -251,18 +254,19 @@ func (r *reconciler) taskEvery(ctx context.Context, rest time.Duration, key stri
 
 // read takes stock of the store.
 func (r *reconciler) read(ctx context.Context) (*world, error) {
-	w := &world{given: map[string]bool{}, spoke: map[string]int64{}, again: tick}
-	for b, err := range r.l.buys.All(ctx) {
+	w := &world{given: map[string]bool{}, spoke: map[string]bool{}, again: tick}
+	for b, err := range r.buys.All(ctx) {
 		if err != nil {
 			return nil, err
 		}
 		w.buys = append(w.buys, b)
 	}
-	for h, err := range r.known.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		w.hosts = append(w.hosts, h)
+	hosts, err := r.known.Update(ctx)
+	for _, c := range hosts { // also beside an error: they are not told again
+		r.heard.from(c.ID)
+	}
+	if err != nil {
+		return nil, err
 	}
 	changed, err := r.board.update(ctx)
 	r.arrivals.note(changed, time.Now())
@@ -274,6 +278,9 @@ func (r *reconciler) read(ctx context.Context) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(w.spoke, r.board.touched)
+	clear(r.board.touched)
+	r.heard.take(w.spoke)
 	w.now = time.Now()
 	return w, nil
 }

@@ -49,7 +49,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 		return nil // ctx has ended
 	}
 	open()
-	defer l.engines.keep(nil)
+	defer l.engines.keep(func(string) bool { return false })
 	defer l.telemetry.observe(l)()
 	lease := store.Lease{Name: l.cfg.Fleet, Holder: l.holder(), TTL: leaseTTL}
 	g, ctx := errgroup.WithContext(ctx)
@@ -95,55 +95,57 @@ func (l *Launcher) mirror(ctx context.Context, seen mirrors) error {
 
 // mirrors are what one loop has read of the store.
 type mirrors struct {
-	workloads *store.Mirror[workloadRecord]
-	hosts     *store.Mirror[Host]
-	moved     map[string]bool // hosts of which something else is to be told
+	board *board
+	hosts *store.Mirror[Host]
+	moved map[string]bool // hosts of which something else is to be told
 }
 
 func (l *Launcher) mirrors() mirrors {
-	return mirrors{store.NewMirror(l.workloads), store.NewMirror(l.hosts), map[string]bool{}}
+	l.published.Lock()
+	defer l.published.Unlock()
+	l.outlooks = map[string]outlook{}
+	return mirrors{newBoard(l.workloads), store.NewMirror(l.hosts), map[string]bool{}}
 }
 
-// refresh publishes every record of the store, and drops the ways to hosts
+// refresh publishes what has changed in the store, and drops the ways to hosts
 // that are no more.
 func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
-	live, outlooks := map[string]bool{}, map[string]outlook{}
-	for h, err := range seen.hosts.All(ctx) {
-		if err != nil {
-			return err
-		}
-		live[h.ID], outlooks[h.ID] = h.live(), h.outlook()
-	}
-	l.engines.keep(live)
+	hosts, err := seen.hosts.Update(ctx)
 	l.published.Lock()
-	for id, o := range outlooks {
-		if o != l.outlooks[id] {
-			seen.moved[id] = true
+	for _, c := range hosts {
+		before := l.outlooks[c.ID]
+		if c.Value == nil {
+			delete(l.outlooks, c.ID)
+		} else {
+			l.outlooks[c.ID] = c.Value.outlook()
+		}
+		if l.outlooks[c.ID] != before {
+			seen.moved[c.ID] = true
 		}
 	}
-	l.outlooks = outlooks
 	l.published.Unlock()
-	changes, err := seen.workloads.Update(ctx)
-	for _, c := range changes {
-		if c.Value != nil {
-			l.publish(c.Value)
-		}
+	if err != nil {
+		return err
+	}
+	l.engines.keep(func(id string) bool {
+		h, known := seen.hosts.Get(id)
+		return known && h.live()
+	})
+	changed, err := seen.board.update(ctx)
+	clear(seen.board.touched)
+	for _, rec := range changed {
+		l.publish(rec)
 	}
 	if err != nil {
 		return err
 	}
-	if len(seen.moved) > 0 {
-		for rec, err := range seen.workloads.All(ctx) {
-			if err != nil {
-				return err
-			}
-			if seen.moved[rec.Host] {
-				l.publish(rec)
-			}
+	for host := range seen.moved {
+		for _, rec := range seen.board.on[host] {
+			l.publish(rec)
 		}
-		clear(seen.moved)
 	}
-	for _, id := range l.toldBeside(seen.workloads) {
+	clear(seen.moved)
+	for _, id := range l.toldBeside(seen.board) {
 		if _, err := l.workloads.Get(ctx, string(id)); errors.Is(err, store.ErrNotFound) {
 			l.unpublish(id)
 		}
@@ -153,14 +155,14 @@ func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
 
 // toldBeside returns the workloads that watchers were told of and that are not
 // among those that were seen, of which all were told.
-func (l *Launcher) toldBeside(seen *store.Mirror[workloadRecord]) (ids []launcher.ID) {
+func (l *Launcher) toldBeside(seen *board) (ids []launcher.ID) {
 	l.published.Lock()
 	defer l.published.Unlock()
-	if len(l.told) == seen.Len() {
+	if len(l.told) == len(seen.all) {
 		return nil
 	}
 	for id := range l.told {
-		if _, ok := seen.Get(string(id)); !ok {
+		if seen.all[string(id)] == nil {
 			ids = append(ids, id)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // lacks the fleet's tag, it leaves alone.
 func (l *Launcher) Teardown(ctx context.Context) error {
 	return l.administer(ctx, "teardown", func(ctx context.Context) error {
-		instances, err := l.describe(ctx)
+		instances, err := l.describe(ctx, nil)
 		if err != nil {
 			return step("the fleet's instances", err)
 		}

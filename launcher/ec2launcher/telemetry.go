@@ -101,7 +101,7 @@ func (t *telemetry) count(r *reconciler, w *world) {
 		return
 	}
 	c := &census{hosts: map[kept]int64{}, rates: map[launcher.Market]instancetype.Money{}, waiting: map[launcher.Kind]int64{}}
-	for _, h := range w.hosts {
+	for h := range r.known.Values() {
 		if h.live() {
 			c.hosts[kept{h.State, h.Market}]++
 			c.rates[h.Market] += h.PricePerHour

@@ -177,7 +177,7 @@ func (p *planner) reserve(slots []reserve, limits []Warm) {
 				continue
 			}
 			h = newSlot(o, p.terms(o))
-			p.wants(o)
+			p.wants(o, w.class.offers)
 		}
 		if !free(h) {
 			paid[h], spent[s.warm] = true, spent[s.warm]+p.terms(h.offer).cost()

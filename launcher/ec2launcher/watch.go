@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -43,18 +44,30 @@ type hostWatch struct {
 	statuses  map[launcher.ID]launcher.Status
 	stops     map[launcher.ID]sentStop
 	fullUntil time.Time
-	spoken    int64 // counts what has changed of the above
 }
 
-// words counts what the host has said so far; a host that is not watched has said
-// nothing.
-func (w *hostWatch) words() int64 {
-	if w == nil {
-		return 0
+// heard are the hosts that have said something that no pass has looked at yet.
+type heard struct {
+	mu    sync.Mutex
+	hosts map[string]bool
+}
+
+// from notes that a host has said something.
+func (h *heard) from(host string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.hosts == nil {
+		h.hosts = map[string]bool{}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.spoken
+	h.hosts[host] = true
+}
+
+// take adds them to others and forgets them.
+func (h *heard) take(others map[string]bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.Copy(others, h.hosts)
+	clear(h.hosts)
 }
 
 // sentStop is the last that a host was told about the end of a workload.
@@ -145,9 +158,7 @@ func askRoom(ctx context.Context, engine HostLauncher) (room launcher.Resources,
 
 // repeat makes what the host has said be looked at once more.
 func (w *hostWatch) repeat() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.spoken++
+	w.r.heard.from(w.id)
 }
 
 // sync takes a complete account of what is on the host for what is known.
@@ -155,14 +166,14 @@ func (w *hostWatch) sync(snapshot map[launcher.ID]launcher.Status) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.statuses, w.synced = snapshot, true
-	w.spoken++
+	w.r.heard.from(w.id)
 }
 
 // lost notes that the engine does not answer.
 func (w *hostWatch) lost(ctx context.Context, err error) {
 	w.mu.Lock()
 	w.open, w.synced, w.failure = nil, false, err
-	w.spoken++
+	w.r.heard.from(w.id)
 	clear(w.stops)
 	w.mu.Unlock()
 	w.r.hostSilent(ctx, w.id, err)
@@ -234,7 +245,7 @@ func (w *hostWatch) hear(s launcher.Status) {
 	defer w.mu.Unlock()
 	if w.statuses[s.ID].Phase != launcher.Exited {
 		w.statuses[s.ID] = s
-		w.spoken++
+		w.r.heard.from(w.id)
 	}
 }
 
@@ -244,7 +255,7 @@ func (w *hostWatch) unhear(id launcher.ID) {
 	defer w.mu.Unlock()
 	delete(w.statuses, id)
 	delete(w.stops, id)
-	w.spoken++
+	w.r.heard.from(w.id)
 }
 
 // unstart forgets a workload that the host was about to start.
@@ -253,7 +264,7 @@ func (w *hostWatch) unstart(id launcher.ID) {
 	defer w.mu.Unlock()
 	if w.statuses[id].Phase == launcher.Starting {
 		delete(w.statuses, id)
-		w.spoken++
+		w.r.heard.from(w.id)
 	}
 }
 
