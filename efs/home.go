@@ -22,6 +22,10 @@ type HomeSpec struct {
 	// UID and GID are the user's, by which the files are owned. Required; 0,
 	// which is root, is refused.
 	UID, GID uint32
+	// DirectoryGID is the group of the directory if it is made, which another that
+	// keeps the file system may want to be its own; &0 is root's. Nil is GID.
+	// An access point that exists and would make it otherwise is taken as it is.
+	DirectoryGID *uint32
 	// Tags are added to the access point when it is made, at most 48.
 	Tags map[string]string
 }
@@ -50,7 +54,10 @@ func (c *Client) EnsureHome(ctx context.Context, spec HomeSpec) (Home, error) {
 	if err := spec.validate(op); err != nil {
 		return Home{}, err
 	}
-	uid := strconv.FormatUint(uint64(spec.UID), 10)
+	uid, group := strconv.FormatUint(uint64(spec.UID), 10), spec.GID
+	if spec.DirectoryGID != nil {
+		group = *spec.DirectoryGID
+	}
 	tags := map[string]string{"Name": "home of " + spec.User}
 	maps.Copy(tags, spec.Tags)
 	tags[userTag] = spec.User
@@ -61,7 +68,7 @@ func (c *Client) EnsureHome(ctx context.Context, spec HomeSpec) (Home, error) {
 		RootDirectory: &types.RootDirectory{
 			Path: aws.String("/" + uid),
 			CreationInfo: &types.CreationInfo{
-				OwnerUid: aws.Int64(int64(spec.UID)), OwnerGid: aws.Int64(int64(spec.GID)), Permissions: aws.String("0700"),
+				OwnerUid: aws.Int64(int64(spec.UID)), OwnerGid: aws.Int64(int64(group)), Permissions: aws.String("0700"),
 			},
 		},
 		Tags: tagList(tags),

@@ -3,6 +3,7 @@ package ec2launcher_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -237,6 +238,32 @@ func TestReleaseLooksFirst(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		if n := len(w.instances("running")); n != 1 {
 			t.Error("a host was ended under a running container")
+		}
+	})
+}
+
+// A host is heard at once, not when all hosts are looked at next: also where no record
+// of the fleet has changed.
+func TestHostIsHeardAtOnce(t *testing.T) {
+	const soon = 3 * time.Second
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, nil)
+		w.launch(w.workload("a", "alice"))
+		host := w.until("a", launcher.Running).Host
+		engine, err := w.cloud.Host(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 5 { // some of them right before all are looked at
+			time.Sleep(7 * time.Second)
+			stray := w.workload(fmt.Sprintf("stray%d", n), "alice")
+			if _, err := engine.Launch(t.Context(), stray); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(soon)
+			if s, err := launcher.Get(t.Context(), w.fleet, stray.ID); err != nil || s.Phase != launcher.Running {
+				t.Errorf("what runs on a host without a record is %+v, %v after %v", s, err, soon)
+			}
 		}
 	})
 }
