@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,7 @@ import (
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/ec2launcher"
 	"github.com/atelier-go/atelier/session"
+	"github.com/atelier-go/atelier/workbench"
 )
 
 var update = flag.Bool("update", false, "write the records of the present version, and what is read of them")
@@ -128,6 +130,19 @@ func keep(t *testing.T, folder string) {
 	check(w.Sessions.DeleteHome(ctx, session.DeleteHomeRequest{User: "dave", Path: dave.Home.Path, Image: "tools"}))
 	check(w.Sessions.Delete(ctx, "old", session.Order{By: "admin"}))
 	start(session.StartRequest{ID: "later", User: "carol", InstanceType: "t3.medium"}, session.Running)
+	host, err := workbench.NewFromConfig(w.AWS, w.Domain, workbench.Config{})
+	check(err)
+	_, err = host.Deploy(ctx, workbench.DeployRequest{
+		InstanceType: "m7i.xlarge", Access: []string{"10.0.0.0/8"}, URL: "https://workbench.example.com",
+		Files:         []workbench.File{{Path: "/etc/rstudio/rserver.conf", Mode: 0o644, Owner: "root:root", Content: []byte("www-port=8787\n")}},
+		Package:       workbench.Software{URL: "https://example.com/workbench.rpm", SHA256: strings.Repeat("0", 64)},
+		Plugin:        workbench.Software{URL: "https://example.com/plugin", SHA256: strings.Repeat("1", 64), Path: "/opt/plugin"},
+		Accounts:      []string{"/opt/plugin", "accounts"},
+		License:       workbench.License{File: "arn:aws:secretsmanager:us-east-1:123456789012:secret:posit-AbCdEf"},
+		SharedStorage: "genome",
+		Policies:      map[string]string{"plugin": `{"Statement":[{"Effect":"Allow","Action":"dynamodb:Query","Resource":"*"}]}`},
+	})
+	check(err)
 
 	var lines bytes.Buffer
 	for _, collection := range slices.Sorted(maps.Keys(records.collections)) {
@@ -184,7 +199,8 @@ func load(t *testing.T, path string) store.Store {
 	}
 }
 
-// told is all that this version reads of the domain, its sessions and its fleet.
+// told is all that this version reads of the domain, its sessions, its fleet and its
+// Workbench.
 func told(t *testing.T, s store.Store) []byte {
 	t.Helper()
 	ctx := t.Context()
@@ -223,6 +239,16 @@ func told(t *testing.T, s store.Store) []byte {
 		t.Fatal(err)
 	}
 	collect(must, "hosts", fleet.Hosts(ctx))
+	host, err := workbench.NewFromConfig(cloud.Config(), d, workbench.Config{HTTPClient: &http.Client{Transport: cloud.Network(func(fakeaws.Machine, int) http.Handler { return nil })}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if is, err := host.Describe(ctx); !errors.Is(err, domain.ErrNotFound) { // there may be none
+		is.ReplaceDue = nil // which another version of its scripts may be
+		must("workbench", is, err)
+		removed, err := host.PreviewRemove(ctx, workbench.RemoveRequest{})
+		must("workbench removed", removed, err)
+	}
 	m, err := session.New(d, fleet, session.Config{})
 	if err != nil {
 		t.Fatal(err)

@@ -26,8 +26,7 @@ type Config struct {
 
 // A Client is a [Resolver] for all registries. References to Amazon ECR's
 // private registries go to the ECR API of the account's region, under the AWS
-// credentials, which need ecr:BatchGetImage and ecr:GetDownloadUrlForLayer, a
-// part of what pulling needs. All others, public.ecr.aws among them, go to the
+// credentials, which need [Policies].Resolve, a part of what pulling needs. All others, public.ecr.aws among them, go to the
 // registry by the OCI distribution protocol. Registries on the loopback
 // interface are spoken to without TLS.
 //

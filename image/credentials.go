@@ -13,8 +13,7 @@ import (
 )
 
 // TokenAPI is the part of Amazon ECR that lets container engines in. The
-// credentials need ecr:GetAuthorizationToken and, for what is pulled,
-// ecr:BatchGetImage and ecr:GetDownloadUrlForLayer.
+// credentials need [Policies].Pull.
 type TokenAPI interface {
 	GetAuthorizationToken(context.Context, *awsecr.GetAuthorizationTokenInput, ...func(*awsecr.Options)) (*awsecr.GetAuthorizationTokenOutput, error)
 }

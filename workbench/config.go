@@ -24,7 +24,7 @@ type Configuration struct {
 	// are never seen to be ready.
 	CallbackAddress string
 	// Keys are the secrets of the host, which stay the same for as long as it
-	// lives; [NewKeys] makes them. Required.
+	// lives; [Client.EnsureKeys] makes and keeps them. Required.
 	Keys Keys
 	// Plugin is the program that runs sessions for the Launcher.
 	Plugin Plugin
@@ -50,9 +50,10 @@ type Configuration struct {
 	// Workbench. Empty is none. Workbench's own sharing of RStudio projects is off in any
 	// case: it needs access control lists, which EFS has not.
 	SharedStorage string
-	// DataDirectory is where Workbench keeps its database, on a disk of this host:
-	// SQLite on a network file system loses data. Empty is
-	// "/var/lib/rstudio-server", Workbench's own.
+	// DataDirectory is where Workbench keeps its database: "/var/lib/rstudio-server",
+	// Workbench's own, which is also what empty is, or a directory below. That is the
+	// host's data disk; elsewhere it would be lost with an instance, or be on a network
+	// file system, where SQLite loses data.
 	DataDirectory string
 
 	// Profiles are the instance types to choose from, in the order in which they
@@ -79,6 +80,8 @@ type Configuration struct {
 
 const (
 	directory = "/etc/rstudio"
+	// dataDisk is where the host has its data disk.
+	dataDisk = "/var/lib/rstudio-server"
 	// loopback is where the Launcher listens: it and rserver share the host.
 	loopback     = "127.0.0.1"
 	launcherPort = 5559
@@ -98,20 +101,28 @@ const (
 // only if c has something for them; the others always are. So whoever writes them
 // over older ones removes those four where they are not.
 func (c Configuration) Files() ([]File, error) {
-	c = c.withDefaults()
-	wrong := c.problems()
-	var files []File
+	files, wrong := c.withDefaults().render()
+	if len(wrong) > 0 {
+		return nil, wrongConfiguration(wrong)
+	}
+	return files, nil
+}
+
+// render returns the files of c, which has its defaults, and all that is wrong with it.
+func (c Configuration) render() (files []File, wrong []error) {
+	wrong = c.problems()
 	for _, p := range c.pages() {
 		f, found := p.render()
 		files, wrong = append(files, f), append(wrong, found...)
 	}
-	if len(wrong) > 0 {
-		return nil, fmt.Errorf("workbench: configuration: %w: %w", domain.ErrInvalid, errors.Join(wrong...))
-	}
 	files = append(files, c.Keys.files()...)
 	files = append(files, c.Certificate.files()...)
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	return files, nil
+	return files, wrong
+}
+
+func wrongConfiguration(wrong []error) error {
+	return fmt.Errorf("workbench: configuration: %w: %w", domain.ErrInvalid, errors.Join(wrong...))
 }
 
 // pages are the files of key and value.
@@ -132,7 +143,7 @@ func (c Configuration) pages() []page {
 
 func (c Configuration) withDefaults() Configuration {
 	c.Cluster = cmp.Or(c.Cluster, "EC2")
-	c.DataDirectory = cmp.Or(c.DataDirectory, "/var/lib/rstudio-server")
+	c.DataDirectory = cmp.Or(c.DataDirectory, dataDisk)
 	c.Plugin.Exe = cmp.Or(c.Plugin.Exe, "/usr/lib/rstudio-server/bin/rstudio-ec2-launcher")
 	switch {
 	case c.Port != 0:
@@ -172,17 +183,14 @@ func (c Configuration) problems() []error {
 
 // databaseProblems is why a database cannot be where it is to be.
 func (c Configuration) databaseProblems() []error {
-	const want = "want a directory on a disk of the host, such as /var/lib/rstudio-server"
-	if !cleanPath(c.DataDirectory) {
+	const want = "want " + dataDisk + " or a directory below"
+	switch {
+	case !cleanPath(c.DataDirectory):
 		return []error{fmt.Errorf("DataDirectory %.80q is no absolute path without . or .. or a slash too many; %s", c.DataDirectory, want)}
+	case !within(c.DataDirectory, dataDisk):
+		return []error{fmt.Errorf("DataDirectory %.80q is not on the host's data disk: it would be lost when the host is replaced; %s", c.DataDirectory, want)}
 	}
-	var found []error
-	for _, remote := range []string{"/home", projectDir(c.SharedStorage)} {
-		if remote != "" && within(c.DataDirectory, remote) {
-			found = append(found, fmt.Errorf("DataDirectory %.80q is in %s, on a network file system, where SQLite loses data; %s", c.DataDirectory, remote, want))
-		}
-	}
-	return found
+	return nil
 }
 
 // cleanPath reports whether p is an absolute path that means one place.

@@ -1,16 +1,10 @@
 package workbench
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
-
-	"github.com/atelier-go/atelier/domain"
 )
-
-// dataDisk is where the host has its data disk.
-const dataDisk = "/var/lib/rstudio-server"
 
 // Request returns q for a host that is configured by c: with c's files beside those
 // that q has, and with Port, SharedStorage, URL and the path of Plugin as c has them.
@@ -20,12 +14,8 @@ const dataDisk = "/var/lib/rstudio-server"
 // With a Certificate the host is asked for its health at the host of CallbackAddress, for which
 // that is good, unless q has a URL.
 func (c Configuration) Request(q DeployRequest) (DeployRequest, error) {
-	files, err := c.Files()
-	if err != nil {
-		return DeployRequest{}, err
-	}
 	c = c.withDefaults()
-	var wrong []error
+	files, wrong := c.render()
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
 	if q.Port != 0 && q.Port != c.Port {
 		bad("Port %d: the configuration has %d", q.Port, c.Port)
@@ -36,16 +26,13 @@ func (c Configuration) Request(q DeployRequest) (DeployRequest, error) {
 	if q.Plugin.Path != "" && q.Plugin.Path != c.Plugin.Exe {
 		bad("Plugin.Path %.80q: the configuration has %.80q", q.Plugin.Path, c.Plugin.Exe)
 	}
-	if !within(c.DataDirectory, dataDisk) {
-		bad("DataDirectory %.80q: is not on the host's data disk, and would be lost when the host is replaced; want %s or a directory below", c.DataDirectory, dataDisk)
-	}
 	for _, f := range q.Files {
 		if slices.ContainsFunc(files, func(ours File) bool { return ours.Path == f.Path }) {
 			bad("file %s: is one of the configuration's", f.Path)
 		}
 	}
 	if len(wrong) > 0 {
-		return DeployRequest{}, fmt.Errorf("workbench: configuration: %w: %w", domain.ErrInvalid, errors.Join(wrong...))
+		return DeployRequest{}, wrongConfiguration(wrong)
 	}
 	q.Files = slices.Concat(files, q.Files)
 	q.Port, q.SharedStorage = c.Port, c.SharedStorage

@@ -14,7 +14,6 @@ import (
 // What a configuration and a request say of the same thing is the same, or refused.
 func TestRequest(t *testing.T) {
 	full := full()
-	full.DataDirectory = ""
 	q, err := full.Request(workbench.DeployRequest{
 		InstanceType: "m7i.xlarge", Plugin: workbench.Software{URL: "https://example.com/plugin", SHA256: strings.Repeat("0", 64)},
 		Files: []workbench.File{{Path: "/etc/pam.d/rstudio", Mode: 0o644, Owner: "root:root"}},

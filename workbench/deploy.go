@@ -12,7 +12,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
-	"github.com/atelier-go/atelier/workbench/internal/hostboot"
+	"github.com/atelier-go/atelier/internal/cloudconfig"
 )
 
 // Deployed is what a [Client.Deploy] came to.
@@ -98,13 +98,13 @@ func (c *Client) intend(ctx context.Context, q DeployRequest) (record, domain.De
 	if without != nil {
 		wrong = append(wrong, without)
 	}
-	if len(wrong) == 0 {
-		// As long as it will be, with ids of their longest form.
-		longest := record{Want: q.want(c.domain.Catalog()), Volume: made{ID: longID}, Storage: longID}
-		if n := len(c.userData(longest, domain.Description{FileSystem: longID})); n > hostboot.MaxSize {
-			wrong = append(wrong, fmt.Errorf("the URLs, paths and command together are %d bytes too long for an instance's user data", n-hostboot.MaxSize))
-		}
+	before, err := c.records.Get(ctx, c.domain.Name())
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return record{}, d, err
 	}
+	wrong = append(wrong, c.lengthProblems(record{
+		Want: q.want(c.domain.Catalog()), Volume: made{ID: longID}, Storage: project.Directory.AccessPoint, Instance: before.Instance, Buy: before.Buy,
+	}, d)...)
 	if len(wrong) > 0 {
 		return record{}, d, refused(domain.ErrInvalid, "%w", errors.Join(wrong...))
 	}
@@ -143,6 +143,18 @@ func (c *Client) intend(ctx context.Context, q DeployRequest) (record, domain.De
 	return r, d, err
 }
 
+// lengthProblems reports what is too long together of a Workbench as it is to be
+// recorded.
+func (c *Client) lengthProblems(r record, d domain.Description) (found []error) {
+	if n := len(c.userData(r, d)); n > cloudconfig.MaxSize {
+		found = append(found, fmt.Errorf("the URLs, paths and command together are %d bytes too long for an instance's user data", n-cloudconfig.MaxSize))
+	}
+	if err := sizeProblem(r.Want.Policies, c.hostPolicy(longAccount, r, d)); err != nil {
+		found = append(found, err)
+	}
+	return found
+}
+
 // takes reports why a Workbench cannot become what is asked for, or nil.
 func (r record) takes(q DeployRequest) error {
 	if r.Removing != nil {
@@ -161,8 +173,12 @@ func (r record) takes(q DeployRequest) error {
 	return nil
 }
 
-// longID has the length of the longest identifiers of EC2 and EFS.
-const longID = "fsap-0123456789abcdef0123456789abcdef01234567"
+const (
+	// longID has the length of the longest identifiers of EC2 and EFS.
+	longID = "fsap-0123456789abcdef0123456789abcdef01234567"
+	// longAccount has the length of accounts.
+	longAccount = "123456789012"
+)
 
 // missingGroups says which security groups do not exist. They are asked for by a
 // filter, since by identifier EC2 names only the first that is missing.

@@ -74,9 +74,13 @@ type DeployRequest struct {
 	// groups, since every session asks for it and is refused otherwise. Empty is
 	// none.
 	SharedStorage string
-	// Policies are IAM policy documents by names of the caller's that the host's
-	// role has beside what it needs to boot, such as those of the program's that
-	// Plugin is.
+	// Policies are IAM policy documents that the host's role has beside what it needs to
+	// boot, by names of the caller's: what the program needs that Plugin is. One that
+	// serves a fleet needs Policy().Launcher of that, Policy().Records of the store in
+	// DynamoDB, and Policy(references...).Pull of package image for images in Amazon
+	// ECR; the example has the three lines. A role holds
+	// 10,240 characters, white space not counted, with what the host needs to boot:
+	// what is too long is refused. An empty document is none.
 	Policies map[string]string
 }
 
@@ -129,8 +133,8 @@ const (
 	// mostSecret is what a secret holds
 	// (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html).
 	mostSecret = 65536
-	// mostPolicies is what inline policies of a role may have together, without
-	// white space
+	// mostPolicies is what inline policies of a role may have together, white space
+	// not counted
 	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).
 	mostPolicies = 10240
 	// mostVolume is the size of a gp3 volume
@@ -310,23 +314,37 @@ func fileProblems(files []File) (found []error) {
 }
 
 func policyProblems(policies map[string]string) (found []error) {
-	total := 0
 	for _, name := range slices.Sorted(maps.Keys(policies)) {
 		text := policies[name]
-		total += len(strings.Join(strings.Fields(text), ""))
 		if !policyPattern.MatchString(name) || name == ownPolicy {
 			found = append(found, fmt.Errorf("policy %.60q: want a name of 1 to 128 letters, digits and + = , . @ _ -, and not %s", name, ownPolicy))
 		}
 		var p struct{ Statement json.RawMessage }
-		if err := json.Unmarshal([]byte(text), &p); err != nil || p.Statement == nil {
+		if err := json.Unmarshal([]byte(text), &p); text != "" && (err != nil || p.Statement == nil) {
 			found = append(found, fmt.Errorf("policy %.60q is no IAM policy document: want JSON with a Statement", name))
 		}
 	}
-	if most := mostPolicies - 2048; total > most { // of which the host's own has less than 2,048
-		found = append(found, fmt.Errorf("the policies have %d characters, white space not counted: want at most %d", total, most))
-	}
 	return found
 }
+
+// sizeProblem is that policies are too long for a role beside the host's own.
+func sizeProblem(policies map[string]string, own string) error {
+	var lengths []string
+	total := 0
+	for _, name := range slices.Sorted(maps.Keys(policies)) {
+		n := policySize(policies[name])
+		total += n
+		lengths = append(lengths, fmt.Sprintf("%.60s %d", name, n))
+	}
+	if most := mostPolicies - policySize(own); total > most {
+		return fmt.Errorf("the policies have %d characters, white space not counted (%s), and beside the host's own a role holds %d: shorten them, or attach one by other means",
+			total, strings.Join(lengths, ", "), most)
+	}
+	return nil
+}
+
+// policySize is how long a policy document is as IAM counts.
+func policySize(document string) int { return len(strings.Join(strings.Fields(document), "")) }
 
 // cleanPathOnHost reports whether p is such a path in characters that a host's scripts
 // take as they are.
@@ -337,11 +355,13 @@ func cleanPathOnHost(p string) bool {
 // want is q as it is recorded.
 func (q DeployRequest) want(catalog *instancetype.Catalog) want {
 	t, _ := linuxType(catalog, q.InstanceType) // which was checked
+	policies := maps.Clone(q.Policies)
+	maps.DeleteFunc(policies, func(_, text string) bool { return text == "" })
 	return want{
 		InstanceType: t.Name, AMI: q.AMI, RootDevice: cmp.Or(q.RootDevice, "/dev/xvda"),
 		Access: slices.Sorted(slices.Values(q.Access)), Port: cmp.Or(q.Port, defaultPort), URL: strings.TrimSuffix(q.URL, "/"),
 		Package: q.Package, Plugin: q.Plugin, Accounts: slices.Clone(q.Accounts), License: q.License,
-		SharedStorage: q.SharedStorage, Policies: maps.Clone(q.Policies),
+		SharedStorage: q.SharedStorage, Policies: policies,
 	}
 }
 

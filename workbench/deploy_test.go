@@ -109,8 +109,9 @@ func TestDeployRefuses(t *testing.T) {
 		"no project": {func(q *workbench.DeployRequest) { q.SharedStorage = "absent" }, []string{"shared storage: the domain has no project absent", "create it"}},
 		"policy":     {func(q *workbench.DeployRequest) { q.Policies = map[string]string{"atelier-workbench": "{}"} }, []string{"atelier-workbench", "no IAM policy document"}},
 		"policies": {func(q *workbench.DeployRequest) {
-			q.Policies["plugin"] = `{"Statement":"` + strings.Repeat("x", 9000) + `"}`
-		}, []string{"at most 8192"}},
+			q.Policies["plugin"] = `{"Statement":"` + strings.Repeat("x", 10000) + `"}`
+			q.Port = -1
+		}, []string{"beside the host's own a role holds", "port -1"}},
 		"user data": {func(q *workbench.DeployRequest) { q.Package.URL += strings.Repeat("x", 16000) }, []string{"too long for an instance's user data"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,9 +1,10 @@
 // Package workbench keeps the persistent EC2 host of a domain's Posit Workbench, and
 // what Workbench and its Job Launcher are configured by.
 //
+//	client, err := workbench.NewFromConfig(cfg, d, workbench.Config{})
+//	keys, err := client.EnsureKeys(ctx)
 //	conf, err := workbench.Configuration{CallbackAddress: "https://workbench.example.com", Keys: keys}.For(ctx, d)
 //	request, err := conf.Request(workbench.DeployRequest{InstanceType: "m7i.xlarge", ...})
-//	client, err := workbench.NewFromConfig(cfg, d, workbench.Config{})
 //	deployed, err := client.Deploy(ctx, request)
 //
 // The sessions that users open there run on the hosts of the domain, by the launcher
@@ -39,14 +40,13 @@
 //
 //   - Create the domain, onboard its first user and attach the images; each has the
 //     session components of the Workbench's version.
-//   - Make the [Keys] once, and keep them in a secret of yours: users are signed out, and
-//     sessions lost, when they change.
+//   - Take the [Keys] from [Client.EnsureKeys], which makes them once and keeps them:
+//     users are signed out, and sessions lost, when they change.
 //   - Deploy. Give the SecurityGroup of the answer to the fleet as Access, and call its
-//     Setup: sessions are then reached from the host. Before a [Client.Remove] take it
-//     out again.
-//   - The host's role needs what the plugin does ([DeployRequest.Policies]): Launcher of
-//     the fleet's Policy, the table of the store, and Amazon ECR's token and pulls if
-//     images are there.
+//     Setup: sessions are then reached from the host. Before a [Client.Remove], which
+//     is refused otherwise, take it out again.
+//   - The host's role needs what the plugin calls: [DeployRequest.Policies] has the three
+//     lines.
 //   - Accounts come from a program that prints [Accounts], or from a directory with the
 //     domain's uids. They have no passwords: sign-in is by OpenID or SAML, or by a PAM of
 //     your image's.

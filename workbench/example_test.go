@@ -2,16 +2,24 @@ package workbench_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
+	"net/url"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/domain/store/dynamostore"
 	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/image"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
 	"github.com/atelier-go/atelier/workbench"
 )
 
@@ -135,4 +143,118 @@ func ExampleAccounts() {
 	// Output:
 	// alice:200001:200001:/home/alice:fsap-0b7ba22e0fa401e62:project-genome=200004
 	// carol:200003:200003:/home/carol:fsap-00929b3915007d452:project-genome=200004
+}
+
+// The role of a host whose plugin serves a fleet, with records in DynamoDB and images in
+// Amazon ECR: three lines, and what they come to in the account.
+func ExampleDeployRequest_policies() {
+	ctx := context.Background()
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cloud.Close()
+	records, err := dynamostore.NewFromConfig(cloud.Config(), dynamostore.Config{Table: "atelier"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := records.EnsureTable(ctx); err != nil {
+		log.Fatal(err)
+	}
+	domains, err := domain.NewFromConfig(cloud.Config(), domain.Config{Store: records})
+	if err != nil {
+		log.Fatal(err)
+	}
+	research, err := domains.Create(ctx, domain.CreateRequest{Name: "research", VPC: cloud.DefaultVPC(), Subnets: []string{cloud.Subnets()[0].ID}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := research.Onboard(ctx, domain.OnboardRequest{User: "alice"}); err != nil {
+		log.Fatal(err)
+	}
+	is, err := research.Describe(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fleet, err := ec2launcher.NewFromConfig(cloud.Config(), ec2launcher.Config{
+		Fleet: "research", Store: records, Subnets: []string{is.Subnets[0].ID}, SecurityGroups: []string{is.HostSecurityGroup},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := workbench.NewFromConfig(cloud.Config(), research, workbench.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ours := image.Reference{Registry: "123456789012.dkr.ecr.us-east-1.amazonaws.com", Repository: "ide/*"}
+
+	_, err = client.Deploy(ctx, workbench.DeployRequest{
+		InstanceType: "m7i.xlarge",
+		Policies: map[string]string{
+			"fleet":   fleet.Policy().Launcher,
+			"records": records.Policy().Records,
+			"images":  image.Policy(ours).Pull,
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	for _, name := range []string{"atelier-workbench", "fleet", "images", "records"} {
+		out, err := iam.NewFromConfig(cloud.Config()).GetRolePolicy(ctx, &iam.GetRolePolicyInput{
+			RoleName: aws.String("atelier-research-workbench-us-east-1"), PolicyName: aws.String(name),
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		text, err := url.QueryUnescape(*out.PolicyDocument)
+		if err != nil {
+			log.Fatal(err)
+		}
+		var policy struct{ Statement []struct{ Sid string } }
+		if err := json.Unmarshal([]byte(text), &policy); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(name, policy.Statement)
+	}
+	// Output:
+	// atelier-workbench [{Homes} {Secrets}]
+	// fleet [{Look} {BuyHosts} {BuyHostsHere} {BuyHostsBehind} {TagHosts} {EndHosts} {GiveRole} {Keys} {Images}]
+	// images [{Token} {Images}]
+	// records [{Records}]
+}
+
+// Keys are made once: each program that deploys a Workbench is given the same ones.
+func ExampleClient_EnsureKeys() {
+	ctx := context.Background()
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cloud.Close()
+	domains, err := domain.NewFromConfig(cloud.Config(), domain.Config{Store: store.NewMemory()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	research, err := domains.Create(ctx, domain.CreateRequest{Name: "research", VPC: cloud.DefaultVPC(), Subnets: []string{cloud.Subnets()[0].ID}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := workbench.NewFromConfig(cloud.Config(), research, workbench.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	first, err := client.EnsureKeys(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	conf := workbench.Configuration{CallbackAddress: "https://workbench.example.com", Keys: first}
+	fmt.Println(conf.Keys) // which nothing prints
+
+	again, err := client.EnsureKeys(ctx)
+	fmt.Println(again == first, err)
+	// Output:
+	// keys
+	// true <nil>
 }

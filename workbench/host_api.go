@@ -70,9 +70,10 @@ type IAM interface {
 }
 
 // SecretsManager is the part of the Secrets Manager client this package calls.
-// It reads no secret.
+// Of secrets it reads the one with the keys alone.
 type SecretsManager interface {
 	DescribeSecret(context.Context, *awssecrets.DescribeSecretInput, ...func(*awssecrets.Options)) (*awssecrets.DescribeSecretOutput, error)
+	GetSecretValue(context.Context, *awssecrets.GetSecretValueInput, ...func(*awssecrets.Options)) (*awssecrets.GetSecretValueOutput, error)
 	CreateSecret(context.Context, *awssecrets.CreateSecretInput, ...func(*awssecrets.Options)) (*awssecrets.CreateSecretOutput, error)
 	PutSecretValue(context.Context, *awssecrets.PutSecretValueInput, ...func(*awssecrets.Options)) (*awssecrets.PutSecretValueOutput, error)
 	PutResourcePolicy(context.Context, *awssecrets.PutResourcePolicyInput, ...func(*awssecrets.Options)) (*awssecrets.PutResourcePolicyOutput, error)

@@ -69,6 +69,9 @@ var stories = map[string]struct {
 	"Replace then Remove":    {[]act{deployAct(nil)}, replaceAct, removeAndDeploy},
 	"Remove":                 {[]act{deployAct(nil)}, removeAct, nil},
 	"Remove with the volume": {[]act{deployAct(nil)}, removeAllAct, nil},
+	"EnsureKeys":             {nil, keysAct, nil},
+	"EnsureKeys once more":   {[]act{deployAct(nil), keysAct, removeAllAct}, keysAct, nil},
+	"Remove with the keys":   {[]act{deployAct(nil), keysAct}, removeAllAct, nil},
 	"Deploy after Remove":    {[]act{deployAct(nil), removeAct}, deployAct(nil), nil},
 }
 

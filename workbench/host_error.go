@@ -131,6 +131,7 @@ func (k kind) or(other domain.Kind) domain.Kind {
 const (
 	noSuchEntity    = "NoSuchEntity"
 	entityExists    = "EntityAlreadyExists"
+	roleFull        = "LimitExceeded"
 	noSuchSecret    = "ResourceNotFoundException"
 	noSuchInstance  = "InvalidInstanceID.NotFound"
 	noSuchVolume    = "InvalidVolume.NotFound"

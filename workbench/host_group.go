@@ -165,11 +165,69 @@ func (c *Client) removeGroup(ctx context.Context, d domain.Description) error {
 		}
 		return err == nil, err
 	})
-	if errors.Is(err, errTooLong) {
-		return refused(domain.ErrState, "something still uses %s, such as a rule of another group, a launcher's perhaps; end that and call again: %w",
-			aws.ToString(group.GroupId), held)
+	if !errors.Is(err, errTooLong) {
+		return err
 	}
-	return err
+	if err := c.refuseNamed(ctx, d); err != nil {
+		return err
+	}
+	return refused(domain.ErrState, "something still uses %s, such as a network interface; end that and call again: %w", aws.ToString(group.GroupId), held)
+}
+
+// refuseNamed is [domain.ErrState] while rules elsewhere name the host's group, which
+// cannot be deleted then. They are somebody else's and are left alone.
+func (c *Client) refuseNamed(ctx context.Context, d domain.Description) error {
+	group, naming, err := c.namedBy(ctx, d)
+	if err != nil || naming == nil {
+		return err
+	}
+	var names []string
+	for _, g := range naming {
+		names = append(names, aws.ToString(g.GroupId)+" ("+aws.ToString(g.GroupName)+")")
+	}
+	return refused(domain.ErrState, "rules of %s name the host's security group %s, which cannot be deleted then: %s, and call again",
+		strings.Join(names, ", "), group, adviceNamed)
+}
+
+const adviceNamed = "take it out of them (a fleet's: out of the Access of ec2launcher's Config, and call Setup)"
+
+// namedBy returns the id of the host's group and the other groups whose rules name it,
+// in the order of their ids. The rule for homes, which Remove takes away, does not
+// count. Nor do groups of other networks: their rules become stale (API reference,
+// DeleteSecurityGroup). Without a group of ours there are none.
+func (c *Client) namedBy(ctx context.Context, d domain.Description) (group string, naming []ec2types.SecurityGroup, err error) {
+	own, err := c.findGroup(ctx, d.VPC)
+	if err != nil || own == nil || !c.owns(own.Tags) {
+		return "", nil, err
+	}
+	group = aws.ToString(own.GroupId)
+	for _, rules := range []string{"ip-permission.group-id", "egress.ip-permission.group-id"} {
+		found, err := c.describeGroups(ctx, append(filter("vpc-id", d.VPC), filter(rules, group)...))
+		if err != nil {
+			return "", nil, err
+		}
+		for _, g := range found {
+			known := slices.ContainsFunc(naming, func(n ec2types.SecurityGroup) bool { return aws.ToString(n.GroupId) == aws.ToString(g.GroupId) })
+			if !known && aws.ToString(g.GroupId) != group && refersTo(g, group, d) {
+				naming = append(naming, g)
+			}
+		}
+	}
+	slices.SortFunc(naming, func(a, b ec2types.SecurityGroup) int {
+		return strings.Compare(aws.ToString(a.GroupId), aws.ToString(b.GroupId))
+	})
+	return group, naming, nil
+}
+
+// refersTo reports whether a group has a rule that names another, beside the one for homes.
+func refersTo(g ec2types.SecurityGroup, other string, d domain.Description) bool {
+	in := grouprules.Parted(g.IpPermissions)
+	if aws.ToString(g.GroupId) == d.FileSystemSecurityGroup {
+		in = grouprules.Without(in, nfsRule(other))
+	}
+	return slices.ContainsFunc(append(in, grouprules.Parted(g.IpPermissionsEgress)...), func(p ec2types.IpPermission) bool {
+		return len(p.UserIdGroupPairs) == 1 && aws.ToString(p.UserIdGroupPairs[0].GroupId) == other
+	})
 }
 
 // findGroup returns the group of the Workbench's name in a VPC, or nil.

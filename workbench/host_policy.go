@@ -12,10 +12,10 @@ import (
 // itself. Those who let a customer's KMS key encrypt the domain also need leave
 // to use it.
 type Policies struct {
-	// Administrator is for whoever calls Deploy, Restart, Replace and Remove,
-	// beside the domain's store.
+	// Administrator is for whoever calls Deploy, Restart, Replace, Remove and
+	// EnsureKeys, beside the domain's store.
 	Administrator string
-	// Reader is for whoever calls Describe alone.
+	// Reader is for whoever calls Describe and PreviewRemove alone.
 	Reader string
 	// Host is what the host needs to boot without a licence in a secret, shared
 	// storage or policies of the caller's. Deploy gives its role that, and what
@@ -27,7 +27,7 @@ type Policies struct {
 func (c *Client) Policy() Policies {
 	return Policies{
 		Administrator: iampolicy.Document(c.administratorStatements()...),
-		Reader:        iampolicy.Document(c.lookStatement()),
+		Reader:        iampolicy.Document(c.lookStatement(), iampolicy.Allow("LookForKeys", []string{"secretsmanager:DescribeSecret"}, []string{c.keysARN(iampolicy.AnyAccount)})),
 		Host:          c.hostPolicy(iampolicy.AnyAccount, record{}, domain.Description{FileSystem: "*"}),
 	}
 }
@@ -86,7 +86,8 @@ func (c *Client) lookStatement() iampolicy.Statement {
 	}, []string{"*"}, iampolicy.Equals("aws:RequestedRegion", c.domain.Region()))
 }
 
-// administratorStatements are what Deploy, Restart, Replace and Remove may do.
+// administratorStatements are what Deploy, Restart, Replace, Remove and EnsureKeys may
+// do.
 func (c *Client) administratorStatements() []iampolicy.Statement {
 	name := c.domain.Name()
 	made, ours := iampolicy.Equals("aws:RequestTag/"+tagWorkbench, name), iampolicy.Equals("aws:ResourceTag/"+tagWorkbench, name)
@@ -127,6 +128,10 @@ func (c *Client) administratorStatements() []iampolicy.Statement {
 			"secretsmanager:CreateSecret", "secretsmanager:DeleteSecret", "secretsmanager:DescribeSecret", "secretsmanager:PutResourcePolicy",
 			"secretsmanager:PutSecretValue", "secretsmanager:RestoreSecret", "secretsmanager:TagResource",
 		}, []string{c.secretARN(iampolicy.AnyAccount)}),
+		iampolicy.Allow("Keys", []string{
+			"secretsmanager:CreateSecret", "secretsmanager:DeleteSecret", "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue",
+			"secretsmanager:RestoreSecret", "secretsmanager:TagResource",
+		}, []string{c.keysARN(iampolicy.AnyAccount)}),
 	}
 }
 
@@ -136,6 +141,10 @@ func (c *Client) arn(service, account, resource string) string {
 
 func (c *Client) secretARN(account string) string {
 	return iampolicy.SecretARN(c.domain.Region(), account, c.secretName())
+}
+
+func (c *Client) keysARN(account string) string {
+	return iampolicy.SecretARN(c.domain.Region(), account, c.keysName())
 }
 
 // iamARN names the role or instance profile.

@@ -24,7 +24,7 @@ func (c *Client) roleName() string { return c.name() + "-" + c.domain.Region() }
 
 // ensureRole makes the host's role and its policies, or repairs them, and
 // returns the role's ARN. A policy that the caller no longer names is taken
-// away.
+// away: after those that are to be are there, unless there is no room beside it.
 func (c *Client) ensureRole(ctx context.Context, r *record, d domain.Description) (arn string, err error) {
 	role, err := c.findRole(ctx)
 	if err != nil {
@@ -63,16 +63,29 @@ func (c *Client) ensureRole(ctx context.Context, r *record, d domain.Description
 		}
 	}
 	policies[ownPolicy] = c.hostPolicy(iampolicy.AccountOf(arn), *r, d)
-	for _, name := range slices.Sorted(maps.Keys(policies)) {
-		err := untilNot(ctx, noSuchEntity, func() error {
-			_, err := c.aws.IAM.PutRolePolicy(ctx, &awsiam.PutRolePolicyInput{
-				RoleName: role.RoleName, PolicyName: aws.String(name), PolicyDocument: aws.String(policies[name]),
+	outdated := slices.Clone(r.Policies)
+	for _, name := range append([]string{ownPolicy}, names...) {
+		write := func() error {
+			return untilNot(ctx, noSuchEntity, func() error {
+				_, err := c.aws.IAM.PutRolePolicy(ctx, &awsiam.PutRolePolicyInput{
+					RoleName: role.RoleName, PolicyName: aws.String(name), PolicyDocument: aws.String(policies[name]),
+				})
+				return err
 			})
-			return err
-		})
+		}
+		err := write()
+		if codeOf(err) == roleFull && outdated != nil { // by what those had before that come later
+			for _, other := range outdated {
+				if err := c.removePolicy(ctx, other); err != nil {
+					return "", step("policy "+other, err)
+				}
+			}
+			outdated, err = nil, write()
+		}
 		if err != nil {
 			return "", step("policy "+name, err)
 		}
+		outdated = slices.DeleteFunc(outdated, func(known string) bool { return known == name })
 	}
 	for _, name := range r.Policies {
 		if _, stays := policies[name]; stays {

@@ -243,6 +243,9 @@ func (y *yard) inventory() string {
 	} else if _, err := awssecrets.NewFromConfig(cfg).DescribeSecret(ctx, &awssecrets.DescribeSecretInput{SecretId: aws.String("atelier/research/workbench")}); err == nil {
 		say("secret without a value")
 	}
+	if got, err := awssecrets.NewFromConfig(cfg).DescribeSecret(ctx, &awssecrets.DescribeSecretInput{SecretId: aws.String(keysSecret)}); err == nil {
+		say("secret with the keys%s", map[bool]string{true: ", to be deleted"}[got.DeletedDate != nil])
+	}
 	fs, err := awsefs.NewFromConfig(cfg).DescribeFileSystems(ctx, &awsefs.DescribeFileSystemsInput{})
 	y.must(err)
 	for _, f := range fs.FileSystems {

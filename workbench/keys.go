@@ -12,7 +12,7 @@ import (
 )
 
 // Keys are the secrets of a Workbench host. They are made once, kept where secrets
-// are kept, and stay as they are when the host is replaced: with other ones people
+// are kept, as [Client.EnsureKeys] does, and stay as they are when the host is replaced: with other ones people
 // are signed out and running sessions are lost sight of. Their JSON has the secrets
 // in it; no verb of package fmt prints them.
 type Keys struct {
@@ -24,7 +24,8 @@ type Keys struct {
 	Cookie string
 }
 
-// NewKeys makes keys, which are different each time: an RSA key of 2,048 bits as
+// NewKeys makes keys, which are different each time, for who keeps them otherwise than
+// [Client.EnsureKeys] does: an RSA key of 2,048 bits as
 // PKCS#8, which is what openssl genpkey makes in Posit's instructions, and a random
 // UUID, which is what Workbench makes for itself.
 func NewKeys() (Keys, error) {
@@ -108,7 +109,7 @@ func (k Keys) launcher() (*rsa.PrivateKey, error) {
 
 func (k Keys) problems() []error {
 	if k == (Keys{}) {
-		return []error{errors.New("Keys are missing: make them once with NewKeys, and keep them")}
+		return []error{errors.New("Keys are missing: take them from EnsureKeys, or make them once with NewKeys and keep them")}
 	}
 	var found []error
 	if _, err := k.launcher(); err != nil {

@@ -22,7 +22,9 @@ const home = "/home/{USER}"
 type Mount struct {
 	// Path is absolute: "/projects/genome", "/mnt/genomes". Required.
 	Path string
-	// ReadOnly forbids writing.
+	// ReadOnly says that it cannot be written. It is for what the domain's policy has as
+	// read-only, and is that in sessions with or without: our plugin refuses it for
+	// anything else, where it would not hold.
 	ReadOnly bool
 }
 
@@ -85,6 +87,8 @@ func (c Configuration) mountProblems() []error {
 			continue
 		case strings.ContainsAny(m.Path, "{}"):
 			bad("Mounts: %.80q: Workbench puts names for what is in braces, and only the home is each user's own", m.Path)
+		case m.ReadOnly && within(m.Path, "/projects"):
+			bad("Mounts: %.80q: ReadOnly: who may have a project may write there; leave it out", m.Path)
 		}
 		for _, other := range taken {
 			if within(m.Path, other) || within(other, m.Path) {

@@ -15,7 +15,8 @@ import (
 // RemoveRequest says what else [Client.Remove] deletes.
 type RemoveRequest struct {
 	// DeleteVolume is the id of the data disk, to be deleted with all that
-	// Workbench keeps on it. Empty keeps it: a later Deploy takes it up again.
+	// Workbench keeps on it, and with the keys. Empty keeps it: a later Deploy takes
+	// it up again.
 	DeleteVolume string
 }
 
@@ -29,9 +30,10 @@ const (
 	ThingSecret    domain.Thing = "secret"            // by name
 )
 
-// PreviewRemove returns what [Client.Remove] would do now: what it would end,
-// then what stays. It changes nothing and asks nobody but the store. A domain
-// without a Workbench is [domain.ErrNotFound].
+// PreviewRemove returns what [Client.Remove] would do now: what blocks it, what it
+// would end, in that order, and what stays. It changes nothing; EC2 is asked whose
+// rules name the host's security group, which block it, and Secrets Manager for the
+// keys. A domain without a Workbench is [domain.ErrNotFound].
 func (c *Client) PreviewRemove(ctx context.Context, q RemoveRequest) ([]domain.Consequence, error) {
 	const op = "preview remove"
 	r, err := c.records.Get(ctx, c.domain.Name())
@@ -54,6 +56,14 @@ func (c *Client) PreviewRemove(ctx context.Context, q RemoveRequest) ([]domain.C
 			found = append(found, domain.Consequence{Fate: fate, Thing: thing, Name: name, Detail: detail})
 		}
 	}
+	group, naming, err := c.namedBy(ctx, d)
+	if err != nil {
+		return nil, c.fail(ctx, op, step("security group "+c.name(), err))
+	}
+	for _, g := range naming {
+		add(domain.Blocks, domain.ThingSecurityGroup, aws.ToString(g.GroupName),
+			aws.ToString(g.GroupId)+", whose rules name "+group+", the host's: "+adviceNamed)
+	}
 	add(domain.Ends, ThingInstance, r.Instance.ID, "is terminated; deactivate a licence key before, it would stay in use")
 	add(domain.Ends, ThingInterface, r.Interface.ID, "the address "+r.Interface.Address+" is given up")
 	if r.Removed.IsZero() {
@@ -61,13 +71,23 @@ func (c *Client) PreviewRemove(ctx context.Context, q RemoveRequest) ([]domain.C
 		add(domain.Ends, ThingRole, c.roleName(), "with its instance profile and policies")
 		add(domain.Ends, domain.ThingSecurityGroup, c.name(), "")
 	}
+	keys, err := c.hasKeys(ctx)
+	if err != nil {
+		return nil, c.fail(ctx, op, step("secret "+c.keysName(), err))
+	}
 	deleted := q.DeleteVolume != "" || r.Removing != nil && r.Removing.Volume != ""
 	if deleted {
 		add(domain.Ends, ThingVolume, r.Volume.ID, "with Workbench's data")
 	}
+	if keys && (deleted || r.Volume.ID == "") {
+		add(domain.Ends, ThingSecret, c.keysName(), "the keys are deleted in thirty days, until when EnsureKeys takes them back")
+	}
 	add(domain.Stays, domain.ThingFileSystem, d.FileSystem, "with all homes and projects")
 	if !deleted {
 		add(domain.Stays, ThingVolume, r.Volume.ID, "with Workbench's data; a later Deploy takes it up")
+	}
+	if keys && !deleted && r.Volume.ID != "" {
+		add(domain.Stays, ThingSecret, c.keysName(), "with the keys, for a later Deploy")
 	}
 	return found, nil
 }
@@ -84,13 +104,17 @@ func (r record) mayDelete(q RemoveRequest) error {
 }
 
 // Remove takes away what [Client.Deploy] made: the instance, its address, the
-// role, the security group, the secret. The data disk is kept unless it is
-// named; homes and projects, the shared storage among them, are the domain's and
-// kept always. A rule elsewhere that names the security group, as that of a fleet's
-// Access does, stands in the way: take it out first. It returns when all is gone. After a failure call it again, with
-// the same request or none, until it returns nil; meanwhile Deploy is
-// [domain.ErrState]. What is not there, and what lacks the Workbench's tag, it
-// leaves alone; a domain without a Workbench is no error.
+// role, the security group, the secret. The data disk is kept unless it is named, and
+// with it the keys of [Client.EnsureKeys]; homes and projects, the shared storage among
+// them, are the domain's and kept always. It returns when all is gone. After a failure
+// call it again, with the same request or none, until it returns nil; meanwhile Deploy
+// is [domain.ErrState]. What is not there, and what lacks the Workbench's tag, it leaves
+// alone; a domain without a Workbench is no error.
+//
+// While rules of another security group name the host's, as those of a fleet's Access
+// do, EC2 does not delete it: that is [domain.ErrState], which says whose rules they
+// are, before anything is taken away. A rule that comes while Remove is at work is told
+// of when the group is to go; without it the next call takes away the rest.
 //
 // After one that kept the disk, another Remove that names it deletes it.
 func (c *Client) Remove(ctx context.Context, q RemoveRequest) error {
@@ -107,6 +131,9 @@ func (c *Client) Remove(ctx context.Context, q RemoveRequest) error {
 		}
 		d, err := c.domain.Describe(ctx)
 		if err != nil {
+			return err
+		}
+		if err := c.refuseNamed(ctx, d); err != nil {
 			return err
 		}
 		err = c.note(ctx, &r, func(r *record) {
@@ -152,11 +179,16 @@ func (c *Client) remove(ctx context.Context, r *record, d domain.Description) er
 	if err := c.removeRole(ctx, *r); err != nil {
 		return step("role "+c.roleName(), err)
 	}
+	if !r.keepsVolume() {
+		if err := c.removeKeys(ctx); err != nil {
+			return step("secret "+c.keysName(), err)
+		}
+	}
 	if err := c.domain.Vacate(ctx, occupant); err != nil {
 		return err
 	}
-	c.log.InfoContext(ctx, "workbench removed", "volume kept", r.Removing.Volume == "")
-	if r.Volume.ID == "" || r.Removing.Volume == r.Volume.ID {
+	c.log.InfoContext(ctx, "workbench removed", "volume kept", r.keepsVolume())
+	if !r.keepsVolume() {
 		return c.records.Delete(ctx, r.Domain)
 	}
 	return c.note(ctx, r, func(r *record) {
@@ -165,6 +197,9 @@ func (c *Client) remove(ctx context.Context, r *record, d domain.Description) er
 			Published: publication{Number: r.Published.Number}, Removed: time.Now()}
 	})
 }
+
+// keepsVolume reports whether a Remove that has begun leaves the data disk.
+func (r record) keepsVolume() bool { return r.Volume.ID != "" && r.Removing.Volume != r.Volume.ID }
 
 // endAll terminates the instance, and what a launch that was interrupted came
 // to. Such a launch is looked up for as long as it may not show.

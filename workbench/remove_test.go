@@ -1,12 +1,18 @@
 package workbench_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
 	"github.com/atelier-go/atelier/workbench"
 )
 
@@ -49,8 +55,10 @@ func TestPreviewRemove(t *testing.T) {
 			before := len(y.cloud.Calls())
 			found, err := y.client().PreviewRemove(t.Context(), q)
 			y.must(err)
-			if len(y.cloud.Calls()) != before {
-				t.Error("a preview asks AWS")
+			for _, c := range y.cloud.Calls()[before:] {
+				if c.Action != "ec2:DescribeSecurityGroups" && c.Action != "secretsmanager:DescribeSecret" {
+					t.Errorf("a preview calls %s", c.Action)
+				}
 			}
 			for _, f := range found {
 				text.WriteString(f.String() + "\n")
@@ -95,6 +103,131 @@ func TestRemove(t *testing.T) {
 		if got := y.inventory(); got != bare {
 			t.Errorf("left is\n%s\nwant\n%s", got, bare)
 		}
+	})
+}
+
+// naming makes a security group whose rules name the Workbench's, and returns its id
+// and what takes the rules away.
+func (y *yard) naming(name, own string, in, out bool) (id string, end func()) {
+	y.Helper()
+	client := awsec2.NewFromConfig(y.steady())
+	made, err := client.CreateSecurityGroup(y.Context(), &awsec2.CreateSecurityGroupInput{
+		GroupName: aws.String(name), Description: aws.String(name), VpcId: aws.String(y.cloud.DefaultVPC()),
+	})
+	y.must(err)
+	rules := []types.IpPermission{{
+		IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22), UserIdGroupPairs: []types.UserIdGroupPair{{GroupId: aws.String(own)}},
+	}}
+	if in {
+		_, err := client.AuthorizeSecurityGroupIngress(y.Context(), &awsec2.AuthorizeSecurityGroupIngressInput{GroupId: made.GroupId, IpPermissions: rules})
+		y.must(err)
+	}
+	if out {
+		_, err := client.AuthorizeSecurityGroupEgress(y.Context(), &awsec2.AuthorizeSecurityGroupEgressInput{GroupId: made.GroupId, IpPermissions: rules})
+		y.must(err)
+	}
+	return *made.GroupId, func() {
+		_, err := client.DeleteSecurityGroup(y.Context(), &awsec2.DeleteSecurityGroupInput{GroupId: made.GroupId})
+		y.must(err)
+	}
+}
+
+// While a rule elsewhere names the host's group nothing is taken away, and the preview
+// says whose it is.
+func TestRemoveWhileNamed(t *testing.T) {
+	for name, rules := range map[string]struct{ in, out bool }{"in": {in: true}, "out": {out: true}, "both": {true, true}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				y := newYard(t, slow())
+				bare := y.inventory()
+				done := y.deploy()
+				id, end := y.naming("portal", done.SecurityGroup, rules.in, rules.out)
+				time.Sleep(5 * time.Second) // it shows
+				found, err := y.client().PreviewRemove(t.Context(), workbench.RemoveRequest{})
+				y.must(err)
+				if c := found[0]; c.Fate != domain.Blocks || c.Thing != domain.ThingSecurityGroup || c.Name != "portal" ||
+					!strings.Contains(c.Detail, id) || found[1].Fate == domain.Blocks {
+					t.Errorf("the preview is %v", found)
+				}
+				before := y.inventory()
+				y.is(removeAllAct(y), domain.ErrState, id+" (portal)", done.SecurityGroup, "Setup")
+				if after := y.inventory(); after != before {
+					t.Errorf("a refused Remove has taken something away: left is\n%s\nwant\n%s", after, before)
+				}
+				y.deploy() // which it does not keep from
+				end()
+				y.must(removeAllAct(y))
+				if got := y.inventory(); got != bare {
+					t.Errorf("left is\n%s\nwant\n%s", got, bare)
+				}
+			})
+		})
+	}
+}
+
+// A rule in the file system's group that is not the one for homes counts, too.
+func TestRemoveWhileNamedByTheFileSystem(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		y := newYard(t, slow())
+		done := y.deploy()
+		d, err := y.domain().Describe(t.Context())
+		y.must(err)
+		_, err = awsec2.NewFromConfig(y.steady()).AuthorizeSecurityGroupIngress(t.Context(), &awsec2.AuthorizeSecurityGroupIngressInput{
+			GroupId: aws.String(d.FileSystemSecurityGroup), IpPermissions: []types.IpPermission{{
+				IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22), UserIdGroupPairs: []types.UserIdGroupPair{{GroupId: aws.String(done.SecurityGroup)}},
+			}},
+		})
+		y.must(err)
+		y.is(removeAct(y), domain.ErrState, d.FileSystemSecurityGroup)
+	})
+}
+
+// A rule that comes while Remove is at work is told of, and without it the next call
+// takes away the rest.
+func TestRemoveWhileBeingNamed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		y := newYard(t, slow())
+		bare := y.inventory()
+		done := y.deploy()
+		removed := make(chan error, 1)
+		go func() { removed <- removeAllAct(y) }()
+		for { // until the instance ends, which is after the look at the rules
+			time.Sleep(time.Second)
+			if slices.ContainsFunc(y.cloud.Calls(), func(c fakeaws.Call) bool { return c.Action == "ec2:TerminateInstances" }) {
+				break
+			}
+		}
+		id, end := y.naming("portal", done.SecurityGroup, true, false)
+		y.is(<-removed, domain.ErrState, id+" (portal)", done.SecurityGroup)
+		y.is(removeAct(y), domain.ErrState, id+" (portal)")
+		end()
+		y.must(removeAct(y)) // as was asked for first, with the disk
+		if got := y.inventory(); got != bare {
+			t.Errorf("left is\n%s\nwant\n%s", got, bare)
+		}
+	})
+}
+
+// A fleet that is no longer told of the host's group takes it out of its rules.
+func TestRemoveAfterTheFleet(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		y := newYard(t, slow())
+		done := y.deploy()
+		d, err := y.domain().Describe(t.Context())
+		y.must(err)
+		setup := func(access ...string) {
+			t.Helper()
+			fleet, err := ec2launcher.NewFromConfig(y.steady(), ec2launcher.Config{
+				Fleet: "research", Store: y.store, Subnets: []string{y.cloud.Subnets()[0].ID}, SecurityGroups: []string{d.HostSecurityGroup}, Access: access,
+			})
+			y.must(err)
+			y.must(fleet.Setup(t.Context()))
+		}
+		setup(done.SecurityGroup, "10.1.0.0/16")
+		time.Sleep(5 * time.Second)
+		y.is(removeAct(y), domain.ErrState, "(atelier-research-engine)", "out of the Access of ec2launcher's Config, and call Setup")
+		setup("10.1.0.0/16")
+		y.must(removeAct(y))
 	})
 }
 

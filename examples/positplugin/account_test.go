@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -74,6 +76,7 @@ func newAccount(t *testing.T) *fakeaws.Cloud {
 func TestAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud := newAccount(t)
+		before := len(cloud.Calls())
 		connect := func() positlaunchertest.Caller {
 			p := positlaunchertest.InProcess(t, func(ctx context.Context, in io.Reader, out io.Writer) error {
 				return serveCluster(ctx, in, out, positlauncher.Config{Cluster: "EC2"}, func(ctx context.Context) (cluster, error) {
@@ -115,7 +118,39 @@ func TestAccount(t *testing.T) {
 				t.Errorf("%s tells %+v, %v", who, job, err)
 			}
 		}
+		allowed := hostPolicies(t, cloud)
+		for _, c := range cloud.Calls()[before:] {
+			if !slices.Contains(allowed, c.Action) {
+				t.Errorf("a plugin calls %s, which its host's role is not given", c.Action)
+			}
+		}
 	})
+}
+
+// hostPolicies are the actions that the Workbench host's role is given for the plugin,
+// as an example of package workbench has it.
+func hostPolicies(t *testing.T, cloud *fakeaws.Cloud) (actions []string) {
+	t.Helper()
+	records, err := dynamostore.NewFromConfig(cloud.Config(), dynamostore.Config{Table: research.Store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fleet, err := ec2launcher.NewFromConfig(cloud.Config(), ec2launcher.Config{
+		Fleet: research.Domain, Store: records, Subnets: []string{cloud.Subnets()[0].ID}, SecurityGroups: []string{"sg-0123456789abcdef0"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, document := range []string{fleet.Policy().Launcher, records.Policy().Records} {
+		var p struct{ Statement []struct{ Action []string } }
+		if err := json.Unmarshal([]byte(document), &p); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range p.Statement {
+			actions = append(actions, s.Action...)
+		}
+	}
+	return actions
 }
 
 // TestAccounts: the accounts of a domain are told whole, or not at all.

@@ -133,6 +133,10 @@ func (c *Cloud) describeSecurityGroups(at call, in *awsec2.DescribeSecurityGroup
 				return []string{g.vpc}, true
 			case "description":
 				return []string{g.description}, true
+			case "ip-permission.group-id":
+				return groupsIn(g.ingress), true
+			case "egress.ip-permission.group-id":
+				return groupsIn(g.egress), true
 			}
 			return nil, false
 		})
@@ -153,6 +157,16 @@ func (c *Cloud) describeSecurityGroups(at call, in *awsec2.DescribeSecurityGroup
 		return nil, err
 	}
 	return &awsec2.DescribeSecurityGroupsOutput{SecurityGroups: found, NextToken: next}, nil
+}
+
+// groupsIn are the groups that rules name.
+func groupsIn(rules []rule) (ids []string) {
+	for _, r := range rules {
+		if r.group != "" {
+			ids = append(ids, r.group)
+		}
+	}
+	return ids
 }
 
 // deleteSecurityGroup follows

@@ -133,8 +133,20 @@ func TestSecurityGroupLife(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		naming := func(name string, id *string) (ids []string) {
+			for _, g := range find(filter(name, *id)) {
+				ids = append(ids, *g.GroupId)
+			}
+			return ids
+		}
+		if in, out := naming("ip-permission.group-id", hosts), naming("egress.ip-permission.group-id", hosts); !slices.Equal(in, []string{*efs}) || out != nil {
+			t.Errorf("%v name the hosts' group in rules inwards, %v outwards; want %s and none", in, out, *efs)
+		}
 		if _, err := a.ec2.AuthorizeSecurityGroupEgress(ctx, &awsec2.AuthorizeSecurityGroupEgressInput{GroupId: efs, IpPermissions: nfs}); err != nil {
 			t.Fatal(err)
+		}
+		if out := naming("egress.ip-permission.group-id", hosts); !slices.Equal(out, []string{*efs}) {
+			t.Errorf("%v name the hosts' group in rules outwards, want %s", out, *efs)
 		}
 		in := a.launch("x")
 		in.SecurityGroupIds = []string{*efs}

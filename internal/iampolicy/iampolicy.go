@@ -86,6 +86,8 @@ func Partition(region string) string {
 	switch {
 	case strings.HasPrefix(region, "cn-"):
 		return "aws-cn"
+	case strings.HasPrefix(region, "eusc-"): // European Sovereign Cloud; by the SDK's table of partitions
+		return "aws-eusc"
 	case strings.HasPrefix(region, "us-gov-"):
 		return "aws-us-gov"
 	default:

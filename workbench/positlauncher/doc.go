@@ -32,7 +32,9 @@
 //	exposedPorts          TCP, at a port of the host of the same number, or publishedPort: on a host
 //	                      where it is free
 //	mounts                the home, /projects/ and a project of the domain, /mnt/ and a mount of its policy:
-//	                      the path says which, and what it is of and whether it may be written the domain
+//	                      the path says which, and what it is of and whether it may be written the domain:
+//	                      what its policy has as read-only is so also without readOnly, and readOnly of
+//	                      anything else is refused, as it would not hold
 //	placementConstraints  market: on-demand, spot or spot-or-on-demand
 //	instanceId, tags, metadata, name and all else are told again as they came
 //
@@ -63,6 +65,14 @@
 // Workbench starts another where a session is opened again. A job without ports is
 // not suspended.
 //
+// # What a job writes
+//
+// What a job writes is kept by its host, the newest 80 to 100 MB of each run, and told
+// from the first byte that is kept to whoever asks. Where the connection to the host
+// breaks, it goes on where it was, which is found again by the 64 KiB before. Something
+// is missing only where the job has written more than its host keeps before that answers
+// again; a job that writes the same over and over may be told some of it twice.
+//
 // # What is not verified
 //
 // Workbench and its Launcher are licensed, and none of this was run with them. What
@@ -72,7 +82,4 @@
 // for; what it makes of a job that is Suspended; how long it waits for a job to run
 // and for a port to answer; which arguments the newest Launcher passes; how large its
 // megabytes are (10^6 bytes is assumed).
-//
-// Of a job that writes more than its host keeps (100 MB) the oldest is lost, and where a
-// connection to the host broke, more may be.
 package positlauncher

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/efs"
 	"github.com/atelier-go/atelier/fake"
 	"github.com/atelier-go/atelier/fake/fakelauncher"
 	"github.com/atelier-go/atelier/launcher"
@@ -136,6 +137,57 @@ func TestSharedStorage(t *testing.T) {
 		}
 		if text, err := directory(t, w, common, "carol").ReadFile("answer"); err == nil {
 			t.Errorf("on the host carol reads %q", text)
+		}
+	})
+}
+
+// Whether a mount may be written is the policy's to say: one that is read-only there is
+// not written by a job that does not say so itself, and one that is not is refused to a
+// job that wants it read-only, rather than given to be written.
+func TestReadOnlyMount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world(t, fake.Config{})
+		check := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		about, err := w.Domain.Describe(t.Context())
+		check(err)
+		files, err := efs.NewFromConfig(w.AWS, efs.Config{})
+		check(err)
+		other, err := files.EnsureFileSystem(t.Context(), efs.FileSystemSpec{Token: "another"})
+		check(err)
+		var subnets []efs.Subnet
+		for _, s := range about.Subnets {
+			subnets = append(subnets, efs.Subnet(s))
+		}
+		_, err = files.EnsureMountTargets(t.Context(), other.ID, subnets, []string{about.FileSystemSecurityGroup})
+		check(err)
+		dir, err := files.EnsureHome(t.Context(), efs.HomeSpec{FileSystem: other.ID, User: "data", UID: 300000, GID: 300000})
+		check(err)
+		may := func(readOnly bool) {
+			t.Helper()
+			check(w.Domain.SetPolicy(t.Context(), domain.Policy{Mounts: []domain.Mount{
+				{Name: "data", Source: "/efs/" + other.ID + "." + dir.AccessPoint, ReadOnly: readOnly},
+			}}))
+		}
+		l := serve(t, w, positlauncher.Config{})
+		for _, c := range []struct {
+			policy, job bool // read-only
+			exit        float64
+		}{{false, false, 0}, {true, false, 1}, {true, true, 1}} {
+			may(c.policy)
+			id := l.submit(wire.Job{Exe: "write", Args: []string{"/mnt/data/set", "numbers"}, Mounts: []wire.Mount{{MountPath: "/mnt/data", ReadOnly: c.job}}})
+			if job := l.await(id, wire.Finished); job["exitCode"] != c.exit {
+				t.Errorf("read-only in the policy: %t, in the job: %t: to write ends with %v, want %v", c.policy, c.job, job["exitCode"], c.exit)
+			}
+		}
+		may(false)
+		m := l.ask(wire.SubmitJobRequest, map[string]any{"job": wire.Job{Exe: "say", Mounts: []wire.Mount{{MountPath: "/mnt/data", ReadOnly: true}}}})
+		if said, _ := m["errorMessage"].(string); m["errorCode"] != float64(wire.InvalidRequest) || !strings.Contains(said, `mount "/mnt/data": read-only`) {
+			t.Errorf("what may be written is given as read-only: %v", m)
 		}
 	})
 }

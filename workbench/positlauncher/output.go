@@ -60,9 +60,8 @@ func (s *server) streamOutput(ctx context.Context, q wire.Request) error {
 // copyOutput tells what one run of a job writes, until that has ended. Where a host
 // does not answer it goes on where it was, as long as the run may still be there.
 func (s *server) copyOutput(ctx context.Context, run session.Session, w *outputStream) error {
-	for offset := int64(0); ; {
-		n, err := s.readOutput(ctx, run, offset, w)
-		offset += n
+	for p := new(place); ; {
+		err := s.readOutput(ctx, run, p, w)
 		now, _ := s.board.session(run.ID)
 		over := !now.EndedAt.IsZero() || now.ID == ""
 		switch {
@@ -70,7 +69,7 @@ func (s *server) copyOutput(ctx context.Context, run session.Session, w *outputS
 			return ctx.Err()
 		case err == nil, now.ID != "" && now.Generation != run.Generation: // what was left of it cannot be read any more
 			return nil
-		case errors.Is(err, launcher.ErrNotFound) && offset == 0 && over:
+		case errors.Is(err, launcher.ErrNotFound) && !p.begun && over:
 			return wire.Errorf(wire.JobOutputNotFound, "what job %s wrote is not kept any more", run.ID)
 		case over && errors.Is(err, launcher.ErrNotFound):
 			return nil
@@ -80,7 +79,7 @@ func (s *server) copyOutput(ctx context.Context, run session.Session, w *outputS
 			return err
 		}
 		if over { // and it will not be there for ever
-			if _, err := s.readOutput(ctx, run, offset, w); err != nil {
+			if err := s.readOutput(ctx, run, p, w); err != nil {
 				return wire.Errorf(wire.JobOutputNotFound, "what job %s wrote cannot be read: %v", run.ID, err)
 			}
 			return nil
@@ -88,36 +87,39 @@ func (s *server) copyOutput(ctx context.Context, run session.Session, w *outputS
 	}
 }
 
-// readOutput tells what a run of a job has written from an offset on, and reports how
-// many bytes that were. If the job runs anew meanwhile, it is none of that run's.
-func (s *server) readOutput(ctx context.Context, run session.Session, offset int64, w *outputStream) (int64, error) {
-	logs, err := s.manager.Logs(ctx, run.ID, launcher.LogOptions{Stream: outputStreams[w.kind], Offset: offset, Follow: true})
+// readOutput tells what a run of a job has written from a place on, and has that pass
+// it. If the job runs anew meanwhile, it is none of that run's.
+func (s *server) readOutput(ctx context.Context, run session.Session, p *place, w *outputStream) error {
+	open := func(o launcher.LogOptions) (io.ReadCloser, error) { return s.manager.Logs(ctx, run.ID, o) }
+	logs, lost, err := p.open(open, launcher.LogOptions{Stream: outputStreams[w.kind]})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _ = logs.Close() }() // it was only read
 	now, err := s.manager.Get(ctx, run.ID)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if now.Generation != run.Generation {
 		s.board.put(now)
-		return 0, nil
+		return nil
 	}
-	buf := make([]byte, w.chunk)
-	for total := int64(0); ; {
+	if lost {
+		s.config().Logger.Warn("a job has written more than its host keeps while that could not be read: some of it is lost", "session", run.ID)
+	}
+	for buf := make([]byte, w.chunk); ; {
 		n, err := logs.Read(buf)
-		total += int64(n)
+		p.pass(buf[:n])
 		if n > 0 {
 			if err := w.write(ctx, buf[:n]); err != nil {
-				return total, err
+				return err
 			}
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return total, nil
+			return nil
 		case err != nil:
-			return total, err
+			return err
 		}
 	}
 }

@@ -1,12 +1,19 @@
 package positlauncher_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/atelier-go/atelier/fake"
+	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
 	"github.com/atelier-go/atelier/session"
 	"github.com/atelier-go/atelier/workbench/positlauncher"
 	"github.com/atelier-go/atelier/workbench/positlauncher/wire"
@@ -74,6 +81,95 @@ func TestOutputOfEachRun(t *testing.T) {
 		reach(wire.Stop, session.Stopped)
 		if told.String() != "run\nrun\n" || !complete {
 			t.Errorf("told %q, complete %v; want each run once, and the end", told.String(), complete)
+		}
+	})
+}
+
+// forgetful is a host that, once the connection to it broke, has the newest of what a
+// workload writes alone.
+type forgetful struct {
+	ec2launcher.HostLauncher
+	broke *atomic.Bool
+}
+
+const (
+	breaksAfter = 300_000 // bytes
+	keeps       = 250_000
+)
+
+func (h forgetful) Logs(ctx context.Context, id launcher.ID, o launcher.LogOptions) (io.ReadCloser, error) {
+	if h.broke.Load() {
+		all, err := h.HostLauncher.Logs(ctx, id, launcher.LogOptions{Stream: o.Stream})
+		if err != nil {
+			return nil, err
+		}
+		n, err := io.Copy(io.Discard, all)
+		if err := errors.Join(err, all.Close()); err != nil {
+			return nil, err
+		}
+		o.Offset += max(0, n-keeps)
+		return h.HostLauncher.Logs(ctx, id, o)
+	}
+	logs, err := h.HostLauncher.Logs(ctx, id, o)
+	return &breaking{logs, h.broke, breaksAfter}, err
+}
+
+// breaking is what is read until the connection breaks.
+type breaking struct {
+	io.ReadCloser
+	broke *atomic.Bool
+	left  int
+}
+
+func (b *breaking) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		b.broke.Store(true)
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// Where the connection to a host broke the output goes on where it was, also if the host
+// has dropped the oldest meanwhile.
+func TestOutputAfterABreak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var broke atomic.Bool
+		l := serve(t, world(t, fake.Config{Fleet: func(_ *fake.World, c *ec2launcher.Config) {
+			connect := c.Connect
+			c.Connect = func(ctx context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) {
+				host, err := connect(ctx, h)
+				return forgetful{host, &broke}, err
+			}
+		}}), positlauncher.Config{MetricsInterval: -1})
+		id := l.submit(wire.Job{Exe: "count", Args: []string{"50000", "x", ";", "work", "10m", ";", "count", "1000", "y"}})
+		output := l.send(wire.JobOutputRequest, map[string]any{"jobId": id, "outputType": "stdout"})
+		var told, want strings.Builder
+		for m := l.receive(); ; m = l.receive() {
+			if m["requestId"] != float64(output) {
+				continue
+			}
+			text, ok := m["output"].(string)
+			if !ok {
+				t.Fatal(m)
+			}
+			told.WriteString(text)
+			if m["complete"] == true {
+				break
+			}
+		}
+		for n := range 50000 {
+			fmt.Fprintln(&want, n, "x")
+		}
+		for n := range 1000 {
+			fmt.Fprintln(&want, n, "y")
+		}
+		if !broke.Load() {
+			t.Error("nothing broke: this shows nothing")
+		}
+		if told.String() != want.String() {
+			t.Errorf("%d bytes are told, or others than the %d that were written", told.Len(), want.Len())
 		}
 	})
 }

@@ -105,6 +105,11 @@ func (s *server) translate(ctx context.Context, job wire.Job) (session.StartRequ
 		}
 		t.images = append(t.images, image)
 	}
+	about, err := s.manager.Domain().Describe(ctx)
+	if err != nil {
+		return r, err
+	}
+	t.policy = about.Policy
 	r.Image = t.image()
 	t.room(&r, cfg)
 	r.Kind = t.kind()
@@ -123,6 +128,7 @@ func (s *server) translate(ctx context.Context, job wire.Job) (session.StartRequ
 type translation struct {
 	job      wire.Job
 	images   []domain.Image // of the domain
+	policy   domain.Policy  // likewise
 	problems []error
 }
 
@@ -284,10 +290,17 @@ func (t *translation) environment() map[string]string {
 
 // mounts are the domain's projects and mounts that a job asks for by the paths at
 // which sessions have them. The home it has in any case.
+//
+// Whether one may be written the domain says. That a job does not ask for it to be
+// read-only is no wish to write: it is what a request says that says nothing. A job that
+// does ask for it is refused where it would be able to write.
 func (t *translation) mounts(home string) (projects, others []string) {
 	for _, m := range t.job.Mounts {
 		at := path.Clean(m.MountPath)
 		dir, name := path.Split(at)
+		if m.ReadOnly && (at == home || dir == "/projects/" || dir == "/mnt/" && t.mayWrite(name)) {
+			t.bad("mount %.80q: read-only: who may have it may write there; leave readOnly out, or have an administrator list a read-only mount in the domain's policy", m.MountPath)
+		}
 		switch {
 		case at == home:
 			if from := source(m); from != "" && path.Base(from) != t.job.User {
@@ -302,6 +315,11 @@ func (t *translation) mounts(home string) (projects, others []string) {
 		}
 	}
 	return slices.Compact(slices.Sorted(slices.Values(projects))), slices.Compact(slices.Sorted(slices.Values(others)))
+}
+
+// mayWrite reports whether a mount of the domain's policy may be written.
+func (t *translation) mayWrite(mount string) bool {
+	return slices.ContainsFunc(t.policy.Mounts, func(m domain.Mount) bool { return m.Name == mount && !m.ReadOnly })
 }
 
 // source is the path on a server or a host that a mount is of; empty if it has none.

@@ -51,9 +51,8 @@
 //
 // # Permissions
 //
-// What a Store does needs dynamodb:GetItem, dynamodb:PutItem,
-// dynamodb:DeleteItem and dynamodb:Query on the table, EnsureTable also
-// dynamodb:DescribeTable and, if there is no table yet, dynamodb:CreateTable.
+// [Store.Policy] has the IAM policies: what every program needs that keeps records, and
+// apart from it what EnsureTable needs.
 package dynamostore
 
 import (

@@ -289,6 +289,20 @@ func TestLicenseFileAndServer(t *testing.T) {
 	})
 }
 
+// A licence that is active is not activated again, however much the command says of it:
+// one that is not read to its end is killed as it writes, which would look like no licence.
+func TestLicenseIsActive(t *testing.T) {
+	m := prepared(t, most())
+	m.write("/run/stand-in/rstudio-server", "#!/bin/bash\necho \"$2\" >>/run/rstudio-server.log\n[ \"$2\" != status ] || exec cat /run/license\n", 0o755)
+	m.write("/run/license", "Status: Activated\n"+strings.Repeat("Product: of which much is to be said\n", 1<<15), 0o644)
+	if out, err := m.boot(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got := m.read("/run/rstudio-server.log"); got != "status\n" {
+		t.Errorf("Workbench was told %q, want to tell its status and nothing else", got)
+	}
+}
+
 // Accounts with this machine's useradd: missing ones are made, those that are
 // gone are locked, and no uid is ever changed.
 func TestAccounts(t *testing.T) {

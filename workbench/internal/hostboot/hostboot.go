@@ -18,6 +18,8 @@ import (
 	"embed"
 	"fmt"
 	"strings"
+
+	"github.com/atelier-go/atelier/internal/cloudconfig"
 )
 
 // Config is what differs between hosts. The first five are required.
@@ -44,58 +46,52 @@ type Config struct {
 	License, LicenseSecret, LicenseParameter, LicenseServer string
 }
 
-// MaxSize is how much user data EC2 takes, before it is encoded
-// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html).
-const MaxSize = 16 << 10
-
 //go:embed files
 var files embed.FS
 
 // onHost is where the files are on a host. It is their order in the user data.
-var onHost = []struct{ name, path, mode string }{
-	{"host.env", "/etc/atelier/host.env", "0644"},
-	{"lib.sh", "/usr/local/libexec/atelier/lib.sh", "0644"},
-	{"boot.sh", "/usr/local/libexec/atelier/boot", "0755"},
-	{"disk.sh", "/usr/local/libexec/atelier/disk", "0755"},
-	{"mounts.sh", "/usr/local/libexec/atelier/mounts", "0755"},
-	{"install.sh", "/usr/local/libexec/atelier/install", "0755"},
-	{"files.sh", "/usr/local/libexec/atelier/files", "0755"},
-	{"files.py", "/usr/local/libexec/atelier/files.py", "0644"},
-	{"license.sh", "/usr/local/libexec/atelier/license", "0755"},
-	{"accounts.sh", "/usr/local/libexec/atelier/accounts", "0755"},
-	{"boot.service", "/etc/systemd/system/atelier-workbench.service", "0644"},
-	{"accounts.service", "/etc/systemd/system/atelier-accounts.service", "0644"},
-	{"accounts.timer", "/etc/systemd/system/atelier-accounts.timer", "0644"},
-	{"configured.conf", "/etc/systemd/system/rstudio-server.service.d/atelier.conf", "0644"},
-	{"configured.conf", "/etc/systemd/system/rstudio-launcher.service.d/atelier.conf", "0644"},
+var onHost = []cloudconfig.File{
+	{Name: "host.env", Path: "/etc/atelier/host.env", Mode: "0644"},
+	{Name: "lib.sh", Path: "/usr/local/libexec/atelier/lib.sh", Mode: "0644"},
+	{Name: "boot.sh", Path: "/usr/local/libexec/atelier/boot", Mode: "0755"},
+	{Name: "disk.sh", Path: "/usr/local/libexec/atelier/disk", Mode: "0755"},
+	{Name: "mounts.sh", Path: "/usr/local/libexec/atelier/mounts", Mode: "0755"},
+	{Name: "install.sh", Path: "/usr/local/libexec/atelier/install", Mode: "0755"},
+	{Name: "files.sh", Path: "/usr/local/libexec/atelier/files", Mode: "0755"},
+	{Name: "files.py", Path: "/usr/local/libexec/atelier/files.py", Mode: "0644"},
+	{Name: "license.sh", Path: "/usr/local/libexec/atelier/license", Mode: "0755"},
+	{Name: "accounts.sh", Path: "/usr/local/libexec/atelier/accounts", Mode: "0755"},
+	{Name: "boot.service", Path: "/etc/systemd/system/atelier-workbench.service", Mode: "0644"},
+	{Name: "accounts.service", Path: "/etc/systemd/system/atelier-accounts.service", Mode: "0644"},
+	{Name: "accounts.timer", Path: "/etc/systemd/system/atelier-accounts.timer", Mode: "0644"},
+	{Name: "configured.conf", Path: "/etc/systemd/system/rstudio-server.service.d/atelier.conf", Mode: "0644"},
+	{Name: "configured.conf", Path: "/etc/systemd/system/rstudio-launcher.service.d/atelier.conf", Mode: "0644"},
 }
 
 // UserData returns the user data, which cloud-init takes: no secret is in it,
 // since whoever may describe an instance may read it.
 func UserData(c Config) string {
+	return cloudconfig.UserData(onHost, c.text, 3,
+		"[systemctl, daemon-reload]",
+		"[systemctl, enable, atelier-workbench.service]",
+		"[systemctl, start, --no-block, atelier-workbench.service]")
+}
+
+// text is that of a file, without what is needless.
+func (c Config) text(name string) string {
+	if name == "host.env" {
+		return c.env()
+	}
+	embedded, err := files.ReadFile("files/" + name)
+	if err != nil {
+		panic(err) // it is in the program
+	}
 	var b strings.Builder
-	b.WriteString("#cloud-config\nwrite_files:\n")
-	for _, f := range onHost {
-		text := c.env()
-		if f.name != "host.env" {
-			embedded, err := files.ReadFile("files/" + f.name)
-			if err != nil {
-				panic(err) // it is in the program
-			}
-			text = string(embedded)
-		}
-		fmt.Fprintf(&b, "- path: %s\n  permissions: '%s'\n  content: |\n", f.path, f.mode)
-		for line := range strings.Lines(text) {
-			if !needless(line) {
-				b.WriteString("   " + line)
-			}
+	for line := range strings.Lines(string(embedded)) {
+		if !needless(line) {
+			b.WriteString(line)
 		}
 	}
-	b.WriteString(`runcmd:
-- [systemctl, daemon-reload]
-- [systemctl, enable, atelier-workbench.service]
-- [systemctl, start, --no-block, atelier-workbench.service]
-`)
 	return b.String()
 }
 

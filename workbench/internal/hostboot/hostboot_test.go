@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/atelier-go/atelier/internal/cloudconfig"
 	"github.com/atelier-go/atelier/internal/realtest"
 	"github.com/atelier-go/atelier/workbench/internal/hostboot"
 )
@@ -38,8 +39,8 @@ func TestUserData(t *testing.T) {
 	for name, c := range map[string]hostboot.Config{"least": least, "most": most(), "server": server} {
 		t.Run(name, func(t *testing.T) {
 			got := hostboot.UserData(c)
-			if len(got) > hostboot.MaxSize-800 {
-				t.Errorf("%d bytes: want 800 of EC2's %d to be left for longer URLs", len(got), hostboot.MaxSize)
+			if len(got) > cloudconfig.MaxSize-800 {
+				t.Errorf("%d bytes: want 800 of EC2's %d to be left for longer URLs", len(got), cloudconfig.MaxSize)
 			}
 			golden := filepath.Join("testdata", name+".golden")
 			if *update {

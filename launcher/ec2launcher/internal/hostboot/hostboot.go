@@ -19,6 +19,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/atelier-go/atelier/internal/cloudconfig"
 )
 
 // InstanceLabel is the label by which a host's engine says which instance it is on.
@@ -49,55 +51,43 @@ type Config struct {
 	GPU bool
 }
 
-// MaxSize is how much user data EC2 takes, before it is encoded
-// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html).
-const MaxSize = 16 << 10
-
 //go:embed files
 var files embed.FS
 
 // onHost is where the files are on a host. It is their order in the user data.
-var onHost = []struct{ name, path, mode string }{
-	{"host.env", "/etc/atelier/host.env", "0644"},
-	{"aws.sh", "/usr/local/libexec/atelier/aws.sh", "0644"},
-	{"boot.sh", "/usr/local/libexec/atelier/boot", "0755"},
-	{"keys.sh", "/usr/local/libexec/atelier/keys", "0755"},
-	{"place.sh", "/usr/local/libexec/atelier/place", "0755"},
-	{"disk.sh", "/usr/local/libexec/atelier/disk", "0755"},
-	{"firewall.sh", "/usr/local/libexec/atelier/firewall", "0755"},
-	{"efs.sh", "/usr/local/libexec/atelier/efs", "0755"},
-	{"power.sh", "/usr/local/libexec/atelier/power", "0755"},
-	{"atelier.autofs", "/etc/auto.master.d/atelier.autofs", "0644"},
-	{"daemon.json", "/etc/docker/daemon.json", "0644"},
-	{"docker.conf", "/etc/systemd/system/docker.service.d/atelier.conf", "0644"},
-	{"power.service", "/etc/systemd/system/atelier-power.service", "0644"},
-	{"power.timer", "/etc/systemd/system/atelier-power.timer", "0644"},
+var onHost = []cloudconfig.File{
+	{Name: "host.env", Path: "/etc/atelier/host.env", Mode: "0644"},
+	{Name: "aws.sh", Path: "/usr/local/libexec/atelier/aws.sh", Mode: "0644"},
+	{Name: "boot.sh", Path: "/usr/local/libexec/atelier/boot", Mode: "0755"},
+	{Name: "keys.sh", Path: "/usr/local/libexec/atelier/keys", Mode: "0755"},
+	{Name: "place.sh", Path: "/usr/local/libexec/atelier/place", Mode: "0755"},
+	{Name: "disk.sh", Path: "/usr/local/libexec/atelier/disk", Mode: "0755"},
+	{Name: "firewall.sh", Path: "/usr/local/libexec/atelier/firewall", Mode: "0755"},
+	{Name: "efs.sh", Path: "/usr/local/libexec/atelier/efs", Mode: "0755"},
+	{Name: "power.sh", Path: "/usr/local/libexec/atelier/power", Mode: "0755"},
+	{Name: "atelier.autofs", Path: "/etc/auto.master.d/atelier.autofs", Mode: "0644"},
+	{Name: "daemon.json", Path: "/etc/docker/daemon.json", Mode: "0644"},
+	{Name: "docker.conf", Path: "/etc/systemd/system/docker.service.d/atelier.conf", Mode: "0644"},
+	{Name: "power.service", Path: "/etc/systemd/system/atelier-power.service", Mode: "0644"},
+	{Name: "power.timer", Path: "/etc/systemd/system/atelier-power.timer", Mode: "0644"},
 }
 
 // UserData returns the user data, which cloud-init takes: no secret is in it,
 // since whoever may describe an instance may read it.
 func UserData(c Config) string {
-	var b strings.Builder
-	b.WriteString("#cloud-config\nwrite_files:\n")
-	for _, f := range onHost {
-		text := c.env()
-		if f.name != "host.env" {
-			embedded, err := files.ReadFile("files/" + f.name)
-			if err != nil {
-				panic(err) // it is in the program
-			}
-			text = string(embedded)
-		}
-		fmt.Fprintf(&b, "- path: %s\n  permissions: '%s'\n  content: |\n", f.path, f.mode)
-		for line := range strings.Lines(text) {
-			if line != "\n" {
-				line = "    " + line
-			}
-			b.WriteString(line)
-		}
+	return cloudconfig.UserData(onHost, c.text, 4, "[/usr/local/libexec/atelier/boot]")
+}
+
+// text is that of a file.
+func (c Config) text(name string) string {
+	if name == "host.env" {
+		return c.env()
 	}
-	b.WriteString("runcmd:\n- [/usr/local/libexec/atelier/boot]\n")
-	return b.String()
+	embedded, err := files.ReadFile("files/" + name)
+	if err != nil {
+		panic(err) // it is in the program
+	}
+	return string(embedded)
 }
 
 // env is the file that the scripts and units read.

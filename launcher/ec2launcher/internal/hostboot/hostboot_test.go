@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/atelier-go/atelier/internal/cloudconfig"
 	"github.com/atelier-go/atelier/internal/realtest"
 	"github.com/atelier-go/atelier/launcher/ec2launcher/internal/hostboot"
 )
@@ -26,8 +27,8 @@ func TestUserData(t *testing.T) {
 	for name, c := range map[string]hostboot.Config{"plain": config, "gpu": gpu, "china": china} {
 		t.Run(name, func(t *testing.T) {
 			got := hostboot.UserData(c)
-			if len(got) > hostboot.MaxSize*7/8 {
-				t.Errorf("%d bytes: want an eighth of EC2's %d to be left", len(got), hostboot.MaxSize)
+			if len(got) > cloudconfig.MaxSize*7/8 {
+				t.Errorf("%d bytes: want an eighth of EC2's %d to be left", len(got), cloudconfig.MaxSize)
 			}
 			golden := filepath.Join("testdata", name+".golden")
 			if *update {
