@@ -60,7 +60,7 @@ func testImage(name string, platforms ...image.Platform) Image {
 
 func testUser(name string, uid uint32, groups ...string) *User {
 	return &User{
-		Name: name, UID: uid, GID: uid, Groups: groups, Onboarded: begun,
+		Name: name, Login: name, UID: uid, GID: uid, Groups: groups, Onboarded: begun,
 		Home: efs.Home{FileSystem: "fs-01234567", AccessPoint: "fsap-01234567", Path: fmt.Sprintf("/%d", uid), UID: uid, GID: uid},
 	}
 }

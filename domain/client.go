@@ -26,7 +26,7 @@ import (
 // Config says what a [Client] works with.
 type Config struct {
 	// Store holds the records of domains. Required. Losing it loses policies,
-	// images and groups; users, projects and their ids are found again on the
+	// images, groups and logins; users, projects and their ids are found again on the
 	// file system.
 	Store store.Store
 	// Images resolves image references. Nil is image.NewFromConfig with the
@@ -306,5 +306,6 @@ func (c *Client) domain(name string) *Domain {
 		client: c, name: name,
 		users:    store.NewTable[User](c.store, usersCollection(name)),
 		projects: store.NewTable[project](c.store, projectsCollection(name)),
+		claims:   store.NewTable[claim](c.store, claimsCollection(name)),
 	}
 }

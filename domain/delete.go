@@ -10,8 +10,8 @@ import (
 
 // Delete deletes a domain: projects, mount targets, security groups, policies
 // and attached images. The file system with every home, every file of a project
-// and every access point is kept, and so are the records of users, uids and
-// gids, for a domain created again under the name; a project is then created
+// and every access point is kept, and so are the records of users, logins, uids
+// and gids, for a domain created again under the name; a project is then created
 // again, too. [Client.PreviewDelete] tells all that without doing it.
 //
 // Sessions are not its concern: DeleteDomain of package session's Manager sees

@@ -32,7 +32,7 @@
 // Files are removed by a workload, through DeleteHome of package session's
 // Manager, which alone calls what this package has for it: only
 // [Domain.FinishHomeDeletion] deletes a home's access point. A uid is never
-// given to a second user, also after that.
+// given to a second user, also after that, nor is a name or a login.
 package domain
 
 import (
@@ -54,6 +54,7 @@ type Domain struct {
 	users  store.Table[User]
 
 	projects store.Table[project]
+	claims   store.Table[claim]
 }
 
 // Name returns the domain's name.

@@ -131,7 +131,7 @@ func (d *Domain) takeStock(ctx context.Context, r record) error {
 // record has already stays.
 func (d *Domain) remember(ctx context.Context, user string, home efs.Home) error {
 	err := d.users.Create(ctx, user, User{
-		Name: user, UID: home.UID, GID: home.GID, Home: home, Offboarded: time.Now(),
+		Name: user, Login: user, UID: home.UID, GID: home.GID, Home: home, Offboarded: time.Now(),
 	})
 	if !errors.Is(err, store.ErrConflict) {
 		return err

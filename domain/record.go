@@ -12,8 +12,8 @@ import (
 )
 
 // What is stored, and where: every domain in the collection "domains", its
-// users and its projects in collections of their own, the uids and gids that
-// they were given in "uids".
+// users, their claims of names and its projects in collections of their own, the
+// uids and gids that they were given in "uids".
 const (
 	domainsCollection = "domains"
 	ledgerCollection  = "uids"

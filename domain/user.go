@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,9 @@ type User struct {
 	// Name is the user's name, for ever: whoever is onboarded under it gets
 	// its uid and home.
 	Name string
+	// Login is the user's name in operating systems: of the account on a Workbench
+	// host, and USER in sessions. It is never empty: without another it is Name.
+	Login string `json:",omitempty"`
 	// UID and GID are the numeric identity, equal to each other and of no
 	// other user. Zero until onboarding has come to it.
 	UID uint32
@@ -38,9 +42,17 @@ type User struct {
 // OnboardRequest names who joins a domain.
 type OnboardRequest struct {
 	// User is the name, unique in the domain: 1 to 20 of a-z, 0-9 and hyphen,
-	// beginning with a letter. Required. A portal maps its logins to such
-	// names and keeps which is whose.
+	// beginning with a letter. Required.
 	User string
+	// Login is the name that the user has in operating systems: what the account on
+	// a Workbench host is called, which has to be what they sign in as there, and
+	// USER and LOGNAME in sessions, where their home is at /home/ and it. 1 to 32 of
+	// a-z, 0-9, dot, underscore and hyphen, beginning with a letter or an underscore
+	// ("jane.doe"); no name that Linux has for itself, such as root; none that begins
+	// with "project-" or "group-", as Unix groups of the domain do; and neither the
+	// name nor the login, now or ever before, of another user. Empty is the one that
+	// the user has and, for a new one, User.
+	Login string
 	// Groups are the user's groups, by names of the same form. They need no
 	// definition beforehand.
 	Groups []string
@@ -49,6 +61,9 @@ type OnboardRequest struct {
 func (q OnboardRequest) problems() problems {
 	var wrong problems
 	wrong.add("name", ErrInvalid, checkName("user", q.User))
+	if q.Login != "" {
+		wrong.add("login", ErrInvalid, checkLogin(q.Login))
+	}
 	checkGroups(q.Groups, &wrong)
 	return wrong
 }
@@ -69,26 +84,37 @@ func checkGroups(groups []string, wrong *problems) {
 // two; see [Config.Progress].
 //
 // It is idempotent, and what a failure left half-way another call continues.
-// Onboarding a user again sets their groups to those given, so give them all;
-// onboarding one who was offboarded gives back their uid and home; an empty one
-// if it was deleted. It may be called concurrently, for one user or many. It
-// asks EFS about the home each time: call it when a person joins, not whenever
-// one signs in.
+// Onboarding a user again sets their groups to those given, so give them all, and
+// their login if one is given; onboarding one who was offboarded gives back their
+// uid, login and home; an empty one if it was deleted. It may be called concurrently,
+// for one user or many. It asks EFS about the home each time: call it when a person
+// joins, not whenever one signs in.
 //
-// Names that make no sense are [ErrInvalid], before anything is done; a domain
-// that is being deleted, or whose file system is gone, is [ErrState], and so is
-// a user whose home is being deleted.
+// Change a login while the user has no sessions: those that run keep the one that they
+// started with, those that are suspended have the new one, and the home at its place,
+// when they are resumed, and Workbench knows its users, and finds their sessions, by it.
+// Hosts rename the account once nobody is signed in as it. The login of before stays
+// theirs alone, and they may have it again.
+//
+// Names that make no sense are [ErrInvalid], names that are another user's
+// [ErrConflict], before anything is done; a domain that is being deleted, or whose
+// file system is gone, is [ErrState], and so is a user whose home is being deleted.
 func (d *Domain) Onboard(ctx context.Context, q OnboardRequest) (User, error) {
 	const op = "onboard"
 	name := d.name + "/" + printable(q.User)
-	if err := q.problems().err(op, name); err != nil {
+	wrong := q.problems()
+	unread := d.checkNames(ctx, q, &wrong)
+	if err := wrong.err(op, name); err != nil {
 		return User{}, err
+	}
+	if unread != nil {
+		return User{}, fail(ctx, op, name, unread)
 	}
 	u, err := d.onboard(ctx, q)
 	if err != nil {
 		return User{}, fail(ctx, op, name, err)
 	}
-	d.client.log.InfoContext(ctx, "user onboarded", "domain", d.name, "user", u.Name, "uid", u.UID)
+	d.client.log.InfoContext(ctx, "user onboarded", "domain", d.name, "user", u.Name, "login", u.Login, "uid", u.UID)
 	return u, nil
 }
 
@@ -97,6 +123,9 @@ func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
 	// and this looks whether it is closed after it has written the user. So at
 	// least one of the two sees the other.
 	if _, err := d.openRecord(ctx, "onboard"); err != nil {
+		return User{}, err
+	}
+	if err := d.claimNames(ctx, q); err != nil {
 		return User{}, err
 	}
 	u, err := d.intend(ctx, q)
@@ -148,7 +177,7 @@ func (d *Domain) openRecord(ctx context.Context, op string) (record, error) {
 // intend records that a user is to be onboarded.
 func (d *Domain) intend(ctx context.Context, q OnboardRequest) (User, error) {
 	groups := slices.Sorted(slices.Values(q.Groups))
-	u := User{Name: q.User, Groups: groups}
+	u := User{Name: q.User, Login: cmp.Or(q.Login, q.User), Groups: groups}
 	err := d.users.Create(ctx, q.User, u)
 	if !errors.Is(err, store.ErrConflict) {
 		return u, err
@@ -158,22 +187,23 @@ func (d *Domain) intend(ctx context.Context, q OnboardRequest) (User, error) {
 			return &Error{Op: "onboard", Name: d.name + "/" + u.Name, Kind: ErrState,
 				Err: errors.New("the user's home is being deleted; finish that, and onboard them again for an empty one")}
 		}
-		if u.Offboarded.IsZero() && slices.Equal(u.Groups, groups) {
+		login := cmp.Or(q.Login, u.Login)
+		if u.Offboarded.IsZero() && slices.Equal(u.Groups, groups) && u.Login == login {
 			return store.ErrUnchanged
 		}
 		if !u.Offboarded.IsZero() {
 			u.Onboarded, u.Offboarded = time.Time{}, time.Time{}
 			u.Deletion.Begun, u.Deletion.Ended = time.Time{}, time.Time{}
 		}
-		u.Groups = groups
+		u.Groups, u.Login = groups, login
 		return nil
 	})
 }
 
 // Offboard ends a user's membership: [Domain.Authorize] refuses them from now
 // on, and [Domain.CheckHome] what of theirs waits to be launched. Sessions that
-// run are not its concern: Offboard of package session's Manager ends them, too. Home, access point and uid are
-// kept, and nobody else ever gets them; [Domain.Onboard] gives them back. The
+// run are not its concern: Offboard of package session's Manager ends them, too. Home, access point, uid and
+// login are kept, and nobody else ever gets them; [Domain.Onboard] gives them back. The
 // home of one who was offboarded can be deleted, by DeleteHome of package
 // session's Manager. It is idempotent; a user who never was one is [ErrNotFound].
 func (d *Domain) Offboard(ctx context.Context, user string) error {

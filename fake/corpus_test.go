@@ -96,6 +96,8 @@ func keep(t *testing.T, folder string) {
 	w.Cloud.AllowRole(role)
 	_, err := w.Domain.CreateProject(ctx, domain.CreateProjectRequest{Name: "genome", Groups: []string{"staff"}, Budget: 100 * instancetype.Dollar})
 	check(err)
+	_, err = w.Domain.Onboard(ctx, domain.OnboardRequest{User: "erin", Login: "erin.doe", Groups: []string{"staff"}})
+	check(err)
 	start := func(q session.StartRequest, want session.State) {
 		t.Helper()
 		q.Order = session.Order{ID: "start " + string(q.ID), By: "portal", Why: "asked by " + q.User}

@@ -52,7 +52,7 @@ type Kind struct {
 	// Background is what its pages send by themselves. Zero is nothing.
 	Background Background `json:",omitzero"`
 	// Home is where the user's home is in the container, an absolute path in
-	// which {user} stands for the user's name. Empty is /home/{user}.
+	// which {user} stands for the user's login. Empty is /home/{user}.
 	Home string `json:",omitempty"`
 }
 
@@ -173,12 +173,12 @@ func (k Kind) keptState(code int) bool {
 	return k.Suspension != SavesState || slices.Contains(k.SavedCodes, code)
 }
 
-// home is where the home of a user is in the container.
-func (k Kind) home(user string) string {
+// home is where the home of a user is in the container, by their login.
+func (k Kind) home(login string) string {
 	if k.Home == "" {
-		return "/home/" + user
+		return "/home/" + login
 	}
-	return strings.ReplaceAll(k.Home, "{user}", user)
+	return strings.ReplaceAll(k.Home, "{user}", login)
 }
 
 func (k Kind) stopOptions() launcher.StopOptions {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"testing/quick"
 	"time"
@@ -420,7 +421,7 @@ func TestErrorText(t *testing.T) {
 // The longest names make a workload's ID a launcher accepts.
 func TestLongestWorkloadID(t *testing.T) {
 	r := record{ID: "abcdefghijklmnopqrst", Generation: 1 << 40}
-	r.Grant.Domain, r.Grant.User.Name = "abcdefghijklmnopqrst", "abcdefghijklmnopqrst"
+	r.Grant.Domain, r.Grant.User.Name, r.Grant.User.Login = "abcdefghijklmnopqrst", "abcdefghijklmnopqrst", strings.Repeat("a", 32)
 	w := r.workload()
 	w.Image = "any"
 	if err := w.Validate(); err != nil {

@@ -106,11 +106,13 @@ func TestWorkload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		m := w.manager()
+		_, err := w.domain.Onboard(t.Context(), domain.OnboardRequest{User: "alice", Login: "alice.smith"})
+		check(t, err)
 		q := request("s1")
 		q.Size = domain.Size{MilliCPU: 500, MemoryMiB: 1024}
 		q.Env = map[string]string{"LANG": "C"}
 		q.Labels = map[string]string{"team": "x"}
-		q.Command = strings.Fields("id ; cwd ; env HOME ; env USER ; env LANG ; echo ; wait")
+		q.Command = strings.Fields("id ; cwd ; env HOME ; env USER ; env LOGNAME ; env LANG ; echo ; wait")
 		q.Dir = "/tmp/work"
 		q.Stdin = []byte("input\n")
 		q.Kind = session.Kind{Name: "shell", Home: "/mnt/{user}/home", StopSignal: "SIGINT"}
@@ -128,7 +130,7 @@ func TestWorkload(t *testing.T) {
 		if !strings.Contains(got.Image, "@sha256:") {
 			t.Errorf("image %q is not by digest", got.Image)
 		}
-		home := launcher.Mount{Source: "/efs/" + alice.Home.FileSystem + "." + alice.Home.AccessPoint, Target: "/mnt/alice/home"}
+		home := launcher.Mount{Source: "/efs/" + alice.Home.FileSystem + "." + alice.Home.AccessPoint, Target: "/mnt/alice.smith/home"}
 		if len(got.Mounts) != 1 || got.Mounts[0] != home {
 			t.Errorf("mounts %+v, want %+v", got.Mounts, home)
 		}
@@ -137,7 +139,7 @@ func TestWorkload(t *testing.T) {
 				t.Errorf("label %s = %q, want %q", k, got.Labels[k], v)
 			}
 		}
-		if text := output(t, m, "s1"); !strings.HasSuffix(text, "/tmp/work\n/mnt/alice/home\nalice\nC\ninput\n") {
+		if text := output(t, m, "s1"); !strings.HasSuffix(text, "/tmp/work\n/mnt/alice.smith/home\nalice.smith\nalice.smith\nC\ninput\n") {
 			t.Errorf("the container saw %q", text)
 		}
 	})

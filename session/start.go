@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -77,8 +78,8 @@ type StartRequest struct {
 	// Dir is the working directory of its process, an absolute path. Empty is the
 	// image's. One that does not exist may be made, as root's: see [launcher.Workload].
 	Dir string `json:",omitempty"`
-	// Env is added to the image's environment. It is not secret. HOME and
-	// USER are set by the manager.
+	// Env is added to the image's environment. It is not secret. HOME, USER and
+	// LOGNAME are set by the manager.
 	Env map[string]string `json:",omitempty"`
 	// Stdin is written to the standard input of each generation.
 	Stdin []byte `json:",omitempty"`
@@ -101,7 +102,7 @@ func (q StartRequest) problems() []error {
 	found = append(found, q.Order.problems()...)
 	found = append(found, q.Kind.problems()...)
 	found = append(found, q.OnInterruption.problems()...)
-	for _, k := range []string{"HOME", "USER"} {
+	for _, k := range []string{"HOME", "USER", "LOGNAME"} {
 		if _, ok := q.Env[k]; ok {
 			found = append(found, fmt.Errorf("environment variable %s: is set by the manager; leave it out", k))
 		}
@@ -125,14 +126,21 @@ func (q StartRequest) problems() []error {
 		Entrypoint: q.Entrypoint, Command: q.Command, Dir: q.Dir, Env: q.Env, StopSignal: q.Kind.StopSignal, Ports: q.Kind.Ports,
 		Mounts: []launcher.Mount{{Source: "home", Target: q.Kind.home("user")}},
 	}
+	if e, ok := errors.AsType[*launcher.Error](draft.Validate()); ok {
+		found = append(found, e.Err)
+	}
+	return found
+}
+
+// homeProblems reports that the home of a user with a login would hide projects or
+// mounts, or be hidden.
+func (q StartRequest) homeProblems(login string) []error {
+	var found []error
+	home := q.Kind.home(login) + "/"
 	for dir, names := range map[string][]string{projectsDir: q.Projects, mountsDir: q.Mounts} {
-		home := q.Kind.home(q.User) + "/" // may not hide them, nor be hidden
 		if len(names) > 0 && (strings.HasPrefix(home, dir) || strings.HasPrefix(dir, home)) {
 			found = append(found, fmt.Errorf("kind: home %.80q: %s is where the session has %q; want another place", q.Kind.Home, dir, names))
 		}
-	}
-	if e, ok := errors.AsType[*launcher.Error](draft.Validate()); ok {
-		found = append(found, e.Err)
 	}
 	return found
 }
@@ -196,6 +204,7 @@ func (m *Manager) Start(ctx context.Context, q StartRequest) (_ Session, err err
 		}
 	}
 	grant, err := m.domain.Authorize(ctx, q.ask())
+	problems = append(problems, q.homeProblems(cmp.Or(grant.User.Login, q.User))...)
 	if problems != nil {
 		if err != nil && ctx.Err() == nil { // what is wrong in the domain's eyes, in the same breath
 			problems = append(problems, err)

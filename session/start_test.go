@@ -121,14 +121,14 @@ func TestInvalidRequests(t *testing.T) {
 			Size: domain.Size{MilliCPU: -1},
 			Kind: session.Kind{Name: "X", StopGrace: -1, SuspendSignal: "SIGUSR", StopSignal: "term", Home: "relative",
 				Ports: []launcher.Port{{Name: "http", Number: 0}}},
-			Env:          map[string]string{"HOME": "/", "A=B": "secret-value"},
+			Env:          map[string]string{"HOME": "/", "LOGNAME": "root", "A=B": "secret-value"},
 			Labels:       map[string]string{"atelier.domain": "x"},
 			Alternatives: []string{"t3.hugge"}, Market: "cheap", OnInterruption: "panic",
 			Command: []string{"\xff"}, Dir: "work",
 			Annotations: map[string]string{"atelier.note": "secret-value", strings.Repeat("k", 64): "", "bad": "secret-value\xff"},
 		})
 		fails(t, err, session.ErrInvalid, "Bad Name", "nobody", "absent", "t3.mediun", "size", `"X"`, "grace", "SIGUSR", "term", "relative",
-			"http", "HOME", "A=B", "atelier.domain", "UTF-8", `directory "work"`, `annotation "atelier.note"`, `annotation "kkkk`, "t3.hugge", `market "cheap"`, `interruption policy "panic"`)
+			"http", "HOME", "variable LOGNAME", "A=B", "atelier.domain", "UTF-8", `directory "work"`, `annotation "atelier.note"`, `annotation "kkkk`, "t3.hugge", `market "cheap"`, `interruption policy "panic"`)
 		if strings.Contains(err.Error(), "secret-value") {
 			t.Errorf("the error shows a value: %v", err)
 		}

@@ -28,8 +28,8 @@ func (r record) workload() launcher.Workload {
 	if r.Resumed.Clean {
 		env[RStudioClean] = "1"
 	}
-	env["USER"] = g.User.Name
-	env["HOME"] = q.Kind.home(g.User.Name)
+	env["USER"], env["LOGNAME"] = g.User.Login, g.User.Login
+	env["HOME"] = q.Kind.home(g.User.Login)
 	labels := map[string]string{}
 	maps.Copy(labels, q.Labels)
 	labels[labelDomain] = g.Domain

@@ -9,16 +9,16 @@ import (
 )
 
 // Auth says how users sign in. Whoever signs in must be a user of the host, by the
-// same name and uid as in the domain. The zero value is PAM: the host's own
-// passwords, or what its PAM is joined to.
+// login and uid that they have in the domain: what a provider calls them has to be that
+// login. The zero value is PAM: the host's own passwords, or what its PAM is joined to.
 type Auth struct {
 	// OpenID signs users in with OpenID Connect.
 	OpenID *OpenID
 	// SAML signs users in with SAML. At most one of OpenID and SAML is set.
 	SAML *SAML
-	// RequiredGroups are Unix groups; only members of one of them may sign in.
-	// Empty lets every user of the host.
-	RequiredGroups []string
+	// RequiredGroups are those of whose members one must be to sign in. Empty lets
+	// every user of the host.
+	RequiredGroups []Group
 }
 
 // OpenID names an OpenID Connect provider, and Workbench to it. See
@@ -56,7 +56,11 @@ type SAML struct {
 }
 
 func (a Auth) lines() []line {
-	lines := []line{list("auth-required-user-group", a.RequiredGroups)}
+	var required []string
+	for _, g := range a.RequiredGroups {
+		required = append(required, g.String())
+	}
+	lines := []line{list("auth-required-user-group", required)}
 	if o := a.OpenID; o != nil {
 		lines = append(lines,
 			flag("auth-openid", true),
@@ -96,8 +100,11 @@ func (a Auth) problems() []error {
 		bad("Auth has both OpenID and SAML: Workbench signs in by one; set one of them, or neither for PAM")
 	}
 	for _, g := range a.RequiredGroups {
-		if !unixName.MatchString(g) {
-			bad("Auth.RequiredGroups: %.40q: want the name of a Unix group", g)
+		if g == (Group{}) {
+			bad("Auth.RequiredGroups: a group has no name")
+		}
+		for _, err := range g.problems() {
+			bad("Auth.RequiredGroups: %w", err)
 		}
 	}
 	if o := a.OpenID; o != nil {

@@ -40,9 +40,9 @@ type Configuration struct {
 	Certificate Certificate
 	// Auth says how users sign in. Zero is PAM.
 	Auth Auth
-	// AdminGroup is the Unix group of those who see Workbench's administration
-	// pages. Empty switches these off.
-	AdminGroup string
+	// AdminGroup is the group of those who see Workbench's administration pages. Zero
+	// switches these off.
+	AdminGroup Group
 
 	// SharedStorage is the name of a project of the domain, which this host and all
 	// sessions have at /projects/ and the name; [DeployRequest.SharedStorage] mounts it
@@ -175,8 +175,8 @@ func (c Configuration) problems() []error {
 	if c.Port < 1 || c.Port > 65535 || c.Port == launcherPort {
 		bad("Port %d: want 1 to 65535 and not %d, where the Launcher listens", c.Port, launcherPort)
 	}
-	if c.AdminGroup != "" && !unixName.MatchString(c.AdminGroup) {
-		bad("AdminGroup %.40q: want the name of a Unix group", c.AdminGroup)
+	for _, err := range c.AdminGroup.problems() {
+		bad("AdminGroup: %w", err)
 	}
 	return found
 }

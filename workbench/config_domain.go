@@ -30,15 +30,17 @@ const maxProfiles = 50
 // costs no more and has as much of everything on the same architecture, and then
 // the dearest: to have others listed an administrator names fewer in the policy.
 //
-// There is one menu for everyone, one for each group whose policy makes another of
-// it, and one for each user whose groups have several policies that, together, make
-// another than the last of them. They show the policies of now: who changes those
-// makes the files anew, and meanwhile a user may see what Authorize refuses.
-// Images are named by their names in the domain.
+// There is one menu for everyone, one for each group that has members and whose
+// policy makes another of it, those that offer the least first, and one for each user
+// whose groups have several policies that, together, make another than the last of them.
+// They show the policies and users of now: who changes those makes the files anew, and
+// meanwhile a user may see what Authorize refuses. Images are named by their names in
+// the domain.
 //
 // A domain or group whose policies leave nothing to choose is [domain.ErrState],
-// and all that are so are told; other errors are the domain's. For changes nothing
-// and asks nobody but the domain's store.
+// and all that are so are told; so are menus that, with all else that c says so far,
+// are more than the host can be told. Other errors are the domain's. For changes
+// nothing and asks nobody but the domain's store.
 func (c Configuration) For(ctx context.Context, d *domain.Domain) (Configuration, error) {
 	o, err := readOptions(ctx, d)
 	if err != nil {
@@ -53,6 +55,16 @@ func (c Configuration) For(ctx context.Context, d *domain.Domain) (Configuration
 		if listed[offer.Type.Name] {
 			c.Profiles = append(c.Profiles, profileOf(offer))
 		}
+	}
+	if files, _ := c.withDefaults().render(); tooLarge(files) != nil {
+		single := 0
+		for _, m := range menus {
+			if m.User != "" {
+				single++
+			}
+		}
+		return Configuration{}, fmt.Errorf("workbench: configuration for domain %s: %w: %w; %d menus are of single users, who are in several groups with policies: "+
+			"put those who are in the same ones into one group, with one policy, or name fewer instance types in policies", d.Name(), domain.ErrState, tooLarge(files), single)
 	}
 	return c, nil
 }
@@ -127,18 +139,23 @@ func (o options) menus() (menus []Menu, listed map[string]bool, wrong []error) {
 	if everyone.Profiles == nil {
 		wrong = append(wrong, errors.New("no instance type that its policy allows runs an attached image that its policy allows; attach an image, or change the policy"))
 	}
-	menus = []Menu{everyone}
-	ofGroup := map[string]Menu{}
+	var ofGroups []Menu
 	for _, name := range slices.Sorted(maps.Keys(o.groups)) {
 		m := o.menu([]string{name})
-		m.Group = name
+		m.Group = Group{Domain: name}
 		switch {
 		case m.Profiles == nil && everyone.Profiles != nil:
 			wrong = append(wrong, fmt.Errorf("group %s: no instance type that its policy and the domain's allow runs an image that they allow; change its policy", name))
-		case !m.offersSame(everyone):
-			menus, ofGroup[name] = append(menus, m), m
+		case o.hasMembers(name) && !m.offersSame(everyone):
+			ofGroups = append(ofGroups, m)
 		}
 	}
+	// Who is in several groups, of which one offers all that the others do, needs no menu
+	// of their own if that is the last.
+	slices.SortStableFunc(ofGroups, func(a, b Menu) int {
+		return cmp.Compare(len(a.Profiles)+len(a.Images), len(b.Profiles)+len(b.Images))
+	})
+	menus = append([]Menu{everyone}, ofGroups...)
 	for _, u := range o.users {
 		policies := slices.DeleteFunc(slices.Sorted(slices.Values(u.Groups)), func(g string) bool {
 			_, ok := o.groups[g]
@@ -148,13 +165,13 @@ func (o options) menus() (menus []Menu, listed map[string]bool, wrong []error) {
 			continue
 		}
 		shown := everyone
-		for _, g := range policies {
-			if m, ok := ofGroup[g]; ok {
+		for _, m := range ofGroups {
+			if slices.Contains(policies, m.Group.Domain) {
 				shown = m
 			}
 		}
 		if m := o.menu(policies); !m.offersSame(shown) {
-			m.User = u.Name
+			m.User = u.Login
 			menus = append(menus, m)
 		}
 	}
@@ -165,6 +182,11 @@ func (o options) menus() (menus []Menu, listed map[string]bool, wrong []error) {
 		}
 	}
 	return menus, listed, wrong
+}
+
+// hasMembers reports whether a group has users.
+func (o options) hasMembers(group string) bool {
+	return slices.ContainsFunc(o.users, func(u domain.User) bool { return slices.Contains(u.Groups, group) })
 }
 
 func (m Menu) offersSame(n Menu) bool {

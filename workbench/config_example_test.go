@@ -40,6 +40,9 @@ func courses(ctx context.Context) (*domain.Domain, error) {
 			return nil, err
 		}
 	}
+	if _, err := d.Onboard(ctx, domain.OnboardRequest{User: "alice", Login: "alice.smith", Groups: []string{"students"}}); err != nil {
+		return nil, err
+	}
 	return d, d.SetGroupPolicy(ctx, "students", &domain.Policy{MaxPricePerHour: instancetype.Dollar / 10})
 }
 
@@ -73,7 +76,7 @@ func ExampleConfiguration_For() {
 	// r5.xlarge (4 vCPU, 32 GiB, $0.252 an hour)
 	// g4dn.xlarge (4 vCPU, 16 GiB, 1 T4, $0.526 an hour)
 	// "" [t3.medium r5.xlarge g4dn.xlarge]
-	// "students" [t3.medium]
+	// "group-students" [t3.medium]
 }
 
 func ExampleConfiguration_Files() {

@@ -118,6 +118,7 @@ func content(t testing.TB, files []workbench.File, name string) []byte {
 
 // shown is what of a profiles file counts for a user, as the plugins of Posit's SDK
 // have it: the most specific section, and of several the last.
+// The groups are those of a domain.
 func shown(menus []paragraph, user string, groups ...string) map[string]string {
 	rank, found := -1, map[string]string{}
 	for _, m := range menus {
@@ -128,7 +129,7 @@ func shown(menus []paragraph, user string, groups ...string) map[string]string {
 		case user:
 			own = 2
 		default:
-			if group, ok := strings.CutPrefix(m.name, "@"); ok && slices.Contains(groups, group) {
+			if group, ok := strings.CutPrefix(m.name, "@group-"); ok && slices.Contains(groups, group) {
 				own = 1
 			}
 		}
@@ -143,7 +144,7 @@ func shown(menus []paragraph, user string, groups ...string) map[string]string {
 func lastShown(menus []paragraph, user string, groups ...string) map[string]string {
 	found := map[string]string{}
 	for _, m := range menus {
-		if m.name == "*" || m.name == user || strings.HasPrefix(m.name, "@") && slices.Contains(groups, m.name[1:]) {
+		if m.name == "*" || m.name == user || strings.HasPrefix(m.name, "@group-") && slices.Contains(groups, m.name[len("@group-"):]) {
 			found = m.values
 		}
 	}

@@ -209,7 +209,7 @@ func (q DeployRequest) problems(region string, catalog *instancetype.Catalog) (f
 		bad("accounts: program %.80q: want an absolute path", q.Accounts[0])
 	}
 	found = append(found, q.License.problems(region)...)
-	if s := q.SharedStorage; s != "" && !projectName.MatchString(s) {
+	if s := q.SharedStorage; s != "" && !nameInDomain.MatchString(s) {
 		bad("shared storage %.40q: %s", s, wantProject)
 	}
 	return append(found, policyProblems(q.Policies)...)
@@ -307,10 +307,20 @@ func fileProblems(files []File) (found []error) {
 			bad("file %.80q: owner %.80q: want a user and a group such as root:root", f.Path, f.Owner)
 		}
 	}
-	if n := len(bundle(files)); n > mostSecret {
-		bad("the files have %d bytes as they are kept, with their names: one secret holds %d; leave out what is not secret and long, and put it into the image", n, mostSecret)
+	if err := tooLarge(files); err != nil {
+		bad("%w; leave out what is not secret and long, and put it into the image", err)
 	}
 	return found
+}
+
+// tooLarge says by how much files are more than a secret holds, or nil.
+func tooLarge(files []File) error {
+	n := len(bundle(files))
+	if n <= mostSecret {
+		return nil
+	}
+	most := slices.MaxFunc(files, func(a, b File) int { return cmp.Compare(len(a.Content), len(b.Content)) })
+	return fmt.Errorf("the files have %d bytes as they are kept, with their names: one secret holds %d, and of %s alone %d would be kept", n, mostSecret, most.Path, len(bundle([]File{most})))
 }
 
 func policyProblems(policies map[string]string) (found []error) {

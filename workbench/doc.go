@@ -16,7 +16,9 @@
 // it. The host keeps its private address, by a network interface of its own, and
 // its data, on an EBS volume of its own, however often the instance is another.
 // Homes are the domain's: /home of the host is where sessions have them too, with
-// the domain's uids, which [Accounts] tells. So is the shared storage, if there is to
+// the domain's uids, which [Accounts] tells, with the groups of the domain as Unix
+// groups, so that a [Group] of either kind can say who signs in, who administers and
+// what is on which menu. So is the shared storage, if there is to
 // be one: a project of the domain, at the same path under /projects.
 //
 // It is one host. Several behind a load balancer are not supported by this package:
@@ -48,8 +50,9 @@
 //   - The host's role needs what the plugin calls: [DeployRequest.Policies] has the three
 //     lines.
 //   - Accounts come from a program that prints [Accounts], or from a directory with the
-//     domain's uids. They have no passwords: sign-in is by OpenID or SAML, or by a PAM of
-//     your image's.
+//     domain's uids. They are called by the users' logins ([domain.OnboardRequest]),
+//     which have to be what the provider of the sign-in calls people. They have no
+//     passwords: sign-in is by OpenID or SAML, or by a PAM of your image's.
 //   - Describe says what is not yet as it should be.
 //
 // # Records

@@ -123,7 +123,7 @@ func ExampleAccounts() {
 		log.Fatal(err)
 	}
 	for _, user := range []string{"alice", "bob", "carol"} {
-		if _, err := research.Onboard(ctx, domain.OnboardRequest{User: user, Groups: []string{"genomics"}[:len(user)%2]}); err != nil {
+		if _, err := research.Onboard(ctx, domain.OnboardRequest{User: user, Login: user + ".smith", Groups: []string{"genomics"}[:len(user)%2]}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -141,8 +141,8 @@ func ExampleAccounts() {
 		fmt.Println(account)
 	}
 	// Output:
-	// alice:200001:200001:/home/alice:fsap-0b7ba22e0fa401e62:project-genome=200004
-	// carol:200003:200003:/home/carol:fsap-00929b3915007d452:project-genome=200004
+	// alice.smith:200001:200001:/home/alice.smith:fsap-0b7ba22e0fa401e62:project-genome=200004,group-genomics
+	// carol.smith:200003:200003:/home/carol.smith:fsap-00929b3915007d452:project-genome=200004,group-genomics
 }
 
 // The role of a host whose plugin serves a fleet, with records in DynamoDB and images in

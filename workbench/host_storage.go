@@ -9,9 +9,9 @@ import (
 	"github.com/atelier-go/atelier/domain"
 )
 
-// projectName is package domain's rule for names of projects; a test holds that
+// nameInDomain is package domain's rule for names of projects and groups; a test holds that
 // the two agree.
-var projectName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
+var nameInDomain = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
 
 const wantProject = "want the name of a project of the domain: 1 to 20 of a-z, 0-9 and hyphen, beginning with a letter"
 
@@ -28,7 +28,7 @@ func projectDir(name string) string {
 // wrong with the request if there is none of its name. A name that makes no sense
 // is not looked for.
 func (c *Client) findStorage(ctx context.Context, q DeployRequest) (found domain.Project, wrong, err error) {
-	if !projectName.MatchString(q.SharedStorage) {
+	if !nameInDomain.MatchString(q.SharedStorage) {
 		return found, nil, nil
 	}
 	found, err = c.domain.Project(ctx, q.SharedStorage)

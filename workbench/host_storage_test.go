@@ -16,13 +16,13 @@ import (
 	"github.com/atelier-go/atelier/workbench"
 )
 
-// What names a project here is what names one in a domain.
-func TestSharedStorageIsNamedAsProjects(t *testing.T) {
+// What names a project or a group here is what names one in a domain, and so with logins.
+func TestNamesAreTheDomains(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		y := newYard(t, fakeaws.Config{})
 		d := y.domain()
 		for _, name := range []string{
-			"a", "common", "a-1-", strings.Repeat("a", 20), strings.Repeat("a", 21), "1a", "-a", "A", "ä", "a b", "a/b", "../a", "a\n", "a.b", "a_b", "{USER}", "/projects/common",
+			"a", "common", "a-1-", "_a", ".a", strings.Repeat("a", 32), strings.Repeat("a", 33), strings.Repeat("a", 20), strings.Repeat("a", 21), "1a", "-a", "A", "ä", "a b", "a/b", "../a", "a\n", "a.b", "a_b", "{USER}", "/projects/common",
 		} {
 			_, err := d.Project(t.Context(), name)
 			want := !errors.Is(err, domain.ErrInvalid)
@@ -30,6 +30,20 @@ func TestSharedStorageIsNamedAsProjects(t *testing.T) {
 			c.SharedStorage = name
 			if _, err := c.Files(); (err == nil) != want {
 				t.Errorf("%q: the domain takes it: %t; a configuration: %v", name, want, err)
+			}
+			c = minimal()
+			c.AdminGroup.Domain = name
+			want = !errors.Is(d.SetGroupPolicy(t.Context(), name, nil), domain.ErrInvalid)
+			if _, err := c.Files(); (err == nil) != want {
+				t.Errorf("group %q: the domain takes it: %t; a configuration: %v", name, want, err)
+			}
+			c = minimal()
+			c.Menus = append(c.Menus, c.Menus[0])
+			c.Menus[1].User = name
+			_, err = d.UserByLogin(t.Context(), name)
+			want = !errors.Is(err, domain.ErrInvalid)
+			if _, err := c.Files(); (err == nil) != want {
+				t.Errorf("login %q: the domain takes it: %t; a configuration: %v", name, want, err)
 			}
 		}
 	})

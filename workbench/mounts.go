@@ -75,7 +75,7 @@ func (c Configuration) mountProblems() []error {
 	taken := []string{"/home"}
 	switch {
 	case c.SharedStorage == "":
-	case !projectName.MatchString(c.SharedStorage):
+	case !nameInDomain.MatchString(c.SharedStorage):
 		bad("SharedStorage %.40q: %s", c.SharedStorage, wantProject)
 	default:
 		taken = append(taken, projectDir(c.SharedStorage))

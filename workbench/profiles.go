@@ -31,10 +31,10 @@ type Profile struct {
 // need go with every image, and it is not what is decided by: whatever a user
 // chooses, [domain.Domain.Authorize] grants or refuses when the session starts.
 type Menu struct {
-	// Group is the Unix group whose members it is for, and User the user. Both empty
-	// is everyone. A user's own menu goes before that of a group, of several groups
+	// Group is the group whose members it is for, and User the login of the user. Both
+	// zero is everyone. A user's own menu goes before that of a group, of several groups
 	// the last in Configuration.Menus counts, and everyone's is for who has no other.
-	Group string
+	Group Group
 	User  string
 	// Profiles are names of Configuration.Profiles, at least one; the first is
 	// preselected.
@@ -56,8 +56,8 @@ func (m Menu) section() (name string, rank int) {
 	switch {
 	case m.User != "":
 		return m.User, 2
-	case m.Group != "":
-		return "@" + m.Group, 1
+	case m.Group != Group{}:
+		return "@" + m.Group.String(), 1
 	}
 	return "*", 0
 }
@@ -65,7 +65,7 @@ func (m Menu) section() (name string, rank int) {
 // everyone returns the menu that is for everyone, or a zero one.
 func (c Configuration) everyone() Menu {
 	for _, m := range c.Menus {
-		if m.Group == "" && m.User == "" {
+		if _, rank := m.section(); rank == 0 {
 			return m.withDefault()
 		}
 	}
@@ -84,7 +84,8 @@ func (m Menu) withDefault() Menu {
 // and workbench_config.go of github.com/posit-dev/team-operator. It is a plugin, not
 // Workbench, that reads it; ours asks the domain, which knows of a change at once.
 // Every section says everything, so that none inherits. A [@group] that the host does
-// not know ends that reader: groups of the domain have to be groups of the host.
+// not know ends that reader, so that For makes none of a group without members, which
+// no account brings to the host.
 func (c Configuration) profilesConf() page {
 	menus := slices.Clone(c.Menus)
 	slices.SortStableFunc(menus, func(a, b Menu) int {
@@ -188,12 +189,11 @@ func (c Configuration) menuProblems() []error {
 func (m Menu) problems(known map[string]bool) []error {
 	var found []error
 	bad := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
-	for _, name := range []string{m.Group, m.User} {
-		if name != "" && !unixName.MatchString(name) {
-			bad("%.40q: want the name of a Unix group or user", name)
-		}
+	found = append(found, m.Group.problems()...)
+	if m.User != "" && !unixUser.MatchString(m.User) {
+		bad("%.40q: want the login of a user", m.User)
 	}
-	if m.Group != "" && m.User != "" {
+	if m.Group != (Group{}) && m.User != "" {
 		bad("it is for a group and for a user: want one of them, or neither for everyone")
 	}
 	if len(m.Profiles) == 0 || len(m.Images) == 0 {

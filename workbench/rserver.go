@@ -11,8 +11,8 @@ import (
 
 var (
 	clusterPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,39}$`)
-	// What useradd of Debian takes.
-	unixName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+	// unixUser is package domain's rule for logins, but for those that are taken.
+	unixUser = regexp.MustCompile(`^[a-z_][a-z0-9._-]{0,31}$`)
 )
 
 // rserverConf tells Workbench itself. Its keys are in
@@ -27,8 +27,8 @@ func (c Configuration) rserverConf() page {
 		// It needs access control lists, which EFS has not
 		// (https://docs.posit.co/ide/server-pro/rstudio_pro_sessions/project_sharing.html).
 		flag("server-project-sharing", false),
-		flag("admin-enabled", c.AdminGroup != ""),
-		text("admin-group", c.AdminGroup),
+		flag("admin-enabled", c.AdminGroup != Group{}),
+		text("admin-group", c.AdminGroup.String()),
 
 		flag("launcher-sessions-enabled", true),
 		text("launcher-address", loopback),

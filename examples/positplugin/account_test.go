@@ -60,7 +60,7 @@ func newAccount(t *testing.T) *fakeaws.Cloud {
 		Name: research.Domain, VPC: cloud.DefaultVPC(), Subnets: []string{cloud.Subnets()[0].ID},
 	})
 	ok(err)
-	_, err = d.Onboard(t.Context(), domain.OnboardRequest{User: "alice", Groups: []string{"genomics"}})
+	_, err = d.Onboard(t.Context(), domain.OnboardRequest{User: "alice", Login: "alice.smith", Groups: []string{"genomics"}})
 	ok(err)
 	_, err = d.Onboard(t.Context(), domain.OnboardRequest{User: "bob"})
 	ok(err)
@@ -89,7 +89,7 @@ func TestAccount(t *testing.T) {
 			if err := l.Bootstrap(); err != nil {
 				t.Fatal(err)
 			}
-			return l.As("alice")
+			return l.As("alice.smith")
 		}
 		c := connect()
 		info, err := c.ClusterInfo()
@@ -165,7 +165,7 @@ func TestAccounts(t *testing.T) {
 		if err := accounts(t.Context(), d, &out); err != nil {
 			t.Fatal(err)
 		}
-		const want = "alice:200001:200001:/home/alice:fsap-0b7ba22e0fa401e62:project-genome=200003\n" +
+		const want = "alice.smith:200001:200001:/home/alice.smith:fsap-0b7ba22e0fa401e62:project-genome=200003,group-genomics\n" +
 			"bob:200002:200002:/home/bob:fsap-0357ec10d2a13769d:\n"
 		if out.String() != want {
 			t.Errorf("got %s\nwant %s", &out, want)

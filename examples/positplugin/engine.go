@@ -83,10 +83,8 @@ func furnish(ctx context.Context, cloud *fakeaws.Cloud, users []string) (*domain
 	if err != nil {
 		return nil, err
 	}
-	for _, u := range users {
-		if _, err := d.Onboard(ctx, domain.OnboardRequest{User: u}); err != nil {
-			return nil, err
-		}
+	if err := onboard(ctx, d, users); err != nil {
+		return nil, err
 	}
 	_, err = d.Attach(ctx, domain.AttachRequest{Name: "jobs", Reference: ref})
 	return d, err

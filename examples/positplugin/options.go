@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,7 +18,8 @@ type options struct {
 	// fake and docker say what jobs run on. Neither is the fleet of the domain in
 	// launcher's ConfigFile.
 	fake, docker bool
-	// users are of the fake's domain, and of the one whose jobs run on an engine.
+	// users are the logins of the fake's domain, and of the one whose jobs run on an
+	// engine.
 	users []string
 	// image is what jobs run in on an engine, and homes where their homes are.
 	image, homes string
@@ -80,7 +80,11 @@ func (o *options) flags(users *string) *flag.FlagSet {
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&o.fake, "fake", false, "serve a world in memory")
 	flags.BoolVar(&o.docker, "docker", false, "run jobs on this machine's container engine; making their homes needs root")
-	flags.StringVar(users, "users", cmp.Or(os.Getenv("USER"), "root"), "with -fake or -docker, the users of the domain: `names` with commas between")
+	user := os.Getenv("USER")
+	if user == "" || user == "root" { // who is nobody's login
+		user = "alice"
+	}
+	flags.StringVar(users, "users", user, "with -fake or -docker, the users of the domain: `logins` with commas between")
 	flags.StringVar(&o.image, "image", "busybox", "with -docker, the `image` that jobs run in")
 	flags.StringVar(&o.homes, "homes", "", "with -docker, the `directory` of the homes (default one that goes with the program)")
 	return flags

@@ -8,19 +8,20 @@ import (
 
 func TestUserData(t *testing.T) {
 	texts := map[string]string{"a": "one\n\n  two\n", "b": "three\n"}
-	got := cloudconfig.UserData([]cloudconfig.File{{Name: "b", Path: "/etc/b", Mode: "0644"}, {Name: "a", Path: "/bin/a", Mode: "0755"}}, func(name string) string { return texts[name] }, 3, "[a, b]", "[c]")
+	got := cloudconfig.UserData([]cloudconfig.File{{Name: "b", Path: "/etc/b", Mode: "0644"}, {Name: "a", Path: "/bin/a", Mode: "0755"}}, func(name string) string { return texts[name] }, "[a, b]", "[c]")
 	const want = `#cloud-config
 write_files:
-- path: /etc/b
-  permissions: '0644'
-  content: |
-   three
-- path: /bin/a
-  permissions: '0755'
-  content: |
-   one
+-
+ path: /etc/b
+ content: |
+  three
+-
+ path: /bin/a
+ permissions: '0755'
+ content: |
+  one
 
-     two
+    two
 runcmd:
 - [a, b]
 - [c]

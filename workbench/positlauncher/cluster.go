@@ -15,7 +15,7 @@ import (
 // user's groups allow at present.
 func (s *server) cluster(ctx context.Context, q wire.Request) (message, error) {
 	cfg := s.config()
-	choices, err := s.choices(ctx, cfg, q.Username)
+	choices, err := s.choices(ctx, q.Username)
 	if err != nil {
 		return nil, err
 	}
@@ -50,16 +50,16 @@ func (s *server) cluster(ctx context.Context, q wire.Request) (message, error) {
 	return m, nil
 }
 
-// choices are what a user may have, by their name on the Workbench host, or anybody.
-func (s *server) choices(ctx context.Context, cfg Config, user string) (domain.Choices, error) {
-	if user == wire.All {
+// choices are what a user may have, by their login, or anybody.
+func (s *server) choices(ctx context.Context, login string) (domain.Choices, error) {
+	if login == wire.All {
 		return s.manager.Domain().Choices(ctx, "")
 	}
-	name, err := cfg.User(ctx, user)
+	u, err := s.manager.Domain().UserByLogin(ctx, login)
 	if err != nil {
 		return domain.Choices{}, err
 	}
-	return s.manager.Domain().Choices(ctx, name)
+	return s.manager.Domain().Choices(ctx, u.Name)
 }
 
 // limits are what a job may ask for, at most what the largest type has.

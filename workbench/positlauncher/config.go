@@ -28,11 +28,6 @@ type Config struct {
 	// Default is the room of a job that names neither a profile nor limits, and what
 	// the Launcher proposes for limits. Zero is 1 vCPU and 2 GiB.
 	Default domain.Size
-	// User returns the name that somebody has in the domain, of the one that they have on
-	// the Workbench host: there and in sessions, /home/ and the latter is their home.
-	// Nil is that the names are equal. Accounts that package workbench's host makes have
-	// the names of the domain.
-	User func(ctx context.Context, name string) (string, error)
 	// JobExpiry is how long a job that has ended is told of, from when it ended; then
 	// its session is deleted. Zero is 24 hours, as the Launcher's job-expiry-hours.
 	JobExpiry time.Duration
@@ -75,9 +70,6 @@ var defaultSize = domain.Size{MilliCPU: 1000, MemoryMiB: 2048}
 func (c Config) withDefaults() Config {
 	if c.Default == (domain.Size{}) {
 		c.Default = defaultSize
-	}
-	if c.User == nil {
-		c.User = func(_ context.Context, name string) (string, error) { return name, nil }
 	}
 	if c.JobExpiry == 0 {
 		c.JobExpiry = 24 * time.Hour

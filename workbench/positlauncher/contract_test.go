@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/fake"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/fake/fakelauncher"
@@ -22,6 +23,11 @@ func TestContract(t *testing.T) {
 		w := fake.New(t, fake.Config{
 			Images: map[string]fakelauncher.Program{"jobs": fake.Job}, AWS: fakeaws.Config{Delays: fakeaws.Realistic()},
 		})
+		for user, login := range map[string]string{"alice": "alice.smith", "bob": "_bob"} { // by which the Launcher knows them
+			if _, err := w.Domain.Onboard(t.Context(), domain.OnboardRequest{User: user, Login: login}); err != nil {
+				t.Fatal(err)
+			}
+		}
 		at := &address{w.Sessions}
 		return positlaunchertest.Harness{
 			Start: func(t testing.TB, args ...string) positlaunchertest.Plugin {
@@ -30,7 +36,7 @@ func TestContract(t *testing.T) {
 					return positlauncher.Serve(ctx, in, out, w.Sessions, c)
 				})
 			},
-			User: "alice", OtherUser: "bob", Cluster: "EC2", Image: "jobs", Jobs: positlaunchertest.FakeJobs(),
+			User: "alice.smith", OtherUser: "_bob", Cluster: "EC2", Image: "jobs", Jobs: positlaunchertest.FakeJobs(),
 			Dial: at.dial, Suspend: true, SlowStart: true, NoShell: true,
 			Limits: positlaunchertest.Limits{Start: 10 * time.Minute, Complete: 10 * time.Minute},
 		}

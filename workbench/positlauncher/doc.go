@@ -18,9 +18,11 @@
 //
 // # What a job becomes
 //
-// Its user is one of the domain ([Config.User]), as whom it runs, whatever uid it asks
-// for: one that is another is refused, as the accounts of the Workbench host then do
-// not fit the homes. The home is at /home/ and the name.
+// Its user is the one of the domain with that login ([domain.User]), as whom it runs,
+// whatever uid it asks for: one that is another is refused, as the accounts of the
+// Workbench host then do not fit the homes. The home is at /home/ and the login. Whose
+// login is changed has jobs by the new one from then on, and those of before are told
+// of by the old.
 //
 //	resourceProfile       a Profile of Config, or the instance type of that name: all of a host;
 //	                      limits beside it count for nothing, and are not told again
@@ -28,7 +30,7 @@
 //	container.image       an image of the domain, by name or reference; none is the default one
 //	command, exe, args    in the place of the image's entry point and command
 //	stdin                 written to its standard input, which then ends
-//	environment           beside HOME and USER, which are set
+//	environment           beside HOME, USER and LOGNAME, which are set
 //	exposedPorts          TCP, at a port of the host of the same number, or publishedPort: on a host
 //	                      where it is free
 //	mounts                the home, /projects/ and a project of the domain, /mnt/ and a mount of its policy:

@@ -83,7 +83,9 @@ func directory(t *testing.T, w *fake.World, p domain.Project, user string) *fake
 		if a.Name == user {
 			who := launcher.User{UID: a.UID, GID: a.GID}
 			for _, g := range a.Groups {
-				who.Groups = append(who.Groups, g.GID)
+				if g.GID != 0 { // which no file has
+					who.Groups = append(who.Groups, g.GID)
+				}
 			}
 			return dir.As(who)
 		}

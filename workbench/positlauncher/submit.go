@@ -74,15 +74,11 @@ func order(q wire.Request, why string) session.Order {
 // with the job at once.
 func (s *server) translate(ctx context.Context, job wire.Job) (session.StartRequest, error) {
 	t := &translation{job: job}
-	if job.User == "" || job.User == wire.All || !plainName(job.User) {
-		return session.StartRequest{}, wire.Errorf(wire.InvalidRequest, "user %.40q: a job runs as one user, by a name that may be that of a directory", job.User)
+	if job.User == "" || job.User == wire.All {
+		return session.StartRequest{}, wire.Errorf(wire.InvalidRequest, "user %.40q: a job runs as one user", job.User)
 	}
 	cfg := s.config()
-	user, err := cfg.User(ctx, job.User)
-	if err != nil {
-		return session.StartRequest{}, wire.Errorf(wire.InvalidRequest, "user %s: who they are in the domain is not known: %v", job.User, err)
-	}
-	member, err := s.manager.Domain().User(ctx, user)
+	member, err := s.manager.Domain().UserByLogin(ctx, job.User)
 	if err != nil {
 		return session.StartRequest{}, err
 	}
@@ -94,7 +90,7 @@ func (s *server) translate(ctx context.Context, job wire.Job) (session.StartRequ
 		return session.StartRequest{}, wire.Errorf(wire.InvalidRequest, "the job cannot be kept: %v", err)
 	}
 	r := session.StartRequest{
-		ID: session.NewID(), User: user, Dir: cleanDir(job.WorkingDirectory), Stdin: []byte(job.Stdin),
+		ID: session.NewID(), User: member.Name, Dir: cleanDir(job.WorkingDirectory), Stdin: []byte(job.Stdin),
 		OnInterruption: session.StaySuspended,
 		Labels:         map[string]string{clusterLabel: cfg.Cluster},
 		Annotations:    map[string]string{jobAnnotation: kept},
@@ -115,7 +111,7 @@ func (s *server) translate(ctx context.Context, job wire.Job) (session.StartRequ
 	r.Kind = t.kind()
 	r.Entrypoint, r.Command = t.command()
 	r.Env = t.environment()
-	r.Projects, r.Mounts = t.mounts(r.Kind.Home)
+	r.Projects, r.Mounts = t.mounts("/home/" + member.Login)
 	t.identity(member)
 	t.unsupported()
 	if len(t.problems) > 0 {
@@ -134,12 +130,6 @@ type translation struct {
 
 func (t *translation) bad(format string, args ...any) {
 	t.problems = append(t.problems, fmt.Errorf(format, args...))
-}
-
-// plainName reports whether a name can be that of a directory.
-func plainName(name string) bool {
-	return name != "." && name != ".." && len(name) <= 64 &&
-		!strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '/' || r == 0x7f || r == '\uFFFD' || r == '{' || r == '}' })
 }
 
 // cleanDir is a working directory as sessions want it.
@@ -240,7 +230,6 @@ func (t *translation) kind() session.Kind {
 	if len(t.job.ExposedPorts) > 0 {
 		k = session.Kind{Name: "workbench", StopGrace: grace, SuspendGrace: grace}
 	}
-	k.Home = "/home/" + t.job.User
 	for _, p := range t.job.ExposedPorts {
 		host := p.TargetPort // so that who knows the one knows the other
 		if p.PublishedPort != nil && *p.PublishedPort != 0 {
@@ -281,7 +270,7 @@ func (t *translation) environment() map[string]string {
 		switch {
 		case e.Name == "" || strings.ContainsAny(e.Name, "=\x00"): // which may be a secret, misplaced
 			t.bad("environment variable %d of %d: its name is empty, or has an equals sign or a NUL", i+1, len(t.job.Environment))
-		case e.Name != "HOME" && e.Name != "USER":
+		case e.Name != "HOME" && e.Name != "USER" && e.Name != "LOGNAME":
 			env[e.Name] = string(e.Value)
 		}
 	}

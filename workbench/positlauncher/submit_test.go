@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/netip"
 	"strings"
@@ -85,40 +86,75 @@ func TestRefusedJobs(t *testing.T) {
 	})
 }
 
-// Whoever a name on the host stands for in the domain, it is where their home is; and
-// a program that fails in looking that up does not take the plugin with it.
+// The Launcher knows users by their logins: jobs are of the user who has it in the domain,
+// whose home is by it, and are told again by it. Whose name in the domain another one is,
+// and whose login one was, is nobody's.
 func TestNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := world(t, fake.Config{})
-		l := serve(t, w, positlauncher.Config{MetricsInterval: -1, User: func(_ context.Context, name string) (string, error) {
-			switch name {
-			case "broken":
-				panic("out of order")
-			case "stranger":
-				return "", errors.New("who is that")
-			}
-			return "alice", nil
-		}})
-		submit := func(user string) map[string]any {
-			return l.ask(wire.SubmitJobRequest, map[string]any{"username": user, "job": wire.Job{Exe: "env", Args: []string{"HOME"}}})
+		if _, err := w.Domain.Onboard(t.Context(), domain.OnboardRequest{User: "alice", Login: "jane.doe"}); err != nil {
+			t.Fatal(err)
 		}
-		m := submit("Jane.Doe@example.com")
+		l := serve(t, w, positlauncher.Config{MetricsInterval: -1})
+		submit := func(user string) map[string]any {
+			job := wire.Job{Exe: "env", Args: strings.Fields("HOME ; env USER ; env LOGNAME ; cwd")}
+			job.Environment = []wire.Env{{Name: "USER", Value: "root"}, {Name: "LOGNAME", Value: "root"}}
+			source, err := json.Marshal(map[string]string{"path": "/home/" + user})
+			if err != nil {
+				t.Fatal(err)
+			}
+			job.Mounts = []wire.Mount{{MountPath: "/home/" + user, MountSource: wire.MountSource{Type: "host", Source: source}}}
+			job.WorkingDirectory = "/home/" + user
+			return l.ask(wire.SubmitJobRequest, map[string]any{"username": user, "job": job})
+		}
+		m := submit("jane.doe")
 		if m["jobs"] == nil {
 			t.Fatalf("%v", m)
 		}
 		job := m["jobs"].([]any)[0].(map[string]any)
-		s, err := w.Sessions.Get(t.Context(), session.ID(job["id"].(string)))
-		if err != nil || job["user"] != "Jane.Doe@example.com" || s.User != "alice" || s.Kind.Home != "/home/Jane.Doe@example.com" {
-			t.Errorf("%v is %s's, with the home %s (%v)", job, s.User, s.Kind.Home, err)
+		id := session.ID(job["id"].(string))
+		if s, err := w.Sessions.Wait(t.Context(), id, session.Stopped); err != nil || job["user"] != "jane.doe" || s.User != "alice" {
+			t.Errorf("%v is %s's (%v)", job, s.User, err)
 		}
-		for name, code := range map[string]wire.ErrorCode{
-			"../alice": wire.InvalidRequest, "a b": wire.InvalidRequest, "{user}": wire.InvalidRequest,
-			"stranger": wire.InvalidRequest, "broken": wire.Unknown,
-		} {
-			if m := submit(name); m["errorCode"] != float64(code) || m["errorMessage"] == "" {
-				t.Errorf("%s: %v", name, m)
+		log, err := w.Sessions.Logs(t.Context(), id, launcher.LogOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer log.Close()
+		if text, err := io.ReadAll(log); err != nil || string(text) != "/home/jane.doe\njane.doe\njane.doe\n/home/jane.doe\n" {
+			t.Errorf("its process has %q (%v)", text, err)
+		}
+		for user, jobs := range map[string]int{"jane.doe": 1, "alice": 0, "*": 1} {
+			told := l.ask(wire.JobStateRequest, map[string]any{"username": user, "jobId": "*"})["jobs"].([]any)
+			if len(told) != jobs || jobs > 0 && told[0].(map[string]any)["user"] != "jane.doe" {
+				t.Errorf("%s is told of %v", user, told)
 			}
 		}
+		m = l.ask(wire.ClusterInfoRequest, map[string]any{"username": "jane.doe"})
+		if images, _ := m["images"].([]any); len(images) != 1 {
+			t.Errorf("jane.doe may have %v", m)
+		}
+		for _, name := range []string{"alice", "../bob", "a b", "{user}", "Jane.Doe", "root", "stranger"} {
+			if m := submit(name); m["errorCode"] != float64(wire.InvalidRequest) || m["errorMessage"] == "" {
+				t.Errorf("%s: %v", name, m)
+			}
+			if m := l.ask(wire.ClusterInfoRequest, map[string]any{"username": name}); m["errorCode"] != float64(wire.InvalidRequest) {
+				t.Errorf("%s may have %v", name, m)
+			}
+		}
+	})
+}
+
+// A program that fails where the plugin asks it does not take the plugin with it.
+func TestPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := serve(t, world(t, fake.Config{}), positlauncher.Config{MetricsInterval: -1, Reload: func(context.Context) (positlauncher.Config, error) {
+			panic("out of order")
+		}})
+		if m := l.ask(wire.ConfigReloadRequest, nil); m["errorCode"] != float64(wire.Unknown) || m["errorMessage"] == "" {
+			t.Errorf("%v", m)
+		}
+		l.submit(wire.Job{Exe: "say", Args: []string{"hello"}})
 	})
 }
 

@@ -2,8 +2,9 @@
 // of the standard Amazon Linux 2023 image does whenever it boots, until Workbench
 // answers.
 //
-// The scripts are the files of this package, as they are on a host; what differs
-// between hosts is in one file, /etc/atelier/host.env. cloud-init writes them at
+// The scripts are the files of this package, as they are on a host but for comments and
+// indentation, for which there is no room; what differs between hosts is in one file,
+// /etc/atelier/host.env. cloud-init writes them at
 // the first boot and starts a unit, which systemd starts at every later one. A
 // host that cannot boot says why on its console and in its journal, stays up for
 // inspection, and tries again a minute later. Each step does nothing where it is
@@ -71,7 +72,7 @@ var onHost = []cloudconfig.File{
 // UserData returns the user data, which cloud-init takes: no secret is in it,
 // since whoever may describe an instance may read it.
 func UserData(c Config) string {
-	return cloudconfig.UserData(onHost, c.text, 3,
+	return cloudconfig.UserData(onHost, c.text,
 		"[systemctl, daemon-reload]",
 		"[systemctl, enable, atelier-workbench.service]",
 		"[systemctl, start, --no-block, atelier-workbench.service]")
@@ -88,9 +89,13 @@ func (c Config) text(name string) string {
 	}
 	var b strings.Builder
 	for line := range strings.Lines(string(embedded)) {
-		if !needless(line) {
-			b.WriteString(line)
+		if needless(line) {
+			continue
 		}
+		if strings.HasSuffix(name, ".sh") {
+			line = strings.TrimLeft(line, " ") // which a shell needs nowhere in these
+		}
+		b.WriteString(line)
 	}
 	return b.String()
 }

@@ -61,7 +61,7 @@ for file in yaml.safe_load(open("/run/user-data"))["write_files"]:
     os.makedirs(os.path.dirname(file["path"]), exist_ok=True)
     with open(file["path"], "w") as f:
         f.write(file["content"])
-    os.chmod(file["path"], int(file["permissions"], 8))
+    os.chmod(file["path"], int(file.get("permissions", "0644"), 8))
 `,
 	"/usr/local/bin/aws": `#!/bin/bash
 echo "$*" >>/run/aws.log

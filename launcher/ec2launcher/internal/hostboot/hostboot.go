@@ -75,7 +75,7 @@ var onHost = []cloudconfig.File{
 // UserData returns the user data, which cloud-init takes: no secret is in it,
 // since whoever may describe an instance may read it.
 func UserData(c Config) string {
-	return cloudconfig.UserData(onHost, c.text, 4, "[/usr/local/libexec/atelier/boot]")
+	return cloudconfig.UserData(onHost, c.text, "[/usr/local/libexec/atelier/boot]")
 }
 
 // text is that of a file.
