@@ -1,6 +1,7 @@
 package ec2launcher
 
 import (
+	"context"
 	"reflect"
 	"testing"
 	"testing/synctest"
@@ -75,6 +76,42 @@ func TestShrink(t *testing.T) {
 		time.Sleep(time.Minute)
 		if rate() != 2 {
 			t.Errorf("after a minute it is %v", rate())
+		}
+	})
+}
+
+// TestPurchasable: what waits for its turn has taken no tokens, and there are none for
+// others in its place.
+func TestPurchasable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &budget{installed: true}
+		all := b.purchasable(time.Now())
+		turn := b.lane("RunInstances").turn
+		turn <- struct{}{} // somebody else's
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan error)
+		go func() { gone <- b.lane("RunInstances").take(ctx, all-30) }()
+		go func() { gone <- b.lane("RunInstances").take(t.Context(), 20) }()
+		synctest.Wait()
+		if got := b.purchasable(time.Now()); got != 10 {
+			t.Errorf("%d may be bought beside what waits, want 10", got)
+		}
+		if got := b.until(30, time.Now()); got != 10*time.Second {
+			t.Errorf("30 may be bought in %v, want 10s, at two a second", got)
+		}
+		cancel()
+		if err := <-gone; err == nil {
+			t.Error("who has gone has had its turn")
+		}
+		if got := b.purchasable(time.Now()); got != all-20 {
+			t.Errorf("%d may be bought when one has gone, want %d", got, all-20)
+		}
+		<-turn
+		if err := <-gone; err != nil {
+			t.Fatal(err)
+		}
+		if got := b.purchasable(time.Now()); got != all-20 {
+			t.Errorf("%d may be bought when the other has its tokens, want %d", got, all-20)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/ec2launcher"
@@ -243,29 +245,56 @@ func TestReleaseLooksFirst(t *testing.T) {
 }
 
 // A host is heard at once, not when all hosts are looked at next: also where no record
-// of the fleet has changed.
+// of the fleet has changed, and where the store fails meanwhile.
 func TestHostIsHeardAtOnce(t *testing.T) {
 	const soon = 3 * time.Second
-	bubble(t, func(t *testing.T) {
-		w := newWorld(t, realistic, nil)
-		w.launch(w.workload("a", "alice"))
-		host := w.until("a", launcher.Running).Host
-		engine, err := w.cloud.Host(host)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for n := range 5 { // some of them right before all are looked at
-			time.Sleep(7 * time.Second)
-			stray := w.workload(fmt.Sprintf("stray%d", n), "alice")
-			if _, err := engine.Launch(t.Context(), stray); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(soon)
-			if s, err := launcher.Get(t.Context(), w.fleet, stray.ID); err != nil || s.Phase != launcher.Running {
-				t.Errorf("what runs on a host without a record is %+v, %v after %v", s, err, soon)
-			}
-		}
-	})
+	for name, failing := range map[string]string{"Healthy": "nothing", "TheRecordFails": ".workloads", "AnotherHostsRecordFails": ".hosts"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var sick atomic.Bool
+				w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+					c.Store = &hooked{Store: c.Store, put: func(r store.Record) error {
+						if sick.Load() && strings.HasSuffix(r.Collection, failing) {
+							return errBoom
+						}
+						return nil
+					}}
+				})
+				on := map[string]launcher.ID{}
+				for _, id := range []launcher.ID{"a", "b"} {
+					work := w.workload(string(id), "alice")
+					work.Sharing = launcher.Exclusive
+					w.launch(work)
+					on[w.until(id, launcher.Running).Host] = id
+				}
+				hosts := slices.Sorted(maps.Keys(on))
+				engine, err := w.cloud.Host(hosts[1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				// The record of the first is to be written in every pass from here on.
+				if err := w.fleet.Stop(t.Context(), on[hosts[0]], launcher.StopOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				sick.Store(failing == ".hosts")
+				for n := range 5 { // some of them right before all are looked at
+					time.Sleep(7 * time.Second)
+					sick.Store(true)
+					stray := w.workload(fmt.Sprintf("stray%d", n), "alice")
+					if _, err := engine.Launch(t.Context(), stray); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(2 * time.Second)
+					sick.Store(false)
+					time.Sleep(soon)
+					if s, err := launcher.Get(t.Context(), w.fleet, stray.ID); err != nil || s.Phase != launcher.Running {
+						t.Errorf("what runs on a host without a record is %+v, %v after %v", s, err, soon)
+					}
+					sick.Store(failing == ".hosts" && n < 4)
+				}
+			})
+		})
+	}
 }
 
 // What its host has forgotten is lost; it is not run again.
