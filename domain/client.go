@@ -116,6 +116,9 @@ type CreateRequest struct {
 	// KMSKeyID is the key that encrypts the file system. Empty is AWS's own
 	// key for EFS.
 	KMSKeyID string
+	// External is the file system with the homes, if another keeps it. The zero value
+	// is none: the domain makes one with the first user.
+	External External
 	// Policy is what its sessions may use. The zero value allows everything but
 	// IAM roles and mounts.
 	Policy Policy
@@ -165,6 +168,12 @@ func (q CreateRequest) problems(catalog *instancetype.Catalog) problems {
 	}
 	if len(q.KMSKeyID) > 2048 || strings.ContainsFunc(q.KMSKeyID, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		bad("KMS key %.40q: want a key's identifier, alias or ARN", q.KMSKeyID)
+	}
+	for _, err := range q.External.problems() {
+		wrong.add("external", ErrInvalid, err)
+	}
+	if !q.External.none() && q.KMSKeyID != "" {
+		bad("KMS key %.40q: file system %s exists, and is encrypted as it is: leave the key out", q.KMSKeyID, q.External.FileSystem)
 	}
 	for _, err := range slices.Concat(q.Policy.problems(catalog), q.Policy.mountProblems(false)) {
 		wrong.add("policy", ErrInvalid, err)
@@ -220,12 +229,20 @@ func (c *Client) Create(ctx context.Context, q CreateRequest) (*Domain, error) {
 	for _, err := range missing {
 		wrong.add("subnets", ErrInvalid, err)
 	}
+	unreachable, err := c.checkExternal(ctx, q, subnets)
+	if err != nil && len(wrong) == 0 {
+		return nil, fail(ctx, op, name, err)
+	}
+	for _, err := range unreachable {
+		wrong.add("external", ErrInvalid, err)
+	}
 	if err := wrong.err(op, name); err != nil {
 		return nil, err
 	}
 	policy := q.Policy.normal()
 	r := record{
-		Name: q.Name, Region: c.region, VPC: q.VPC, Subnets: subnets, KMSKeyID: q.KMSKeyID,
+		Name: q.Name, Region: c.region, VPC: q.VPC, Subnets: subnets, KMSKeyID: q.KMSKeyID, External: q.External,
+		FileSystem: q.External.FileSystem, MountTargets: !q.External.none(),
 		Tags: maps.Clone(q.Tags), FirstPolicy: policy, Policy: policy, Created: time.Now(),
 	}
 	err = c.domains.Create(ctx, q.Name, r)
@@ -257,7 +274,7 @@ func (c *Client) createAgain(ctx context.Context, r record, q CreateRequest) (*D
 	}
 	d := c.domain(r.Name)
 	ensure := d.ensureHostGroup
-	if r.FileSystem != "" {
+	if r.FileSystem != "" && r.External.none() {
 		ensure = d.repairStorage
 	}
 	if _, err := ensure(ctx, r); err != nil {

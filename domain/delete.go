@@ -150,7 +150,7 @@ func (d *Domain) blocking(ctx context.Context, r record) ([]Consequence, error) 
 // removeMountTargets frees the network interfaces of the file system, which
 // would keep the subnets from being deleted.
 func (d *Domain) removeMountTargets(ctx context.Context, r record) error {
-	if r.FileSystem == "" {
+	if r.FileSystem == "" || !r.External.none() {
 		return nil
 	}
 	d.client.report(Progress{Domain: d.name, Step: "mount targets", State: "deleting"})

@@ -82,12 +82,15 @@ type Description struct {
 	Tags     map[string]string
 	// Subnets are where hosts may run, in the order of their zones.
 	Subnets []Subnet
-	// HostSecurityGroup is the group of the domain's hosts.
+	// HostSecurityGroup is the group of the domain's hosts, which may have to be in
+	// others, too: see HostSecurityGroups.
 	HostSecurityGroup string
 	// FileSystem and FileSystemSecurityGroup hold the homes; empty before the
 	// first user.
 	FileSystem              string
 	FileSystemSecurityGroup string
+	// External is as created: zero if the file system is the domain's own.
+	External External
 	// Policy is the domain's policy; GroupPolicies are those of groups.
 	Policy        Policy
 	GroupPolicies map[string]Policy
@@ -107,7 +110,7 @@ func (d *Domain) Describe(ctx context.Context) (Description, error) {
 	}
 	return Description{
 		Name: r.Name, Region: r.Region, VPC: r.VPC, KMSKeyID: r.KMSKeyID, Tags: r.Tags, Subnets: r.Subnets,
-		HostSecurityGroup: r.HostGroup, FileSystem: r.FileSystem, FileSystemSecurityGroup: r.FileSystemGroup,
+		HostSecurityGroup: r.HostGroup, FileSystem: r.FileSystem, FileSystemSecurityGroup: r.FileSystemGroup, External: r.External,
 		Policy: r.Policy, GroupPolicies: r.Groups, DefaultImage: r.DefaultImage,
 		Created: r.Created, Deleting: r.Closing != "",
 	}, nil

@@ -127,6 +127,10 @@ func (d *Domain) user(ctx context.Context, name string, wrong *problems) (User, 
 // mayDelete adds what is against deleting a user's home. The ledger has to
 // have given the uid: a path that follows from anything else is nobody's home.
 func (d *Domain) mayDelete(ctx context.Context, rec record, u User, path string, wrong *problems) error {
+	if !rec.External.none() {
+		wrong.add("home", ErrNotAllowed, fmt.Errorf("file system %s is kept by %s, and so are its homes: have it deleted there", rec.FileSystem, rec.External.Keeper))
+		return nil
+	}
 	l, err := d.client.ledgers.Get(ctx, d.name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err

@@ -23,7 +23,7 @@ const (
 
 // A ledger is the account of the uids of a domain's users, which are their gids,
 // too, and of the gids of its projects: one sequence, so that no two of them are
-// equal. It outlives the domain: one created again under the name goes on where
+// equal; on an external file system it is of projects alone. It outlives the domain: one created again under the name goes on where
 // the earlier one stopped.
 //
 // A number is taken by raising Next, by compare-and-swap, before it is written
@@ -59,6 +59,22 @@ func (d *Domain) ensureUID(ctx context.Context, r record, u User) (User, error) 
 		u.UID, u.GID = uid, uid
 		return nil
 	})
+}
+
+// firstID is the first number of the domain's ledger.
+func (r record) firstID() uint32 {
+	if r.External.none() {
+		return firstUID
+	}
+	return firstExternalGID
+}
+
+// homeGID is the group of a home's directory that is made, or nil for the user's own.
+func (r record) homeGID() *uint32 {
+	if r.External.none() {
+		return nil
+	}
+	return &r.External.HomeGID
 }
 
 // takeID takes the next number of the ledger, for one user or project.
@@ -103,7 +119,7 @@ func (d *Domain) takeStock(ctx context.Context, r record) error {
 			next = id + 1
 		}
 		if dir := p.SharedDirectory(); p.Tags[tagDomain] == d.name && checkName("project", p.Shared) == nil &&
-			dir.GID >= firstUID && dir.GID <= lastUID {
+			dir.GID >= r.firstID() && dir.GID <= lastUID {
 			if err := d.rememberProject(ctx, dir, p.Shared); err != nil {
 				return err
 			}
@@ -160,9 +176,9 @@ func (d *Domain) ensureHome(ctx context.Context, r record, u User) (home efs.Hom
 		}
 		d.client.report(Progress{Domain: d.name, User: u.Name, Step: "home", Resource: fmt.Sprintf("/%d", u.UID)})
 		home, err = d.client.efsFor(d.name, u.Name, "home").EnsureHome(ctx, efs.HomeSpec{
-			FileSystem: r.FileSystem, User: u.Name, UID: u.UID, GID: u.GID, Tags: r.tags(),
+			FileSystem: r.FileSystem, User: u.Name, UID: u.UID, GID: u.GID, DirectoryGID: r.homeGID(), Tags: r.tags(),
 		})
-		if !errors.Is(err, efs.ErrConflict) || u.Home != (efs.Home{}) || u.Deletion.Count > 0 {
+		if !errors.Is(err, efs.ErrConflict) || !r.External.none() || u.Home != (efs.Home{}) || u.Deletion.Count > 0 {
 			return home, gone(r, err)
 		}
 		taken := u.UID
@@ -215,7 +231,7 @@ func (d *Domain) markedUID(ctx context.Context, r record) (uint32, error) {
 	}
 	last, err := strconv.ParseUint(fs.Tags[tagLastUID], 10, 31)
 	if err != nil || last > lastUID {
-		return firstUID, nil //nolint:nilerr // there is no mark, or it is not ours
+		return r.firstID(), nil //nolint:nilerr // there is no mark, or it is not ours
 	}
-	return max(firstUID, uint32(last)+1), nil
+	return max(r.firstID(), uint32(last)+1), nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/atelier-go/atelier/domain/store"
@@ -70,8 +71,8 @@ func (u *User) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// A claim says whose a name is. Names and logins of a domain's users are claimed, each
-// in a record of its own, before they are written into the user's. Who claims first has
+// A claim says whose a name is, or a uid that another gave. Names and logins of a domain's
+// users are claimed, each in a record of its own, before they are written into the user's. Who claims first has
 // it, and has it for ever: records, accounts and files elsewhere go by it.
 type claim struct{ Name, User string }
 
@@ -98,6 +99,13 @@ func (d *Domain) checkNames(ctx context.Context, q OnboardRequest, wrong *proble
 			return err
 		}
 		wrong.add("login", ErrConflict, q.contested(name, holder))
+	}
+	if q.UID != 0 {
+		c, err := d.claims.Get(ctx, q.uidClaim())
+		if absent(err) != nil {
+			return err
+		}
+		wrong.add("uid", ErrConflict, q.contestedUID(c.User))
 	}
 	if q.Login != "" {
 		return nil
@@ -147,18 +155,41 @@ func (q OnboardRequest) contested(name, holder string) error {
 func (d *Domain) claimNames(ctx context.Context, q OnboardRequest) error {
 	var wrong problems
 	for _, name := range q.names() {
-		err := d.claims.Create(ctx, claimID(name), claim{name, q.User})
-		if errors.Is(err, store.ErrConflict) {
-			var c claim
-			if c, err = d.claims.Get(ctx, claimID(name)); err == nil {
-				wrong.add("login", ErrConflict, q.contested(name, c.User))
-			}
-		}
+		holder, err := d.claim(ctx, claimID(name), claim{name, q.User})
 		if err != nil {
 			return err
 		}
+		wrong.add("login", ErrConflict, q.contested(name, holder))
+	}
+	if q.UID != 0 {
+		holder, err := d.claim(ctx, q.uidClaim(), claim{strconv.FormatUint(uint64(q.UID), 10), q.User})
+		if err != nil {
+			return err
+		}
+		wrong.add("uid", ErrConflict, q.contestedUID(holder))
 	}
 	return wrong.err("onboard", d.name+"/"+q.User)
+}
+
+// claim claims something and returns whose it is: another's who was first, or the
+// claimant's.
+func (d *Domain) claim(ctx context.Context, id string, c claim) (holder string, err error) {
+	err = d.claims.Create(ctx, id, c)
+	if errors.Is(err, store.ErrConflict) {
+		c, err = d.claims.Get(ctx, id)
+	}
+	return c.User, err
+}
+
+// uidClaim is the ID of the claim on a uid that another gives.
+func (q OnboardRequest) uidClaim() string { return fmt.Sprintf("uid:%d", q.UID) }
+
+// contestedUID says that q's uid is another's, or nil.
+func (q OnboardRequest) contestedUID(holder string) error {
+	if holder == "" || holder == q.User {
+		return nil
+	}
+	return fmt.Errorf("uid %d: is that of user %s, and stays theirs", q.UID, holder)
 }
 
 // UserByLogin returns the user who has a login, also one who was offboarded, or

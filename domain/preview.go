@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/atelier-go/atelier/efs"
 )
@@ -117,7 +118,7 @@ func (c *Client) PreviewDelete(ctx context.Context, name string) ([]Consequence,
 	}
 	var stays []Consequence
 	if r.FileSystem != "" {
-		stays = append(stays, Consequence{Stays, ThingFileSystem, r.FileSystem, "with all files"})
+		stays = append(stays, Consequence{Stays, ThingFileSystem, r.FileSystem, strings.TrimSuffix("with all files, of "+r.External.Keeper, ", of ")})
 	}
 	for u, err := range d.Users(ctx) {
 		if err != nil {
@@ -154,7 +155,7 @@ func (c *Client) PreviewDelete(ctx context.Context, name string) ([]Consequence,
 // previewNetwork is what of the domain's network Delete would remove.
 func (d *Domain) previewNetwork(ctx context.Context, r record) ([]Consequence, error) {
 	var found []Consequence
-	if r.FileSystem != "" {
+	if r.FileSystem != "" && r.External.none() {
 		targets, err := d.client.efsFor(d.name, "", "mount targets").MountTargets(ctx, r.FileSystem)
 		if err != nil {
 			return nil, err

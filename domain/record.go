@@ -30,6 +30,8 @@ type record struct {
 	Subnets  []Subnet // by zone and ID
 	KMSKeyID string   `json:",omitempty"`
 	Tags     map[string]string
+	// External is zero if the file system is the domain's own.
+	External External `json:",omitzero"`
 	// FirstPolicy is what Create was called with; Policy is what holds.
 	FirstPolicy  Policy
 	Policy       Policy
@@ -91,6 +93,9 @@ func (r record) differences(q CreateRequest, region string) []error {
 	}
 	if r.KMSKeyID != q.KMSKeyID {
 		found = append(found, fmt.Errorf("its KMS key is %q, not %q", r.KMSKeyID, q.KMSKeyID))
+	}
+	if !r.External.equal(q.External) {
+		found = append(found, fmt.Errorf("its external file system is %+v, not %+v", r.External, q.External))
 	}
 	if !maps.Equal(r.Tags, q.Tags) {
 		differ("its tags", r.Tags, q.Tags)

@@ -18,7 +18,7 @@ func fileSystemToken(domain string) string { return "atelier-" + domain }
 // targets — and records each as soon as it is known. What is recorded is taken
 // as done; [Client.Create] looks again.
 func (d *Domain) ensureStorage(ctx context.Context, r record) (record, error) {
-	if r.MountTargets {
+	if r.MountTargets { // also of an external file system
 		return r, nil
 	}
 	return d.repairStorage(ctx, r)

@@ -56,6 +56,10 @@ type OnboardRequest struct {
 	// Groups are the user's groups, by names of the same form. They need no
 	// definition beforehand.
 	Groups []string
+	// UID is the uid that the user has on an external file system, as its keeper gave
+	// it: there it is required, and no other user's; whether it is theirs cannot be
+	// checked. Elsewhere it is 0: the domain gives one itself.
+	UID uint32
 }
 
 func (q OnboardRequest) problems() problems {
@@ -65,6 +69,9 @@ func (q OnboardRequest) problems() problems {
 		wrong.add("login", ErrInvalid, checkLogin(q.Login))
 	}
 	checkGroups(q.Groups, &wrong)
+	if q.UID > lastUID {
+		wrong.add("uid", ErrInvalid, fmt.Errorf("uid %d: want at most %d", q.UID, lastUID))
+	}
 	return wrong
 }
 
@@ -122,8 +129,12 @@ func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
 	// The intent first: Delete looks for users after it has closed the domain,
 	// and this looks whether it is closed after it has written the user. So at
 	// least one of the two sees the other.
-	if _, err := d.openRecord(ctx, "onboard"); err != nil {
+	r, err := d.openRecord(ctx, "onboard")
+	if err != nil {
 		return User{}, err
+	}
+	if err := r.External.checkUID(q.UID); err != nil {
+		return User{}, &Error{Op: "onboard", Name: d.name + "/" + q.User, Kind: ErrInvalid, Err: err}
 	}
 	if err := d.claimNames(ctx, q); err != nil {
 		return User{}, err
@@ -133,8 +144,7 @@ func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
 		return User{}, err
 	}
 	homes := u.Deletion.Count
-	r, err := d.openRecord(ctx, "onboard")
-	if err != nil {
+	if r, err = d.openRecord(ctx, "onboard"); err != nil {
 		return User{}, err
 	}
 	if r, err = d.ensureStorage(ctx, r); err != nil {
@@ -177,7 +187,7 @@ func (d *Domain) openRecord(ctx context.Context, op string) (record, error) {
 // intend records that a user is to be onboarded.
 func (d *Domain) intend(ctx context.Context, q OnboardRequest) (User, error) {
 	groups := slices.Sorted(slices.Values(q.Groups))
-	u := User{Name: q.User, Login: cmp.Or(q.Login, q.User), Groups: groups}
+	u := User{Name: q.User, Login: cmp.Or(q.Login, q.User), Groups: groups, UID: q.UID, GID: q.UID}
 	err := d.users.Create(ctx, q.User, u)
 	if !errors.Is(err, store.ErrConflict) {
 		return u, err
@@ -186,6 +196,10 @@ func (d *Domain) intend(ctx context.Context, q OnboardRequest) (User, error) {
 		if u.Deletion.UnderWay() {
 			return &Error{Op: "onboard", Name: d.name + "/" + u.Name, Kind: ErrState,
 				Err: errors.New("the user's home is being deleted; finish that, and onboard them again for an empty one")}
+		}
+		if q.UID != 0 && u.UID != q.UID {
+			return &Error{Op: "onboard", Name: d.name + "/" + u.Name, Kind: ErrConflict, Err: fmt.Errorf(
+				"the user has uid %d and the home of it, not %d; if this is another person, or one who was made anew, give them another name", u.UID, q.UID)}
 		}
 		login := cmp.Or(q.Login, u.Login)
 		if u.Offboarded.IsZero() && slices.Equal(u.Groups, groups) && u.Login == login {

@@ -235,7 +235,7 @@ func told(t *testing.T, s store.Store) []byte {
 	collect(must, "projects", d.Projects(ctx))
 	collect(must, "accounts", d.Accounts(ctx))
 	fleet, err := ec2launcher.NewFromConfig(cloud.Config(), ec2launcher.Config{
-		Fleet: "research", Store: s, Subnets: []string{cloud.Subnets()[0].ID}, SecurityGroups: []string{about.HostSecurityGroup}, Connect: fake.Connect(cloud),
+		Fleet: "research", Store: s, Subnets: []string{cloud.Subnets()[0].ID}, SecurityGroups: about.HostSecurityGroups(), Connect: fake.Connect(cloud),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -218,7 +218,7 @@ func (w *World) staff(ctx context.Context, cfg Config) error {
 		return err
 	}
 	fleet := ec2launcher.Config{
-		Fleet: about.Name, Store: w.Store, Subnets: w.subnets(), SecurityGroups: []string{about.HostSecurityGroup},
+		Fleet: about.Name, Store: w.Store, Subnets: w.subnets(), SecurityGroups: about.HostSecurityGroups(),
 		Connect: Connect(w.Cloud),
 	}
 	if cfg.Fleet != nil {

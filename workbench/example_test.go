@@ -177,7 +177,7 @@ func ExampleDeployRequest_policies() {
 		log.Fatal(err)
 	}
 	fleet, err := ec2launcher.NewFromConfig(cloud.Config(), ec2launcher.Config{
-		Fleet: "research", Store: records, Subnets: []string{is.Subnets[0].ID}, SecurityGroups: []string{is.HostSecurityGroup},
+		Fleet: "research", Store: records, Subnets: []string{is.Subnets[0].ID}, SecurityGroups: is.HostSecurityGroups(),
 	})
 	if err != nil {
 		log.Fatal(err)

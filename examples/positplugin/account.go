@@ -101,7 +101,7 @@ func open(ctx context.Context, cfg aws.Config, at workbench.Plugin, log *slog.Lo
 	if err != nil {
 		return cluster{}, err
 	}
-	hosts := ec2launcher.Config{Fleet: is.Name, Store: records, SecurityGroups: []string{is.HostSecurityGroup}, Logger: log}
+	hosts := ec2launcher.Config{Fleet: is.Name, Store: records, SecurityGroups: is.HostSecurityGroups(), Logger: log}
 	for _, s := range is.Subnets {
 		hosts.Subnets = append(hosts.Subnets, s.ID)
 	}

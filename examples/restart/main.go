@@ -125,7 +125,7 @@ func open(ctx context.Context, cloud *fakeaws.Cloud, file string) (p *program, e
 		return nil, err
 	}
 	p.fleet, err = ec2launcher.NewFromConfig(cfg, ec2launcher.Config{
-		Fleet: "research", Store: records, Subnets: []string{subnet}, SecurityGroups: []string{about.HostSecurityGroup},
+		Fleet: "research", Store: records, Subnets: []string{subnet}, SecurityGroups: about.HostSecurityGroups(),
 		Connect: fake.Connect(cloud),
 	})
 	if err != nil {
