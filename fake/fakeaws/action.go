@@ -17,6 +17,8 @@ func iamPrefix(service string) string {
 		return "elasticfilesystem"
 	case "cloudwatchlogs":
 		return "logs"
+	case "licensemanager":
+		return "license-manager"
 	default:
 		return service
 	}
@@ -61,6 +63,11 @@ func checkActions(cfg Config, known []string) (problems []error) {
 	for i, f := range cfg.Faults {
 		if f.Action != "" && !matchesAny(f.Action, known) {
 			problems = append(problems, fmt.Errorf("fault %d: action %.60q is not modelled: want %s", i, f.Action, instead(f.Action, known)))
+		}
+	}
+	for i, f := range cfg.Faults {
+		if f.Reason != "" && !slices.ContainsFunc(lateActions[:], actionPattern(f.Action).MatchString) {
+			problems = append(problems, fmt.Errorf("fault %d: nothing that %.60q sets going can fail later: a reason belongs to one of %s", i, f.Action, strings.Join(lateActions[:], ", ")))
 		}
 	}
 	if err := cfg.Limits.validate(known); err != nil {

@@ -13,8 +13,8 @@ import (
 
 // A Bill is what the account's instances cost so far: Linux, on demand by the
 // prices of [instancetype.Embedded] and spot by those that
-// DescribeSpotPriceHistory answers. It has no volumes, traffic, file systems or
-// tax.
+// DescribeSpotPriceHistory answers. It has no volumes, traffic, file systems, apps of
+// SageMaker or tax.
 type Bill struct {
 	// Lines has every instance that ran, by the time it began, then by id.
 	Lines []BillLine

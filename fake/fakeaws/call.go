@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,7 +22,8 @@ type Call struct {
 	Action string
 	// Subject is the idempotency token the caller gave or else the first
 	// resource the call names; empty if there is none. Of an item in DynamoDB it
-	// is the table and the item's key, "records/sessions/a".
+	// is the table and the item's key, "records/sessions/a"; of an app in SageMaker
+	// its owner, type and name, "ada/JupyterServer/default".
 	Subject string
 	// Nth counts the calls of this action on this subject, from 1.
 	Nth int
@@ -50,6 +53,9 @@ type call struct {
 	// id is unique to this occurrence and the same in every run: the seed of
 	// the identifiers the handler makes.
 	id uint64
+	// failure is why what the call sets going fails later; empty if it does not.
+	// See [Fault.Reason].
+	failure string
 }
 
 // An operation is the model of one of a service's operations. Answer runs with
@@ -65,25 +71,37 @@ type operation struct {
 	named func(input any) string
 }
 
+// subjectRank are the members that name what a call is about, the first in an input by
+// their rank.
+var subjectRank = func() map[string]int {
+	ranks := map[string]int{}
+	for i, name := range []string{
+		"AppImageConfigName", "ImageName", "UserProfileName", "SpaceName", "DomainName", "DomainId", "DomainIdEquals", "QuotaCode", "ServiceCode", "LicenseArn",
+		"InstanceIds", "SpotInstanceRequestIds", "NetworkInterfaceId", "NetworkInterfaceIds", "VolumeId", "VolumeIds", "FileSystemId", "AccessPointId", "MountTargetId", "SubnetId", "SubnetIds",
+		"GroupId", "GroupIds", "GroupName", "RepositoryName", "InstanceTypes", "ImageIds", "Name",
+		"InstanceProfileName", "RoleName", "SecretId", "LogGroupName", "LogGroupNamePrefix", "ResourceArn", "RoleArn", "TableName",
+	} {
+		ranks[name] = i
+	}
+	return ranks
+}()
+
 // handle registers the model of the operation whose input is an I. The model
 // gets a copy of the input, which it may keep, and returns an output that
 // shares nothing with the cloud's state.
 func handle[I, O any](c *Cloud, model func(call, *I) (*O, error)) {
 	input := reflect.TypeFor[I]()
 	o := operation{answer: func(at call, in any) (any, error) { return model(at, in.(*I)) }}
-	for _, name := range []string{"ClientToken", "CreationToken"} {
-		if f, ok := input.FieldByName(name); ok {
+	ranks := map[int][]int{}
+	for f := range input.Fields() {
+		if f.Name == "ClientToken" || f.Name == "CreationToken" {
 			o.token = f.Index
+		} else if rank, ok := subjectRank[f.Name]; ok {
+			ranks[rank] = f.Index
 		}
 	}
-	for _, name := range []string{
-		"InstanceIds", "SpotInstanceRequestIds", "NetworkInterfaceId", "NetworkInterfaceIds", "VolumeId", "VolumeIds", "FileSystemId", "AccessPointId", "MountTargetId", "SubnetId", "SubnetIds",
-		"GroupId", "GroupIds", "GroupName", "RepositoryName", "InstanceTypes", "ImageIds", "Name",
-		"InstanceProfileName", "RoleName", "SecretId", "LogGroupName", "LogGroupNamePrefix", "ResourceArn", "RoleArn", "TableName",
-	} {
-		if f, ok := input.FieldByName(name); ok {
-			o.subjects = append(o.subjects, f.Index)
-		}
+	for _, rank := range slices.Sorted(maps.Keys(ranks)) {
+		o.subjects = append(o.subjects, ranks[rank])
 	}
 	c.operations[reflect.TypeFor[*I]()] = o
 }
@@ -299,11 +317,14 @@ func (p *process) answer(ctx context.Context, input any) (output any, requestID 
 		return nil, requestID, err
 	}
 	fault := c.strike(at)
-	if fault == nil || fault.After {
-		output, err = c.serve(at, model, input)
-	}
 	if fault != nil {
 		c.injected++
+		at.failure = fault.Reason
+	}
+	if fault == nil || fault.After || fault.Reason != "" {
+		output, err = c.serve(at, model, input)
+	}
+	if fault != nil && fault.Reason == "" {
 		output, err = nil, fault.error()
 		if fault.Crash {
 			c.crash()

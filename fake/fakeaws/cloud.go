@@ -24,7 +24,8 @@
 // Identifiers and faults are derived from the seed, the action, the resource
 // or token it names and how often that was asked, never from the order in
 // which goroutines happen to run. The same program against the same [Config]
-// sees the same cloud.
+// sees the same cloud. The user ids that SageMaker gives its profiles are an
+// exception: they count up.
 package fakeaws
 
 import (
@@ -69,6 +70,13 @@ type Config struct {
 	// Limits are how many calls the account takes. Nil is any number; see
 	// [PublishedLimits].
 	Limits Limits
+	// Quotas are SageMaker's quotas of the account by their names in Service Quotas
+	// ("RSessionGateway Apps running on ml.m5.large instance"). One that is not listed
+	// has AWS's default, which is 0 for most types of instances; see [Cloud.SetStudioQuota].
+	Quotas map[string]int
+	// License is what the account has of Posit's licence for RStudio on SageMaker.
+	// Zero is a licence that was granted and accepted.
+	License License
 	// Faults are the failures to inject.
 	Faults []Fault
 	// Deny lists actions the credentials may not use ("ec2:RunInstances"), in
@@ -144,6 +152,7 @@ func New(cfg Config) (*Cloud, error) {
 	c.register()
 	problems = append(problems, checkActions(cfg, c.actions())...)
 	problems = append(problems, c.checkShortages()...)
+	problems = append(problems, c.setStudio(cfg)...)
 	if problems != nil {
 		return nil, fmt.Errorf("fakeaws: %w", errors.Join(problems...))
 	}

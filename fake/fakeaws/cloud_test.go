@@ -49,7 +49,7 @@ func TestActionsThatNothingMatches(t *testing.T) {
 	}
 	for _, want := range []string{
 		`fault 0: action "ec2:RunInstancez" is not modelled: want one of ec2:AttachVolume, `, ", ec2:RunInstances, ec2:TerminateInstances\n",
-		`fault 2: action "efs:*" is not modelled: want one of dynamodb:*, ec2:*, ecr:*, elasticfilesystem:*, iam:*, logs:*, registry:*, secretsmanager:*, ssm:*, sts:*`,
+		`fault 2: action "efs:*" is not modelled: want one of dynamodb:*, ec2:*, ecr:*, elasticfilesystem:*, iam:*, license-manager:*, logs:*, registry:*, sagemaker:*, secretsmanager:*, servicequotas:*, ssm:*, sts:*`,
 		`fault 3: action "registry:Get" is not modelled: want one of registry:GetBlob, registry:GetManifest, registry:GetToken, registry:Ping`,
 		`deny 0: action "" is not modelled: want one of dynamodb:*, ec2:*, `,
 		`deny 2: action "ecr:BatchGet*s" is not modelled: want one of ecr:BatchGetImage, ecr:GetAuthorizationToken, ecr:GetDownloadUrlForLayer`,

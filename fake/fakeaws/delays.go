@@ -39,6 +39,18 @@ type Delays struct {
 	AccessPoint time.Duration
 	// Table is from CreateTable to ACTIVE.
 	Table time.Duration
+	// Domain is how long SageMaker takes to create, update or delete a domain.
+	Domain time.Duration
+	// UserProfile is the same of a user profile or a space.
+	UserProfile time.Duration
+	// App is from CreateApp to InService, and from DeleteApp to Deleted.
+	App time.Duration
+	// StudioImage is how long SageMaker takes to create, update or delete an
+	// image or a version of one.
+	StudioImage time.Duration
+	// RStudioImage is from a version of an image being created until a server of
+	// RStudio can offer it to users.
+	RStudioImage time.Duration
 	// Pull is the first use of an image on a host, per GiB of its size.
 	Pull time.Duration
 	// ContainerStart is from a pulled image to a running process.
@@ -50,8 +62,12 @@ type Delays struct {
 // (brevdev/ec2-coldboot-research, January 2026; one tester). About 35 s to pull
 // 1.13 GB on a fresh node (aws-samples/sample-multi-tenancy-openclaw-on-eks,
 // March 2026: 29 to 41 s). Ten seconds until EC2 knows an instance profile is
-// what Terraform's provider for AWS notes. The figures of status checks, EBS, EFS
-// and DynamoDB, the call time and the lags of consistency are assumptions.
+// what Terraform's provider for AWS notes. An image reaches users of RStudio on
+// SageMaker after 15 to 30 minutes, as users report
+// (aws/amazon-sagemaker-feedback issue 95), and its apps start within two, which
+// the developer guide says of "fast launch" types. The other figures of SageMaker,
+// those of status checks, EBS, EFS and DynamoDB, the call time and the lags of
+// consistency are assumptions.
 func Realistic() Delays {
 	return Delays{
 		Call:            200 * time.Millisecond,
@@ -67,6 +83,11 @@ func Realistic() Delays {
 		MountTarget:     75 * time.Second,
 		AccessPoint:     3 * time.Second,
 		Table:           8 * time.Second,
+		Domain:          4 * time.Minute,
+		UserProfile:     8 * time.Second,
+		App:             100 * time.Second,
+		StudioImage:     20 * time.Second,
+		RStudioImage:    20 * time.Minute,
 		Pull:            31 * time.Second,
 		ContainerStart:  800 * time.Millisecond,
 	}

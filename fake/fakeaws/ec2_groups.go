@@ -134,9 +134,9 @@ func (c *Cloud) describeSecurityGroups(at call, in *awsec2.DescribeSecurityGroup
 			case "description":
 				return []string{g.description}, true
 			case "ip-permission.group-id":
-				return groupsIn(g.ingress), true
+				return groupsOf(g.ingress), true
 			case "egress.ip-permission.group-id":
-				return groupsIn(g.egress), true
+				return groupsOf(g.egress), true
 			}
 			return nil, false
 		})
@@ -144,12 +144,7 @@ func (c *Cloud) describeSecurityGroups(at call, in *awsec2.DescribeSecurityGroup
 			return nil, err
 		}
 		if ok {
-			found = append(found, types.SecurityGroup{
-				GroupId: aws.String(g.id), GroupName: aws.String(g.name), Description: aws.String(g.description),
-				VpcId: aws.String(g.vpc), OwnerId: aws.String(c.account), Tags: tagList(g.tags),
-				SecurityGroupArn: aws.String(c.ec2ARN("security-group", g.id)),
-				IpPermissions:    permissions(g.ingress, c.account), IpPermissionsEgress: permissions(g.egress, c.account),
-			})
+			found = append(found, c.describedGroup(g))
 		}
 	}
 	found, next, err := page(found, func(g types.SecurityGroup) string { return *g.GroupId }, in.MaxResults, in.NextToken, 5)
@@ -159,14 +154,24 @@ func (c *Cloud) describeSecurityGroups(at call, in *awsec2.DescribeSecurityGroup
 	return &awsec2.DescribeSecurityGroupsOutput{SecurityGroups: found, NextToken: next}, nil
 }
 
-// groupsIn are the groups that rules name.
-func groupsIn(rules []rule) (ids []string) {
+// describedGroup is a security group as EC2 answers it.
+func (c *Cloud) describedGroup(g *securityGroup) types.SecurityGroup {
+	return types.SecurityGroup{
+		GroupId: aws.String(g.id), GroupName: aws.String(g.name), Description: aws.String(g.description),
+		VpcId: aws.String(g.vpc), OwnerId: aws.String(c.account), Tags: tagList(g.tags),
+		SecurityGroupArn: aws.String(c.ec2ARN("security-group", g.id)),
+		IpPermissions:    permissions(g.ingress, c.account), IpPermissionsEgress: permissions(g.egress, c.account),
+	}
+}
+
+// groupsOf lists the groups that rules are for.
+func groupsOf(rules []rule) (groups []string) {
 	for _, r := range rules {
 		if r.group != "" {
-			ids = append(ids, r.group)
+			groups = append(groups, r.group)
 		}
 	}
-	return ids
+	return groups
 }
 
 // deleteSecurityGroup follows

@@ -23,15 +23,18 @@ type networkInterface struct {
 	created                time.Time
 	attached               *instance // the last it was launched with, or nil
 	attachment             string
+	// held tells whether another service, whose interface it is, has it attached.
+	// Nil is one of the account's own.
+	held func(now time.Time) bool
 }
 
 var interfaceIDPattern = idPattern("eni")
 
-// inUse reports whether an instance holds it. Terminating the instance frees it
+// inUse reports whether an instance or the service it is of holds it. Terminating the instance frees it
 // when that has ended, since it exists by itself
 // (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-eni.html).
 func (n *networkInterface) inUse(now time.Time) bool {
-	return n.attached != nil && n.attached.state(now) != types.InstanceStateNameTerminated
+	return n.attached != nil && n.attached.state(now) != types.InstanceStateNameTerminated || n.held != nil && n.held(now)
 }
 
 // networkInterface finds an interface. A new one shows after [Delays.Visible].
@@ -127,6 +130,14 @@ func (c *Cloud) describeInterface(n *networkInterface, now time.Time) types.Netw
 		}
 		d.Groups = append(d.Groups, types.GroupIdentifier{GroupId: aws.String(id), GroupName: aws.String(name)})
 	}
+	if n.held != nil && n.held(now) {
+		d.Status = types.NetworkInterfaceStatusInUse
+		d.Attachment = &types.NetworkInterfaceAttachment{
+			AttachmentId: aws.String(n.attachment), DeviceIndex: aws.Int32(1), InstanceOwnerId: aws.String("amazon-aws"),
+			DeleteOnTermination: aws.Bool(false), Status: types.AttachmentStatusAttached, AttachTime: aws.Time(n.created),
+		}
+		return d
+	}
 	if n.inUse(now) {
 		d.Status = types.NetworkInterfaceStatusInUse
 		d.Attachment = &types.NetworkInterfaceAttachment{
@@ -137,8 +148,9 @@ func (c *Cloud) describeInterface(n *networkInterface, now time.Time) types.Netw
 	return d
 }
 
-// describeNetworkInterfaces shows interfaces that exist by themselves; those
-// that come and go with an instance are not modelled.
+// describeNetworkInterfaces shows interfaces that exist by themselves, SageMaker's
+// included; those that come and go with an instance, and those of mount targets, are not
+// modelled.
 func (c *Cloud) describeNetworkInterfaces(at call, in *awsec2.DescribeNetworkInterfacesInput) (*awsec2.DescribeNetworkInterfacesOutput, error) {
 	if err := modelled(at, in, "NetworkInterfaceIds", "Filters", "MaxResults", "NextToken"); err != nil {
 		return nil, err
@@ -162,6 +174,10 @@ func (c *Cloud) describeNetworkInterfaces(at call, in *awsec2.DescribeNetworkInt
 				return []string{string(d.Status)}, true
 			case "subnet-id":
 				return []string{n.subnet}, true
+			case "vpc-id":
+				return []string{n.vpc}, true
+			case "description":
+				return []string{n.description}, true
 			case "group-id":
 				return n.groups, true
 			}

@@ -89,12 +89,21 @@ func (c *Cloud) rules(g *securityGroup, list []types.IpPermission) ([]rule, erro
 	return rules, nil
 }
 
+func comparePorts(a, b rule) int {
+	return cmp.Or(cmp.Compare(a.protocol, b.protocol), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
+}
+
+// sortedRules are rules in an order that is theirs.
+func sortedRules(rules []rule) []rule {
+	return slices.SortedFunc(slices.Values(rules), func(a, b rule) int {
+		return cmp.Or(comparePorts(a, b), cmp.Compare(a.group, b.group), cmp.Compare(a.cidr, b.cidr))
+	})
+}
+
 // permissions joins rules of equal protocol and ports, as EC2 answers them.
 func permissions(rules []rule, account string) []types.IpPermission {
 	rules = slices.Clone(rules)
-	slices.SortStableFunc(rules, func(a, b rule) int {
-		return cmp.Or(cmp.Compare(a.protocol, b.protocol), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
-	})
+	slices.SortStableFunc(rules, comparePorts)
 	var list []types.IpPermission
 	for i, r := range rules {
 		if i == 0 || r.protocol != rules[i-1].protocol || r.from != rules[i-1].from || r.to != rules[i-1].to {

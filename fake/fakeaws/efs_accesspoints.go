@@ -70,15 +70,20 @@ func (c *Cloud) createAccessPoint(at call, in *awsefs.CreateAccessPointInput) (*
 		lifetime: lifetime{created: at.At, delay: c.delays.AccessPoint},
 		id:       resourceID("fsap", at.id), in: in,
 	}
-	i, _ := slices.BinarySearchFunc(fs.points, point.id, func(p *accessPoint, id string) int { return cmp.Compare(p.id, id) })
-	fs.points = slices.Insert(fs.points, i, point)
-	c.efs.tokens[*in.ClientToken] = point
+	c.keepAccessPoint(fs, point)
 	d := c.describeAccessPoint(point, at.At)
 	return &awsefs.CreateAccessPointOutput{
 		AccessPointId: d.AccessPointId, AccessPointArn: d.AccessPointArn, ClientToken: d.ClientToken,
 		FileSystemId: d.FileSystemId, LifeCycleState: types.LifeCycleStateCreating, Name: d.Name,
 		OwnerId: d.OwnerId, PosixUser: d.PosixUser, RootDirectory: d.RootDirectory, Tags: d.Tags,
 	}, nil
+}
+
+// keepAccessPoint puts an access point among those of its file system.
+func (c *Cloud) keepAccessPoint(fs *fileSystem, point *accessPoint) {
+	i, _ := slices.BinarySearchFunc(fs.points, point.id, func(p *accessPoint, id string) int { return cmp.Compare(p.id, id) })
+	fs.points = slices.Insert(fs.points, i, point)
+	c.efs.tokens[*point.in.ClientToken] = point
 }
 
 // gone reports whether nothing, also no late read, will see the point again.

@@ -70,20 +70,13 @@ func (c *Cloud) createMountTarget(at call, in *awsefs.CreateMountTargetInput) (*
 			return nil, mountTargetConflict("mount target already exists in this AZ")
 		}
 	}
-	// Not of the call, whose number depends on which subnet is asked for first.
-	seed := c.hash("mount target", fs.id, net.id, len(fs.targetsIn(net.zone)))
-	target := &mountTarget{
-		lifetime: lifetime{created: at.At, delay: c.delays.MountTarget},
-		id:       resourceID("fsmt", seed), subnet: net, groups: groups, ip: c.address(net, seed, at.At),
-	}
-	if target.ip == "" {
+	target := c.addMountTarget(fs, net, groups, at.At)
+	if target == nil {
 		return nil, refuseAs(http.StatusConflict, &types.NoFreeAddressesInSubnet{
 			ErrorCode_: aws.String("NoFreeAddressesInSubnet"),
 			Message:    aws.String(fmt.Sprintf("The subnet '%s' has no free addresses", net.id)),
 		})
 	}
-	fs.targets = append(fs.targets, target)
-	slices.SortFunc(fs.targets, func(a, b *mountTarget) int { return cmp.Compare(a.id, b.id) })
 	d := c.describeMountTarget(fs, target, at.At)
 	return &awsefs.CreateMountTargetOutput{
 		FileSystemId: d.FileSystemId, MountTargetId: d.MountTargetId, SubnetId: d.SubnetId,
@@ -91,6 +84,31 @@ func (c *Cloud) createMountTarget(at call, in *awsefs.CreateMountTargetInput) (*
 		AvailabilityZoneName: d.AvailabilityZoneName, AvailabilityZoneId: d.AvailabilityZoneId,
 		IpAddress: d.IpAddress, NetworkInterfaceId: d.NetworkInterfaceId, OwnerId: d.OwnerId, VpcId: d.VpcId,
 	}, nil
+}
+
+// addMountTarget makes the target of a file system in a subnet at an instant. It is
+// nil if the subnet has no address left.
+func (c *Cloud) addMountTarget(fs *fileSystem, net *subnet, groups []string, at time.Time) *mountTarget {
+	// Not of the call, whose number depends on which subnet is asked for first.
+	seed := c.hash("mount target", fs.id, net.id, len(fs.targetsIn(net.zone)))
+	target := &mountTarget{
+		lifetime: lifetime{created: at, delay: c.delays.MountTarget},
+		id:       resourceID("fsmt", seed), subnet: net, groups: groups, ip: c.address(net, seed, at),
+	}
+	if target.ip == "" {
+		return nil
+	}
+	fs.targets = append(fs.targets, target)
+	slices.SortFunc(fs.targets, func(a, b *mountTarget) int { return cmp.Compare(a.id, b.id) })
+	return target
+}
+
+// remove ends a target at an instant. One that has been told to end goes on ending.
+func (t *mountTarget) remove(at time.Time) {
+	if t.deleted.IsZero() {
+		t.deleted = at
+		t.subnet.release(t.ip, at.Add(t.delay))
+	}
 }
 
 // targetsIn lists all targets a zone ever had.
@@ -178,10 +196,7 @@ func (c *Cloud) deleteMountTarget(at call, in *awsefs.DeleteMountTargetInput) (*
 	if err != nil {
 		return nil, err
 	}
-	if t.deleted.IsZero() {
-		t.deleted = at.At
-		t.subnet.release(t.ip, at.At.Add(t.delay))
-	}
+	t.remove(at.At)
 	return &awsefs.DeleteMountTargetOutput{}, nil
 }
 

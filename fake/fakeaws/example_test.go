@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	smtypes "github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
 
@@ -208,4 +210,56 @@ func ExampleCloud_Host() {
 		log.Fatal(err)
 	}
 	// Output: hello from hello
+}
+
+// A file that a user of RStudio on SageMaker has written, from the session and from below the
+// root of the domain's file system.
+func ExampleCloud_AppFiles() {
+	ctx := context.Background()
+	cloud, err := fakeaws.New(fakeaws.Config{})
+	if err != nil {
+		panic(err)
+	}
+	api := awssagemaker.NewFromConfig(cloud.Config())
+	role := aws.String("arn:aws:iam::123456789012:role/studio")
+	domain, err := api.CreateDomain(ctx, &awssagemaker.CreateDomainInput{
+		DomainName: aws.String("research"), AuthMode: smtypes.AuthModeIam,
+		VpcId: aws.String(cloud.DefaultVPC()), SubnetIds: []string{cloud.Subnets()[0].ID},
+		DefaultUserSettings: &smtypes.UserSettings{ExecutionRole: role},
+		DomainSettings: &smtypes.DomainSettings{
+			RStudioServerProDomainSettings: &smtypes.RStudioServerProDomainSettings{DomainExecutionRoleArn: role},
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	if _, err := api.CreateUserProfile(ctx, &awssagemaker.CreateUserProfileInput{DomainId: domain.DomainId, UserProfileName: aws.String("ada")}); err != nil {
+		panic(err)
+	}
+	name, err := cloud.StartRSession(*domain.DomainId, "ada", fakeaws.RSession{InstanceType: "ml.m5.large"})
+	if err != nil {
+		panic(err)
+	}
+	home, err := cloud.AppFiles(fakeaws.App{Domain: *domain.DomainId, UserProfile: "ada", Type: "RSessionGateway", Name: name})
+	if err != nil {
+		panic(err)
+	}
+	if err := home.WriteFile("model.R", []byte("lm(y ~ x)"), 0o600); err != nil {
+		panic(err)
+	}
+
+	described, err := api.DescribeDomain(ctx, &awssagemaker.DescribeDomainInput{DomainId: domain.DomainId})
+	if err != nil {
+		panic(err)
+	}
+	root, err := cloud.Files(*described.HomeEfsFileSystemId)
+	if err != nil {
+		panic(err)
+	}
+	info, err := root.Stat("200001/model.R")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(info.Mode(), info.Sys().(launcher.User).UID)
+	// Output: -rw------- 200001
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // A Fault is a failure to inject, as data. It strikes calls by what they are,
@@ -33,6 +34,11 @@ type Fault struct {
 	// Crash ends the program at this call, see [Cloud.Crash]: before it took
 	// effect or, with After, when it had.
 	Crash bool
+	// Reason lets the call succeed, and what it set going fail: the resource comes
+	// to a failed state with this text as its FailureReason. It is for calls to
+	// SageMaker that only begin something, such as CreateDomain, and goes with
+	// no other member that says how to fail.
+	Reason string
 }
 
 func (f Fault) validate() error {
@@ -48,6 +54,9 @@ func (f Fault) validate() error {
 	}
 	if f.Status != 0 && (f.Status < 400 || f.Status > 599) {
 		problems = append(problems, fmt.Errorf("status is %d: want an HTTP error, 400 to 599", f.Status))
+	}
+	if f.Reason != "" && (f.Status != 0 || f.Code != "" || f.After || f.Crash) {
+		problems = append(problems, errors.New("a reason is of what fails later: want no status, code, after or crash beside it"))
 	}
 	return errors.Join(problems...)
 }
@@ -70,7 +79,8 @@ func (c *Cloud) strike(at call) *Fault {
 		f := &c.faults[i]
 		if !c.faultActions[i].MatchString(at.Action) ||
 			f.Subject != "" && f.Subject != at.Subject ||
-			f.Nth != 0 && f.Nth != at.Nth {
+			f.Nth != 0 && f.Nth != at.Nth ||
+			f.Reason != "" && !slices.Contains(lateActions[:], at.Action) {
 			continue
 		}
 		if f.Rate == 0 || share(c.hash("fault", at.Action, at.Subject, at.Nth, i)) < f.Rate {

@@ -79,6 +79,25 @@ func PublishedLimits() Limits {
 	}
 }
 
+// StudioLimits returns limits of SageMaker's calls and of the few around them. AWS
+// publishes none: that reads have 20 a second and what changes something has 5, with twice as
+// many in the bucket, is an assumption, by which a program can be tried.
+func StudioLimits() Limits {
+	reads, mutating := Limit{Calls: Bucket{40, 20}}, Limit{Calls: Bucket{10, 5}}
+	limits := Limits{}
+	for _, kind := range []string{"Domain", "UserProfile", "Space", "App", "Image", "ImageVersion", "AppImageConfig"} {
+		limits["sagemaker:Create"+kind], limits["sagemaker:Delete"+kind] = mutating, mutating
+		limits["sagemaker:Describe"+kind], limits["sagemaker:List"+kind+"s"] = reads, reads
+	}
+	for _, call := range []string{"UpdateDomain", "UpdateUserProfile", "UpdateImage", "AddTags", "DeleteTags", "CreatePresignedDomainUrl"} {
+		limits["sagemaker:"+call] = mutating
+	}
+	for _, call := range []string{"sagemaker:ListTags", "servicequotas:ListServiceQuotas", "servicequotas:GetServiceQuota", "license-manager:ListReceivedLicenses"} {
+		limits[call] = reads
+	}
+	return limits
+}
+
 // Shared returns what is left of l when other programs of the account take a
 // share of it, from 0 to less than 1: each bucket is smaller and fills slower by
 // so much, but holds a token and gains one a second still.
@@ -223,10 +242,16 @@ func instancesOf(input any) int {
 // (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html),
 // DynamoDB's that of its own
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html);
-// that other services answer 400 is an assumption.
+// that other services answer 400 is an assumption. Service Quotas and License Manager
+// have types of their own for it.
 func throttled(action string) error {
-	if strings.HasPrefix(action, "ec2:") {
+	switch service, _, _ := strings.Cut(action, ":"); service {
+	case "ec2":
 		return refuse(http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded.")
+	case "servicequotas":
+		return refuse(http.StatusBadRequest, "TooManyRequestsException", "Rate exceeded")
+	case "license-manager":
+		return refuse(http.StatusBadRequest, "RateLimitExceededException", "Rate exceeded")
 	}
 	return refuse(http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
 }

@@ -12,6 +12,7 @@ type services struct {
 	logs    logs
 	sts     stsState
 	dynamo  dynamo
+	studio  studio
 }
 
 // register installs the models.
@@ -25,6 +26,9 @@ func (c *Cloud) register() {
 	c.registerLogs()
 	c.registerSTS()
 	c.registerDynamoDB()
+	c.registerSageMaker()
+	c.registerServiceQuotas()
+	c.registerLicenseManager()
 }
 
 // hostLaunchers returns what runs in the account, when it is closed; c.mu is held.
