@@ -1,6 +1,7 @@
 package ec2launcher
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -102,6 +103,25 @@ func (b *board) remove(id string, rec *workloadRecord) {
 
 func byRecordID(rec *workloadRecord, id string) int {
 	return strings.Compare(string(rec.Workload.ID), id)
+}
+
+// queue returns those that have no host, by the second in which they came, and of one
+// by their size.
+func (b *board) queue() []*launcher.Workload {
+	type waiting struct {
+		second int64
+		*launcher.Workload
+	}
+	all := make([]waiting, 0, len(b.waiting))
+	for _, rec := range b.waiting {
+		all = append(all, waiting{rec.Status.QueuedAt.Unix(), &rec.Workload})
+	}
+	slices.SortFunc(all, func(a, b waiting) int { return cmp.Or(cmp.Compare(a.second, b.second), bySize(a.Workload, b.Workload)) })
+	queue := make([]*launcher.Workload, len(all))
+	for i, w := range all {
+		queue[i] = w.Workload
+	}
+	return queue
 }
 
 // moving returns the restless, in the order of their IDs.

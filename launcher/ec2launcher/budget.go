@@ -97,13 +97,14 @@ func (b *budget) purchasable(now time.Time) int {
 	return math.MaxInt
 }
 
-// until is how long it takes until so many instances may be asked for.
-func (b *budget) until(n int, now time.Time) time.Duration {
+// refill is how long it takes until so many more instances may be asked for: a little
+// longer, so that what is rounded is not just not enough then.
+func (b *budget) refill(n int, now time.Time) time.Duration {
 	l := b.purchases(now)
-	if l == nil {
+	if l == nil || n <= 0 {
 		return 0
 	}
-	return time.Duration(max(0, float64(n)-l.left(now)) / float64(l.instances.limiter.Limit()) * float64(time.Second))
+	return time.Duration(float64(n)/float64(l.instances.limiter.Limit())*float64(time.Second)) + time.Millisecond
 }
 
 // purchases limits the instances that are asked for; nil is not at all.

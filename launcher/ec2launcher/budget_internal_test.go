@@ -96,8 +96,8 @@ func TestPurchasable(t *testing.T) {
 		if got := b.purchasable(time.Now()); got != 10 {
 			t.Errorf("%d may be bought beside what waits, want 10", got)
 		}
-		if got := b.until(30, time.Now()); got != 10*time.Second {
-			t.Errorf("30 may be bought in %v, want 10s, at two a second", got)
+		if got := b.refill(20, time.Now()); got != 10*time.Second+time.Millisecond {
+			t.Errorf("20 more may be bought in %v, want a little over 10s, at two a second", got)
 		}
 		cancel()
 		if err := <-gone; err == nil {

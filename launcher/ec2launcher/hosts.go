@@ -21,7 +21,7 @@ func (r *reconciler) followHosts(ctx context.Context, w *world) error {
 		}
 		r.patrolledAt = w.now
 	}
-	stir, all := maps.Clone(w.spoke), w.now.Sub(r.lookedAt) >= batchFor
+	stir, all := maps.Clone(w.spoke), w.now.Sub(r.lookedAt) >= tick
 	if all {
 		maps.Copy(stir, r.restless)
 		r.lookedAt = w.now
@@ -155,20 +155,12 @@ func (r *reconciler) overdue(w *world, h Host, since time.Time, limit time.Durat
 // has not.
 func (r *reconciler) endHosts(ctx context.Context, w *world) {
 	if len(w.ending) == 0 {
-		r.endingSince = time.Time{}
-		return
-	}
-	if r.endingSince.IsZero() {
-		r.endingSince = w.now
-	}
-	if !w.ripe(r.endingSince) {
 		return
 	}
 	if r.task(ctx, "terminate "+w.ending[0], func(ctx context.Context) error { return r.l.terminate(ctx, w.ending) }) {
 		for _, id := range w.ending {
 			r.asked[id] = w.now
 		}
-		r.endingSince = time.Time{}
 	}
 }
 

@@ -2,6 +2,7 @@ package ec2launcher
 
 import (
 	"cmp"
+	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
@@ -129,6 +130,7 @@ type planner struct {
 	plan
 	rows    map[string]*row // by sharing key; hosts that nobody has used have none
 	classes map[string]*class
+	name    []byte            // of a class, as it is looked up
 	ahead   map[string][]item // what of the queue is not placed yet, by sharing key
 }
 
@@ -175,15 +177,15 @@ type class struct {
 type cursors [spans]int
 
 func (p *planner) class(w *launcher.Workload, key string, promised offer) *class {
-	name := classOf(w, key, promised)
-	c := p.classes[name]
+	p.name = classOf(p.name[:0], w, key, promised)
+	c := p.classes[string(p.name)]
 	if c == nil {
 		c = &class{offers: offersOf(w), begins: []offer{promised}}
 		if promised == (offer{}) {
 			c.begins = c.offers
 		}
 		c.worth = p.worth(w, c)
-		p.classes[name] = c
+		p.classes[string(p.name)] = c
 	}
 	return c
 }
@@ -341,27 +343,20 @@ func sharingKey(w launcher.Workload) string {
 
 const poolKey = "pool"
 
-// classOf names the class of a workload of a sharing key.
-func classOf(w *launcher.Workload, key string, promised offer) string {
-	var b strings.Builder
-	b.Grow(128)
-	b.WriteString(key)
+// classOf appends the name of the class of a workload of a sharing key.
+func classOf(name []byte, w *launcher.Workload, key string, promised offer) []byte {
+	name = append(name, key...)
 	for _, n := range []int64{w.Resources.MilliCPU, w.Resources.MemoryMiB, w.Resources.GPUs} {
-		b.WriteByte(0)
-		for ; n > 0; n >>= 7 {
-			b.WriteByte(byte(n&0x7f) | 0x80)
-		}
+		name = binary.AppendVarint(append(name, 0), n)
 	}
-	b.WriteByte(0)
-	b.WriteString(string(w.Market))
-	b.WriteByte(0)
-	b.WriteString(w.InstanceType)
+	for _, s := range [...]string{string(w.Market), w.InstanceType} {
+		name = append(append(name, 0), s...)
+	}
 	for _, t := range w.Alternatives {
-		b.WriteByte(0)
-		b.WriteString(t)
+		name = append(append(name, 0), t...)
 	}
 	if promised != (offer{}) {
-		b.WriteString("\x00\x00" + string(promised.market) + "\x00" + promised.instanceType)
+		name = append(append(append(append(name, 0, 0), promised.market...), 0), promised.instanceType...)
 	}
-	return b.String()
+	return name
 }

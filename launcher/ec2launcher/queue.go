@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -28,7 +27,7 @@ func (r *reconciler) planDue(w *world) bool {
 		w.again = min(w.again, pause-since)
 		return false
 	}
-	return since >= max(planAgain, 10*pause) || r.unplanned || r.replan.Load() || len(w.buys) != r.plannedBuys ||
+	return since >= max(planAgain, 20*pause) || r.unplanned || r.replan.Load() || len(w.buys) != r.plannedBuys ||
 		!r.wantedSince.IsZero() && w.ripe(r.wantedSince)
 }
 
@@ -37,19 +36,11 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	r.plannedAt, r.plannedBuys = w.now, len(w.buys)
 	r.replan.Store(false)
 	r.unplanned = false
-	waiting := slices.Collect(maps.Values(r.board.waiting))
 	r.keep = nil
-	if len(waiting) == 0 && len(r.l.cfg.Warm) == 0 {
+	if len(r.board.waiting) == 0 && len(r.l.cfg.Warm) == 0 {
 		return nil
 	}
-	slices.SortFunc(waiting, func(a, b *workloadRecord) int {
-		return cmp.Or(cmp.Compare(a.Status.QueuedAt.Unix(), b.Status.QueuedAt.Unix()), bySize(&a.Workload, &b.Workload))
-	})
-	queue := make([]*launcher.Workload, len(waiting))
-	index := map[launcher.ID]*workloadRecord{}
-	for i, rec := range waiting {
-		queue[i], index[rec.Workload.ID] = &rec.Workload, rec
-	}
+	queue := r.board.queue()
 	r.askSpotPrices(ctx, w, queue)
 	p := place(demand{
 		queue: queue, hosts: r.slots(w), promised: r.promised, expected: r.arrivals.pool(),
@@ -62,7 +53,8 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	g.SetLimit(parallel)
 	for id, host := range p.assign {
 		w.given[host] = true // it is not empty any more
-		g.Go(func() error { return r.assign(gctx, index[id], host) })
+		rec := r.board.waiting[string(id)]
+		g.Go(func() error { return r.assign(gctx, rec, host) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -78,13 +70,29 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 		}
 	}
 	for _, id := range p.wait {
-		if err := r.explainWait(ctx, index[id], r.fleet.why(index[id].Workload, w.now)); err != nil {
+		rec := r.board.waiting[string(id)]
+		if err := r.explainWait(ctx, rec, r.fleet.why(rec.Workload, w.now)); err != nil {
 			return err
 		}
 	}
+	return r.explainComing(ctx, w, p, failed)
+}
+
+// explainComing records why those wait that get one of the hosts that are coming, if
+// these take long.
+func (r *reconciler) explainComing(ctx context.Context, w *world, p plan, failed *refusal) error {
 	troubles := w.troubles()
+	why := map[offer]*refusal{}
 	for id, o := range p.coming {
-		if err := r.explainWait(ctx, index[id], cmp.Or(failed, troubles[o], r.trouble.of(o.String()))); err != nil {
+		reason, known := why[o]
+		if !known {
+			reason = cmp.Or(failed, troubles[o], r.trouble.of(o.String()))
+			why[o] = reason
+		}
+		if reason == nil {
+			continue
+		}
+		if err := r.explainWait(ctx, r.board.waiting[string(id)], reason); err != nil {
 			return err
 		}
 	}
@@ -115,7 +123,8 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *re
 	if !w.ripe(r.wantedSince) {
 		return nil
 	}
-	orders, short := p.afford(r.l.budget.purchasable(w.now))
+	tokens := r.l.budget.purchasable(w.now)
+	orders, short := p.afford(tokens)
 	var held []offer
 	for _, part := range orders {
 		if slices.Contains(held, part.offer) {
@@ -127,11 +136,14 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *re
 		}
 		if !ordered {
 			held = append(held, part.offer)
+			continue
 		}
+		r.plannedBuys++ // the plan counts on it
+		tokens -= part.count
 	}
 	r.wantedSince = time.Time{}
 	if short > 0 { // it is ordered when there are
-		r.wantedSince = w.now.Add(r.l.budget.until(short, w.now) - batchFor)
+		r.wantedSince = w.now.Add(r.l.budget.refill(short-tokens, w.now) - batchFor)
 		if failed == nil {
 			failed = &refusal{kind: launcher.ErrThrottled, message: inTurn}
 		}

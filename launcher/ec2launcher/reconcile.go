@@ -22,9 +22,8 @@ const (
 	// patrolEvery is how often a pass looks at every host and what is recorded there,
 	// also where all is as it should be: what was missed is not missed for long.
 	patrolEvery = 30 * time.Second
-	// batchFor is how long a purchase waits for others that are equal, and the
-	// end of a host for others': a storm comes one by one, and EC2 takes few
-	// calls and many instances.
+	// batchFor is how long a purchase waits for others that are equal: a storm comes
+	// one by one, and EC2 takes few calls and many instances.
 	batchFor = 250 * time.Millisecond
 	// mostBought is how many hosts one call asks for: "launch in batches" for
 	// faster ones is AWS's advice (troubleshooting of RunInstances), and a call
@@ -33,7 +32,7 @@ const (
 	mostBought, leastBought = 100, 20
 	// planPause is the least time between two plans, for each workload and host that
 	// one looks at: twenty times what it takes. Between two of a queue for which
-	// everything is on its way it is ten times as long, and at least planAgain.
+	// everything is on its way it is twenty times as long, and at least planAgain.
 	planPause = 100 * time.Microsecond
 	planAgain = time.Second
 	// terminateEvery is how often EC2 is asked to end a host that has not ended:
@@ -72,8 +71,6 @@ type reconciler struct {
 	// lookedAt is when a pass looked at the restless, patrolledAt at every host.
 	lookedAt, patrolledAt time.Time
 	asked                 map[string]time.Time // when EC2 was last asked to end a host
-	// endingSince is since when there are hosts that EC2 is to be asked to end.
-	endingSince time.Time
 	// plannedAt is when the last plan was made, plannedBuys how many purchases were
 	// under way.
 	plannedAt   time.Time

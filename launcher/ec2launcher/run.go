@@ -127,10 +127,12 @@ func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
 	if err != nil {
 		return err
 	}
-	l.engines.keep(func(id string) bool {
-		h, known := seen.hosts.Get(id)
-		return known && h.live()
-	})
+	if len(hosts) > 0 {
+		l.engines.keep(func(id string) bool {
+			h, known := seen.hosts.Get(id)
+			return known && h.live()
+		})
+	}
 	changed, err := seen.board.update(ctx)
 	clear(seen.board.touched)
 	for _, rec := range changed {
