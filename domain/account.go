@@ -107,7 +107,7 @@ func (o owner) check() error {
 	if !slices.Contains([]Scope{ScopeUser, ScopeGroup, ScopeProject, ScopeDomain}, o.scope) {
 		return fmt.Errorf("scope %.40q: want %q, %q, %q or %q", o.scope, ScopeUser, ScopeGroup, ScopeProject, ScopeDomain)
 	}
-	return checkName(string(o.scope), o.name)
+	return CheckName(string(o.scope), o.name)
 }
 
 // owners are those whose accounts a session of g is in: the user, the project and the

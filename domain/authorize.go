@@ -204,7 +204,7 @@ func (f facts) checkMember(ask Ask, wrong *problems) User {
 
 // checkUser finds who asks.
 func (f facts) checkUser(ask Ask, wrong *problems) User {
-	if err := checkName("user", ask.User); err != nil {
+	if err := CheckName("user", ask.User); err != nil {
 		wrong.add("user", ErrInvalid, err)
 		return User{}
 	}

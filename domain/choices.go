@@ -116,7 +116,7 @@ func (d *Domain) facts(ctx context.Context, op, user string) (facts, error) {
 		return facts{}, err
 	}
 	f := facts{domain: rec, prices: prices{d.client.catalog, rec.Region}}
-	if checkName("user", user) == nil {
+	if CheckName("user", user) == nil {
 		u, err := d.users.Get(ctx, user)
 		switch {
 		case err == nil:

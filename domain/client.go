@@ -146,7 +146,7 @@ const (
 func (q CreateRequest) problems(catalog *instancetype.Catalog) problems {
 	var wrong problems
 	bad := func(format string, args ...any) { wrong.add("request", ErrInvalid, fmt.Errorf(format, args...)) }
-	wrong.add("name", ErrInvalid, checkName("domain", q.Name))
+	wrong.add("name", ErrInvalid, CheckName("domain", q.Name))
 	switch {
 	case q.VPC == "":
 		bad(`VPC is missing: want its identifier, such as "vpc-0123456789abcdef0"`)
@@ -239,6 +239,9 @@ func (c *Client) Create(ctx context.Context, q CreateRequest) (*Domain, error) {
 	if err := wrong.err(op, name); err != nil {
 		return nil, err
 	}
+	if err := c.domain(q.Name).checkPredecessor(ctx, q.External); err != nil {
+		return nil, fail(ctx, op, name, err)
+	}
 	policy := q.Policy.normal()
 	r := record{
 		Name: q.Name, Region: c.region, VPC: q.VPC, Subnets: subnets, KMSKeyID: q.KMSKeyID, External: q.External,
@@ -287,7 +290,7 @@ func (c *Client) createAgain(ctx context.Context, r record, q CreateRequest) (*D
 // another region is [ErrInvalid].
 func (c *Client) Get(ctx context.Context, name string) (*Domain, error) {
 	const op = "get"
-	if err := checkName("domain", name); err != nil {
+	if err := CheckName("domain", name); err != nil {
 		return nil, &Error{Op: op, Name: printable(name), Kind: ErrInvalid, Err: err}
 	}
 	d := c.domain(name)

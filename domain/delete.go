@@ -21,7 +21,7 @@ import (
 // no more, is [ErrNotFound].
 func (c *Client) Delete(ctx context.Context, name string) error {
 	const op = "delete"
-	if err := checkName("domain", name); err != nil {
+	if err := CheckName("domain", name); err != nil {
 		return &Error{Op: op, Name: printable(name), Kind: ErrInvalid, Err: err}
 	}
 	d := c.domain(name)

@@ -20,9 +20,10 @@ import (
 // gives its users their uids: the domain opens its homes beside theirs. The zero value
 // is none: the domain makes a file system and gives uids itself.
 //
-// The domain never changes or deletes the file system, its mount targets, its security
-// groups or a home, and gives no uid: [Domain.Onboard] is told each user's. What it
-// makes there are access points, one for each home and project.
+// The domain never changes or deletes the file system, its tags, its mount targets, its
+// security groups or a home, and gives no uid: [Domain.Onboard] is told each user's. What
+// it makes there are access points, one for each home and project. That the gid of a
+// project that was deleted is not given again is known to the records alone.
 type External struct {
 	// Keeper says who keeps it, for people: "SageMaker domain d-abc123". Required
 	// with a FileSystem; 1 to 100 characters of ASCII.
@@ -42,6 +43,8 @@ type External struct {
 
 const (
 	maxHostGroups = 3
+	// firstPersonUID is the first uid of an external file system that a user may have.
+	firstPersonUID = 1 << 16
 	// firstExternalGID is the first gid given to a project on an external file system.
 	// Its keeper's uids, and so the gids of homes, are taken to stay below.
 	firstExternalGID = 1_000_000_000
@@ -151,6 +154,34 @@ func (c *Client) missingGroups(ctx context.Context, vpc string, ids []string) ([
 		}
 	}
 	return slices.Sorted(maps.Keys(missing)), nil
+}
+
+// checkPredecessor reports why a domain cannot be made under the name of an earlier one:
+// records of users outlive it, and their uids mean nothing on another's file system.
+func (d *Domain) checkPredecessor(ctx context.Context, x External) error {
+	for u, err := range d.users.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if u.UID == 0 {
+			continue
+		}
+		theirs := u.Home.FileSystem
+		if x.none() { // the domain's own file system is not known yet
+			_, err := d.claims.Get(ctx, OnboardRequest{UID: u.UID}.uidClaim())
+			if absent(err) != nil {
+				return err
+			}
+			if err != nil { // it is one that the domain gave
+				continue
+			}
+		} else if theirs == x.FileSystem {
+			continue
+		}
+		return &Error{Op: "create", Name: d.name, Kind: ErrConflict, Err: fmt.Errorf(
+			"an earlier domain of this name had users with homes on another file system (%s, uid %d, on %s): choose another name", u.Name, u.UID, theirs)}
+	}
+	return nil
 }
 
 // checkUID reports why a user cannot be onboarded with a uid, or without one.

@@ -80,6 +80,9 @@ func TestExternal(t *testing.T) {
 		if err != nil || project.GID != 1_000_000_000 {
 			t.Errorf("%+v, %v", project, err)
 		}
+		if err := d.DeleteProject(ctx, "genome"); err != nil {
+			t.Error(err)
+		}
 		// Again: nothing is made.
 		made2 := len(w.mutations())
 		if _, err = w.client().Create(ctx, q); err != nil {
@@ -114,7 +117,8 @@ func TestExternal(t *testing.T) {
 		}
 		for _, call := range w.mutations()[before:] {
 			switch call {
-			case "ec2:CreateSecurityGroup", "ec2:DeleteSecurityGroup", "elasticfilesystem:CreateAccessPoint": // the hosts' group, and homes
+			case "ec2:CreateSecurityGroup", "ec2:DeleteSecurityGroup", // the hosts' group
+				"elasticfilesystem:CreateAccessPoint", "elasticfilesystem:DeleteAccessPoint": // homes, and the project's
 			default:
 				t.Errorf("it called %s", call)
 			}
@@ -188,12 +192,41 @@ func TestExternal(t *testing.T) {
 			"Missing":  {d, domain.OnboardRequest{User: "bob"}, domain.ErrInvalid, "want the one that the user has there"},
 			"Anothers": {d, domain.OnboardRequest{User: "bob", UID: 200001}, domain.ErrConflict, "uid 200001: is that of user alice"},
 			"Changed":  {d, domain.OnboardRequest{User: "alice", UID: 200002}, domain.ErrConflict, "the user has uid 200001"},
-			"TooHigh":  {d, domain.OnboardRequest{User: "bob", UID: 1<<31 - 1}, domain.ErrInvalid, "want at most"},
+			"TooHigh":  {d, domain.OnboardRequest{User: "bob", UID: 1<<31 - 1}, domain.ErrInvalid, "want 65536 to"},
+			"System":   {d, domain.OnboardRequest{User: "bob", UID: 1000}, domain.ErrInvalid, "want 65536 to"},
 			"OwnGives": {own, domain.OnboardRequest{User: "bob", UID: 200001}, domain.ErrInvalid, "leave it out"},
 		} {
 			if _, err := test.d.Onboard(ctx, test.q); !errors.Is(err, test.kind) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+		// What is refused takes nothing from others.
+		_, err = d.Onboard(ctx, domain.OnboardRequest{User: "alice", UID: 200006, Login: "bob.smith"})
+		if !errors.Is(err, domain.ErrConflict) {
+			t.Error(err)
+		}
+		if _, err = d.Onboard(ctx, domain.OnboardRequest{User: "bob", UID: 200006, Login: "bob.smith"}); err != nil {
+			t.Errorf("what alice was refused is not bob's: %v", err)
+		}
+		// Everything is told at once.
+		_, err = d.Onboard(ctx, domain.OnboardRequest{User: "carol", Login: "root"})
+		if err == nil || !strings.Contains(err.Error(), "the uid is missing") || !strings.Contains(err.Error(), "login root") {
+			t.Error(err)
+		}
+		// Another domain of ours over the same homes has other names for people in vain.
+		q = w.request()
+		about, err := d.Describe(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Name, q.External = "second", about.External
+		second, err := w.client().Create(ctx, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = second.Onboard(ctx, domain.OnboardRequest{User: "eve", UID: 200001})
+		if u, readErr := second.User(ctx, "eve"); !errors.Is(err, domain.ErrConflict) || readErr != nil || u.UID != 200001 {
+			t.Errorf("%v; %+v, %v", err, u, readErr)
 		}
 		// Of many at once one has the uid.
 		errs := make(chan error)
@@ -215,4 +248,45 @@ func TestExternal(t *testing.T) {
 			t.Errorf("%d users have one uid", got)
 		}
 	})
+}
+
+// TestSuccessor: under the name of an earlier domain none is made whose homes are on
+// another's file system, or on its own in place of another's: uids would be other people's.
+func TestSuccessor(t *testing.T) {
+	for name, order := range map[string][2]func(*domain.CreateRequest){
+		"OwnThenExternal": {func(q *domain.CreateRequest) { q.External = domain.External{} }, func(*domain.CreateRequest) {}},
+		"ExternalThenOwn": {func(*domain.CreateRequest) {}, func(q *domain.CreateRequest) { q.External = domain.External{} }},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			w := newWorld(t, fakeaws.Config{Delays: fakeaws.Realistic()})
+			ctx := t.Context()
+			first := w.kept(ctx)
+			second := first
+			order[0](&first)
+			order[1](&second)
+			d, err := w.client().Create(ctx, first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ask := domain.OnboardRequest{User: "alice"}
+			if first.External.FileSystem != "" {
+				ask.UID = 200001
+			}
+			if _, err := d.Onboard(ctx, ask); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Offboard(ctx, "alice"); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.client().Delete(ctx, "research"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.client().Create(ctx, second); !errors.Is(err, domain.ErrConflict) || !strings.Contains(err.Error(), "homes on another file system (alice, uid 200001, on fs-") {
+				t.Error(err)
+			}
+			if _, err := w.client().Create(ctx, first); err != nil {
+				t.Errorf("as it was: %v", err)
+			}
+		})
+	}
 }

@@ -112,7 +112,7 @@ func (d *Domain) AuthorizeHomeDeletion(ctx context.Context, q HomeDeletionReques
 
 // user finds a user, or says why there is none; then it is zero.
 func (d *Domain) user(ctx context.Context, name string, wrong *problems) (User, error) {
-	if err := checkName("user", name); err != nil {
+	if err := CheckName("user", name); err != nil {
 		wrong.add("user", ErrInvalid, err)
 		return User{}, nil
 	}
@@ -190,7 +190,7 @@ func (u User) checkLeft() error {
 func (d *Domain) BeginHomeDeletion(ctx context.Context, user, path string, ready func(context.Context) error) (User, error) {
 	const op = "delete home"
 	name := d.name + "/" + printable(user)
-	if err := checkName("user", user); err != nil {
+	if err := CheckName("user", user); err != nil {
 		return User{}, &Error{Op: op, Name: name, Kind: ErrInvalid, Err: err}
 	}
 	const attempts = 10

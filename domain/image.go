@@ -53,7 +53,7 @@ func (d *Domain) Attach(ctx context.Context, q AttachRequest) (Image, error) {
 	const op = "attach"
 	name := d.name + "/" + printable(q.Name)
 	var wrong problems
-	wrong.add("name", ErrInvalid, checkName("image", q.Name))
+	wrong.add("name", ErrInvalid, CheckName("image", q.Name))
 	ref, err := image.Parse(q.Reference)
 	wrong.add("reference", ErrInvalid, err)
 	if err := wrong.err(op, name); err != nil {
@@ -124,7 +124,7 @@ func (d *Domain) SetDefaultImage(ctx context.Context, name string) error {
 
 func (d *Domain) alterImage(ctx context.Context, op, name string, alter func(*record) error) error {
 	full := d.name + "/" + printable(name)
-	if err := checkName("image", name); err != nil {
+	if err := CheckName("image", name); err != nil {
 		return &Error{Op: op, Name: full, Kind: ErrInvalid, Err: err}
 	}
 	return d.change(ctx, op, func(r *record) error {

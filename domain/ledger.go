@@ -118,13 +118,13 @@ func (d *Domain) takeStock(ctx context.Context, r record) error {
 		if id := max(p.UID, p.OwnerGID); id >= next && id <= lastUID {
 			next = id + 1
 		}
-		if dir := p.SharedDirectory(); p.Tags[tagDomain] == d.name && checkName("project", p.Shared) == nil &&
+		if dir := p.SharedDirectory(); p.Tags[tagDomain] == d.name && CheckName("project", p.Shared) == nil &&
 			dir.GID >= r.firstID() && dir.GID <= lastUID {
 			if err := d.rememberProject(ctx, dir, p.Shared); err != nil {
 				return err
 			}
 		}
-		if p.Tags[tagDomain] != d.name || checkName("user", p.User) != nil ||
+		if p.Tags[tagDomain] != d.name || CheckName("user", p.User) != nil ||
 			p.UID == 0 || p.GID != p.UID || p.Path != fmt.Sprintf("/%d", p.UID) {
 			continue // not a home of ours
 		}
@@ -208,6 +208,9 @@ const tagLastUID = tagPrefix + "last-uid"
 // Calls that cross may leave an older mark for as long as it takes the one
 // that wrote it to look at the ledger again.
 func (d *Domain) markUIDs(ctx context.Context, r record) error {
+	if !r.External.none() { // whose tags are its keeper's
+		return nil
+	}
 	client := d.client.efsFor(d.name, "", "uid")
 	for marked := uint32(0); ; {
 		l, err := d.client.ledgers.Get(ctx, d.name)

@@ -90,7 +90,7 @@ func (q OnboardRequest) names() []string {
 // checkNames adds what other users have against q's names, and what is wrong with the
 // user's name if it is to be the login, too.
 func (d *Domain) checkNames(ctx context.Context, q OnboardRequest, wrong *problems) error {
-	if checkName("user", q.User) != nil || q.Login != "" && checkLogin(q.Login) != nil {
+	if CheckName("user", q.User) != nil || q.Login != "" && checkLogin(q.Login) != nil {
 		return nil //nolint:nilerr // what it is to be is not known, and that is told
 	}
 	for _, name := range q.names() {
@@ -124,7 +124,7 @@ func (d *Domain) checkNames(ctx context.Context, q OnboardRequest, wrong *proble
 // nobody's. Those who were onboarded before there were claims have their names.
 func (d *Domain) holder(ctx context.Context, name string) (string, error) {
 	c, err := d.claims.Get(ctx, claimID(name))
-	if !errors.Is(err, store.ErrNotFound) || checkName("user", name) != nil {
+	if !errors.Is(err, store.ErrNotFound) || CheckName("user", name) != nil {
 		return c.User, absent(err)
 	}
 	u, err := d.users.Get(ctx, name)

@@ -66,7 +66,7 @@ func (p Policy) mountProblems(ofGroup bool) []error {
 	var found []error
 	bad := func(format string, args ...any) { found = append(found, fmt.Errorf("policy: "+format, args...)) }
 	for _, m := range p.Mounts {
-		if err := checkName("mount", m.Name); err != nil {
+		if err := CheckName("mount", m.Name); err != nil {
 			bad("%w", err)
 		}
 		if ofGroup {
@@ -108,7 +108,7 @@ func checkAskedMounts(ask Ask, wrong *problems) []string {
 	}
 	var good []string
 	for _, name := range names {
-		if err := checkName("mount", name); err != nil {
+		if err := CheckName("mount", name); err != nil {
 			wrong.add("mount", ErrInvalid, err)
 		} else if !slices.Contains(good, name) {
 			good = append(good, name)

@@ -11,9 +11,11 @@ import (
 // their way into directories, file names and host names.
 const maxName = 20
 
-// checkName reports what is wrong with the name of a domain, user, group or
-// image, or nil.
-func checkName(what, name string) error {
+// CheckName reports what is wrong with a name, or nil; what says whose it is: a
+// domain, user, group, project or image, which have names of one form: 1 to 20 of a-z,
+// 0-9 and hyphen, beginning with a letter. Whether it is taken is not its concern. It is
+// for programs that make such names from others.
+func CheckName(what, name string) error {
 	because := func(format string, args ...any) error {
 		return fmt.Errorf("%s %.40q %s: want 1 to %d of a-z, 0-9 and hyphen, beginning with a letter",
 			what, name, fmt.Sprintf(format, args...), maxName)
@@ -64,7 +66,7 @@ func enumerate(names []string, most int) string {
 
 // printable keeps a caller's text from breaking a message.
 func printable(s string) string {
-	if checkName("name", s) == nil {
+	if CheckName("name", s) == nil {
 		return s
 	}
 	return fmt.Sprintf("%.40q", s)

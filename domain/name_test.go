@@ -15,7 +15,7 @@ func FuzzName(f *testing.F) {
 	}
 	grammar := regexp.MustCompile(`\A[a-z][a-z0-9-]{0,19}\z`)
 	f.Fuzz(func(t *testing.T, name string) {
-		err := checkName("user", name)
+		err := CheckName("user", name)
 		if got, want := err == nil, grammar.MatchString(name); got != want {
 			t.Errorf("%q: %v, want valid: %t", name, err, want)
 		}

@@ -14,7 +14,7 @@ import (
 // that is being deleted is [ErrState].
 func (d *Domain) Occupy(ctx context.Context, name string) error {
 	const op = "occupy"
-	if err := checkName("occupant", name); err != nil {
+	if err := CheckName("occupant", name); err != nil {
 		return &Error{Op: op, Name: d.name + "/" + printable(name), Kind: ErrInvalid, Err: err}
 	}
 	_, err := d.client.domains.Update(ctx, d.name, func(r *record) error {

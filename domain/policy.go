@@ -104,7 +104,7 @@ func (p Policy) problems(catalog *instancetype.Catalog) []error {
 		bad("policy: instance type %.40q is listed twice", pattern)
 	}
 	for _, name := range p.Images {
-		if err := checkName("image", name); err != nil {
+		if err := CheckName("image", name); err != nil {
 			bad("policy: %w", err)
 		}
 	}
@@ -345,7 +345,7 @@ func (d *Domain) SetGroupPolicy(ctx context.Context, group string, p *Policy) er
 	const op = "set group policy"
 	name := d.name + "/" + printable(group)
 	var wrong problems
-	wrong.add("name", ErrInvalid, checkName("group", group))
+	wrong.add("name", ErrInvalid, CheckName("group", group))
 	if p != nil {
 		for _, err := range slices.Concat(p.problems(d.client.catalog), p.mountProblems(true)) {
 			wrong.add("policy", ErrInvalid, err)

@@ -21,6 +21,8 @@ const (
 	Ends Fate = "ends"
 	// Stays: it would be as before.
 	Stays Fate = "stays"
+	// Makes: it would be made, or begin.
+	Makes Fate = "makes"
 )
 
 // Thing is what a [Consequence] is about.
@@ -104,7 +106,7 @@ func (u User) homeStays() []Consequence {
 // [ErrNotFound].
 func (c *Client) PreviewDelete(ctx context.Context, name string) ([]Consequence, error) {
 	const op = "preview delete"
-	if err := checkName("domain", name); err != nil {
+	if err := CheckName("domain", name); err != nil {
 		return nil, &Error{Op: op, Name: printable(name), Kind: ErrInvalid, Err: err}
 	}
 	d := c.domain(name)

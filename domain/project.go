@@ -94,7 +94,7 @@ func (d *Domain) CreateProject(ctx context.Context, q CreateProjectRequest) (Pro
 	const op = "create project"
 	name := d.name + "/" + printable(q.Name)
 	var wrong problems
-	wrong.add("name", ErrInvalid, checkName("project", q.Name))
+	wrong.add("name", ErrInvalid, CheckName("project", q.Name))
 	checkGroups(q.Groups, &wrong)
 	wrong.add("budget", ErrInvalid, checkProjectBudget(q.Budget))
 	if err := wrong.err(op, name); err != nil {
@@ -247,7 +247,7 @@ func (d *Domain) SetProjectGroups(ctx context.Context, name string, groups []str
 	const op = "set project groups"
 	full := d.name + "/" + printable(name)
 	var wrong problems
-	wrong.add("name", ErrInvalid, checkName("project", name))
+	wrong.add("name", ErrInvalid, CheckName("project", name))
 	checkGroups(groups, &wrong)
 	if err := wrong.err(op, full); err != nil {
 		return err
@@ -270,7 +270,7 @@ func (d *Domain) SetProjectGroups(ctx context.Context, name string, groups []str
 func (d *Domain) SetProjectBudget(ctx context.Context, name string, budget instancetype.Money) error {
 	const op = "set project budget"
 	var wrong problems
-	wrong.add("name", ErrInvalid, checkName("project", name))
+	wrong.add("name", ErrInvalid, CheckName("project", name))
 	wrong.add("budget", ErrInvalid, checkProjectBudget(budget))
 	if err := wrong.err(op, d.name+"/"+printable(name)); err != nil {
 		return err
@@ -310,7 +310,7 @@ func (d *Domain) changeProject(ctx context.Context, op, name string, change func
 func (d *Domain) DeleteProject(ctx context.Context, name string) error {
 	const op = "delete project"
 	full := d.name + "/" + printable(name)
-	if err := checkName("project", name); err != nil {
+	if err := CheckName("project", name); err != nil {
 		return &Error{Op: op, Name: full, Kind: ErrInvalid, Err: err}
 	}
 	r, err := d.load(ctx, op)
@@ -420,7 +420,7 @@ func (d *Domain) closeProjects(ctx context.Context, _ record) error {
 func (d *Domain) Project(ctx context.Context, name string) (Project, error) {
 	const op = "project"
 	full := d.name + "/" + printable(name)
-	if err := checkName("project", name); err != nil {
+	if err := CheckName("project", name); err != nil {
 		return Project{}, &Error{Op: op, Name: full, Kind: ErrInvalid, Err: err}
 	}
 	p, err := d.projects.Get(ctx, name)

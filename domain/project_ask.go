@@ -22,7 +22,7 @@ func (d *Domain) findProjects(ctx context.Context, ask Ask) (map[string]Project,
 		names = append(slices.Clone(names), payer)
 	}
 	for _, name := range names {
-		if checkName("project", name) != nil {
+		if CheckName("project", name) != nil {
 			continue
 		}
 		p, err := d.projects.Get(ctx, name)
@@ -105,7 +105,7 @@ func (f facts) checkProjects(ask Ask, u User, wrong *problems) []Project {
 // checkProject finds a project, if the user may have it.
 func (f facts) checkProject(ask Ask, name string, u User, wrong *problems) Project {
 	bad := func(kind Kind, format string, args ...any) { wrong.add("project", kind, fmt.Errorf(format, args...)) }
-	if err := checkName("project", name); err != nil {
+	if err := CheckName("project", name); err != nil {
 		bad(ErrInvalid, "%w", err)
 		return Project{}
 	}

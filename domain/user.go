@@ -57,20 +57,21 @@ type OnboardRequest struct {
 	// definition beforehand.
 	Groups []string
 	// UID is the uid that the user has on an external file system, as its keeper gave
-	// it: there it is required, and no other user's; whether it is theirs cannot be
+	// it: there it is required, from 65,536 on, above what images and Linux have for
+	// accounts of their own, and no other user's; whether it is theirs cannot be
 	// checked. Elsewhere it is 0: the domain gives one itself.
 	UID uint32
 }
 
 func (q OnboardRequest) problems() problems {
 	var wrong problems
-	wrong.add("name", ErrInvalid, checkName("user", q.User))
+	wrong.add("name", ErrInvalid, CheckName("user", q.User))
 	if q.Login != "" {
 		wrong.add("login", ErrInvalid, checkLogin(q.Login))
 	}
 	checkGroups(q.Groups, &wrong)
-	if q.UID > lastUID {
-		wrong.add("uid", ErrInvalid, fmt.Errorf("uid %d: want at most %d", q.UID, lastUID))
+	if q.UID != 0 && q.UID < firstPersonUID || q.UID > lastUID {
+		wrong.add("uid", ErrInvalid, fmt.Errorf("uid %d: want %d to %d", q.UID, firstPersonUID, lastUID))
 	}
 	return wrong
 }
@@ -78,7 +79,7 @@ func (q OnboardRequest) problems() problems {
 // checkGroups reports what is wrong with a list of groups.
 func checkGroups(groups []string, wrong *problems) {
 	for _, g := range groups {
-		wrong.add("name", ErrInvalid, checkName("group", g))
+		wrong.add("name", ErrInvalid, CheckName("group", g))
 	}
 	for _, g := range repeated(groups) {
 		wrong.add("name", ErrInvalid, fmt.Errorf("group %.40q is listed twice", g))
@@ -110,7 +111,7 @@ func (d *Domain) Onboard(ctx context.Context, q OnboardRequest) (User, error) {
 	const op = "onboard"
 	name := d.name + "/" + printable(q.User)
 	wrong := q.problems()
-	unread := d.checkNames(ctx, q, &wrong)
+	unread := errors.Join(d.checkNames(ctx, q, &wrong), d.checkMember(ctx, q, &wrong))
 	if err := wrong.err(op, name); err != nil {
 		return User{}, err
 	}
@@ -129,12 +130,8 @@ func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
 	// The intent first: Delete looks for users after it has closed the domain,
 	// and this looks whether it is closed after it has written the user. So at
 	// least one of the two sees the other.
-	r, err := d.openRecord(ctx, "onboard")
-	if err != nil {
+	if _, err := d.openRecord(ctx, "onboard"); err != nil {
 		return User{}, err
-	}
-	if err := r.External.checkUID(q.UID); err != nil {
-		return User{}, &Error{Op: "onboard", Name: d.name + "/" + q.User, Kind: ErrInvalid, Err: err}
 	}
 	if err := d.claimNames(ctx, q); err != nil {
 		return User{}, err
@@ -144,7 +141,8 @@ func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
 		return User{}, err
 	}
 	homes := u.Deletion.Count
-	if r, err = d.openRecord(ctx, "onboard"); err != nil {
+	r, err := d.openRecord(ctx, "onboard")
+	if err != nil {
 		return User{}, err
 	}
 	if r, err = d.ensureStorage(ctx, r); err != nil {
@@ -172,6 +170,33 @@ func (d *Domain) onboard(ctx context.Context, q OnboardRequest) (User, error) {
 	})
 }
 
+// checkMember adds what the domain, and the user who is there already, have against q.
+func (d *Domain) checkMember(ctx context.Context, q OnboardRequest, wrong *problems) error {
+	if CheckName("user", q.User) != nil {
+		return nil
+	}
+	r, err := d.load(ctx, "onboard")
+	if err != nil {
+		return err
+	}
+	wrong.add("uid", ErrInvalid, r.External.checkUID(q.UID))
+	u, err := d.users.Get(ctx, q.User)
+	if err == nil {
+		u.admit(q, wrong)
+	}
+	return absent(err)
+}
+
+// admit adds what a user who is there already has against being onboarded by q.
+func (u User) admit(q OnboardRequest, wrong *problems) {
+	if u.Deletion.UnderWay() {
+		wrong.add("home", ErrState, errors.New("the user's home is being deleted; finish that, and onboard them again for an empty one"))
+	}
+	if q.UID != 0 && u.UID != 0 && u.UID != q.UID {
+		wrong.add("uid", ErrConflict, fmt.Errorf("the user has uid %d and the home of it, not %d; if this is another person, or one who was made anew, give them another name", u.UID, q.UID))
+	}
+}
+
 // openRecord reads the domain's record and refuses one that is being deleted.
 func (d *Domain) openRecord(ctx context.Context, op string) (record, error) {
 	r, err := d.load(ctx, op)
@@ -193,16 +218,13 @@ func (d *Domain) intend(ctx context.Context, q OnboardRequest) (User, error) {
 		return u, err
 	}
 	return d.users.Update(ctx, q.User, func(u *User) error {
-		if u.Deletion.UnderWay() {
-			return &Error{Op: "onboard", Name: d.name + "/" + u.Name, Kind: ErrState,
-				Err: errors.New("the user's home is being deleted; finish that, and onboard them again for an empty one")}
-		}
-		if q.UID != 0 && u.UID != q.UID {
-			return &Error{Op: "onboard", Name: d.name + "/" + u.Name, Kind: ErrConflict, Err: fmt.Errorf(
-				"the user has uid %d and the home of it, not %d; if this is another person, or one who was made anew, give them another name", u.UID, q.UID)}
+		var wrong problems
+		u.admit(q, &wrong)
+		if err := wrong.err("onboard", d.name+"/"+u.Name); err != nil {
+			return err
 		}
 		login := cmp.Or(q.Login, u.Login)
-		if u.Offboarded.IsZero() && slices.Equal(u.Groups, groups) && u.Login == login {
+		if u.Offboarded.IsZero() && slices.Equal(u.Groups, groups) && u.Login == login && (u.UID != 0 || q.UID == 0) {
 			return store.ErrUnchanged
 		}
 		if !u.Offboarded.IsZero() {
@@ -210,6 +232,9 @@ func (d *Domain) intend(ctx context.Context, q OnboardRequest) (User, error) {
 			u.Deletion.Begun, u.Deletion.Ended = time.Time{}, time.Time{}
 		}
 		u.Groups, u.Login = groups, login
+		if u.UID == 0 {
+			u.UID, u.GID = q.UID, q.UID
+		}
 		return nil
 	})
 }
@@ -223,7 +248,7 @@ func (d *Domain) intend(ctx context.Context, q OnboardRequest) (User, error) {
 func (d *Domain) Offboard(ctx context.Context, user string) error {
 	const op = "offboard"
 	name := d.name + "/" + printable(user)
-	if err := checkName("user", user); err != nil {
+	if err := CheckName("user", user); err != nil {
 		return &Error{Op: op, Name: name, Kind: ErrInvalid, Err: err}
 	}
 	_, err := d.users.Update(ctx, user, func(u *User) error {
@@ -243,7 +268,7 @@ func (d *Domain) Offboard(ctx context.Context, user string) error {
 func (d *Domain) User(ctx context.Context, user string) (User, error) {
 	const op = "user"
 	name := d.name + "/" + printable(user)
-	if err := checkName("user", user); err != nil {
+	if err := CheckName("user", user); err != nil {
 		return User{}, &Error{Op: op, Name: name, Kind: ErrInvalid, Err: err}
 	}
 	u, err := d.users.Get(ctx, user)

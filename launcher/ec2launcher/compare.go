@@ -54,6 +54,9 @@ func (r *reconciler) compare(ctx context.Context, ids []string) bool {
 		seen, err := r.l.describe(ctx, ids) // before the records: what is bought between is in neither or in the records
 		if err != nil {
 			r.trouble.set(describing, &refusal{kind: judge(err).kind, message: explain(err)})
+			if ids == nil {
+				r.l.changed.Store(true) // it is asked again
+			}
 			return err
 		}
 		r.trouble.set(describing, nil)
