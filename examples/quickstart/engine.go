@@ -60,7 +60,7 @@ func onEngine(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, forget(ctx, l)) }()
 	at.engine = true
-	at.hosts = func(context.Context, aws.Config, store.Store, string, []string) (hosts, error) {
+	at.hosts = func(context.Context, aws.Config, store.Store, []string, []string) (hosts, error) {
 		return hosts{Launcher: local{l}}, nil
 	}
 	return run(ctx, cloud.Config(), at, out)

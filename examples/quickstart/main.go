@@ -42,8 +42,8 @@ type place struct {
 	image, custom string
 	// engine says that sessions run on this machine's container engine.
 	engine bool
-	// hosts makes what sessions run on, for a domain's security group.
-	hosts func(ctx context.Context, cfg aws.Config, records store.Store, securityGroup string, subnets []string) (hosts, error)
+	// hosts makes what sessions run on, in security groups of the domain.
+	hosts func(ctx context.Context, cfg aws.Config, records store.Store, securityGroups, subnets []string) (hosts, error)
 }
 
 // hosts are what sessions run on: a fleet of EC2 instances, or one engine.
@@ -53,11 +53,11 @@ type hosts struct {
 }
 
 // onFleet makes a fleet of what a story's hosts have in common.
-func onFleet(change func(*ec2launcher.Config)) func(context.Context, aws.Config, store.Store, string, []string) (hosts, error) {
-	return func(_ context.Context, cfg aws.Config, records store.Store, securityGroup string, subnets []string) (hosts, error) {
+func onFleet(change func(*ec2launcher.Config)) func(context.Context, aws.Config, store.Store, []string, []string) (hosts, error) {
+	return func(_ context.Context, cfg aws.Config, records store.Store, securityGroups, subnets []string) (hosts, error) {
 		c := ec2launcher.Config{
 			Fleet: "research", Store: records, Linger: time.Minute,
-			Subnets: subnets, SecurityGroups: []string{securityGroup},
+			Subnets: subnets, SecurityGroups: securityGroups,
 		}
 		change(&c)
 		fleet, err := ec2launcher.NewFromConfig(cfg, c)
@@ -103,8 +103,8 @@ func inAccount(cfg aws.Config, vpc string, subnets []string, ref, access string)
 		c.Credentials = image.ECRCredentials(awsecr.NewFromConfig(cfg), nil)
 	})
 	at := place{vpc: vpc, subnets: subnets, image: ref, custom: ref}
-	at.hosts = func(ctx context.Context, cfg aws.Config, records store.Store, group string, subnets []string) (hosts, error) {
-		on, err := fleet(ctx, cfg, records, group, subnets)
+	at.hosts = func(ctx context.Context, cfg aws.Config, records store.Store, groups, subnets []string) (hosts, error) {
+		on, err := fleet(ctx, cfg, records, groups, subnets)
 		if err != nil {
 			return hosts{}, err
 		}

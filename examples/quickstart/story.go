@@ -87,7 +87,7 @@ func open(ctx context.Context, cfg aws.Config, at place, records store.Store, te
 
 	// The hosts run containers, and the manager drives sessions to what was
 	// asked of them. Both work while their Run does.
-	on, err := at.hosts(ctx, cfg, records, about.HostSecurityGroup, at.subnets)
+	on, err := at.hosts(ctx, cfg, records, about.HostSecurityGroups(), at.subnets)
 	if err != nil {
 		return nil, err
 	}

@@ -279,31 +279,37 @@ func (p *plan) wants(o offer, others []offer) {
 }
 
 // afford splits what a plan buys into orders that there are tokens for, of which one
-// is of one host. It returns how many at one time are wanted that there are none for.
+// is of one kind of host. It returns how many at one time are wanted next that there
+// are none for; 0 is that all are ordered.
 //
-// If they are few, what most hosts are wanted for comes first, and what would be
-// content with one of those waits with it: a small host for the rest of a queue costs
-// the token of a large one, and there would be another rest each time.
-func (p plan) afford(tokens int) (orders []need, short int) {
-	var wait []offer
-	for _, n := range slices.SortedStableFunc(slices.Values(p.buy), func(a, b need) int { return b.count - a.count }) {
-		if slices.ContainsFunc(wait, func(o offer) bool { return slices.Contains(p.others[n.offer], o) }) {
+// If there are not enough, kinds take turns: first comes what was served the longest
+// ago, and of those the one of which most are wanted; who comes later waits until there
+// are tokens for it. What would be content with a host of which more are wanted waits
+// with that one: a small host for the rest of a queue costs the token of a large one,
+// and there would be another rest each time.
+func (p plan) afford(tokens int, served map[offer]time.Time) (orders []need, short int) {
+	all := 0
+	for _, n := range p.buy {
+		all += n.count
+	}
+	turn := slices.SortedStableFunc(slices.Values(p.buy), func(a, b need) int {
+		return cmp.Or(served[a.offer].Compare(served[b.offer]), b.count-a.count)
+	})
+	for _, n := range turn {
+		if tokens < all && slices.ContainsFunc(p.buy, func(m need) bool { return m.count > n.count && slices.Contains(p.others[n.offer], m.offer) }) {
 			continue
 		}
 		for n.count > 0 {
-			if least := min(n.count, leastBought); tokens < least {
-				if short == 0 || least < short {
-					short = least
-				}
-				wait = append(wait, n.offer)
-				break
+			least := min(n.count, leastBought)
+			if tokens < least {
+				return orders, least
 			}
 			part := need{n.offer, min(n.count, mostBought, tokens)}
 			orders = append(orders, part)
-			n.count, tokens = n.count-part.count, tokens-part.count
+			n.count, tokens, all = n.count-part.count, tokens-part.count, all-part.count
 		}
 	}
-	return orders, short
+	return orders, 0
 }
 
 // The span of a host is how long what runs there will go on, as far as that is

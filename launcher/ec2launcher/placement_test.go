@@ -389,33 +389,60 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// TestAfford: where there are few tokens, the most is bought first, and what would be
-// content with that waits with it.
+// TestAfford: where there are few tokens kinds take turns, and what would be content with
+// a host of which more are wanted waits with that one.
 func TestAfford(t *testing.T) {
 	big, small, gpu := offer{"m5.4xlarge", ""}, offer{"m5.xlarge", ""}, offer{"g5.xlarge", ""}
 	p := plan{buy: []need{{small, 1}, {big, 230}, {gpu, 2}}, others: map[offer][]offer{small: {small, big}, big: {small, big}, gpu: {gpu}}}
-	for tokens, want := range map[int]struct {
+	now := time.Now()
+	for name, test := range map[string]struct {
+		tokens int
+		served map[offer]time.Time
 		orders []need
 		short  int
 	}{
-		1000: {orders: []need{{big, 100}, {big, 100}, {big, 30}, {gpu, 2}, {small, 1}}},
-		233:  {orders: []need{{big, 100}, {big, 100}, {big, 30}, {gpu, 2}, {small, 1}}},
-		232:  {orders: []need{{big, 100}, {big, 100}, {big, 30}, {gpu, 2}}, short: 1},
-		225:  {orders: []need{{big, 100}, {big, 100}, {big, 25}}, short: 2}, // of 5 more
-		202:  {orders: []need{{big, 100}, {big, 100}, {gpu, 2}}, short: 20},
-		19:   {orders: []need{{gpu, 2}}, short: 20},
-		1:    {short: 2},
-		0:    {short: 2},
+		"Plenty":     {tokens: 1000, orders: []need{{big, 100}, {big, 100}, {big, 30}, {gpu, 2}, {small, 1}}},
+		"Enough":     {tokens: 233, orders: []need{{big, 100}, {big, 100}, {big, 30}, {gpu, 2}, {small, 1}}},
+		"NotSmall":   {tokens: 232, orders: []need{{big, 100}, {big, 100}, {big, 30}, {gpu, 2}}},
+		"NotAllBig":  {tokens: 225, orders: []need{{big, 100}, {big, 100}, {big, 25}}, short: 5},
+		"BigFirst":   {tokens: 19, short: 20},
+		"GPUsTurn":   {tokens: 19, served: map[offer]time.Time{big: now, small: now}, orders: []need{{gpu, 2}}, short: 20},
+		"GPUHadIts":  {tokens: 19, served: map[offer]time.Time{big: now.Add(-time.Second), gpu: now}, short: 20},
+		"BigHadIts":  {tokens: 1, served: map[offer]time.Time{big: now}, short: 2},
+		"SmallsTurn": {tokens: 19, served: map[offer]time.Time{big: now, gpu: now}, short: 20}, // it waits with the big
+		"None":       {short: 20},
 	} {
-		orders, short := p.afford(tokens)
-		if !slices.Equal(orders, want.orders) || short != want.short {
-			t.Errorf("with %d tokens: %v and %d short, want %v and %d", tokens, orders, short, want.orders, want.short)
+		orders, short := p.afford(test.tokens, test.served)
+		if !slices.Equal(orders, test.orders) || short != test.short {
+			t.Errorf("%s: %v and %d short, want %v and %d", name, orders, short, test.orders, test.short)
 		}
 	}
 	// One of those that get a small host accepts nothing else.
 	p.others[small] = []offer{small}
-	if orders, short := p.afford(19); !slices.Equal(orders, []need{{gpu, 2}, {small, 1}}) || short != 20 {
+	if orders, short := p.afford(3, map[offer]time.Time{big: now}); !slices.Equal(orders, []need{{gpu, 2}, {small, 1}}) || short != 20 {
 		t.Errorf("what accepts nothing else does not wait: %v, %d", orders, short)
+	}
+	// In turns nobody waits for ever: with two tokens a second each kind is served in time.
+	kinds := plan{others: map[offer][]offer{}}
+	served, got := map[offer]time.Time{}, map[offer]int{}
+	tokens := 0
+	for second := range 600 {
+		kinds.buy = []need{{big, 500}} // who keep coming
+		for n := range 10 {
+			kinds.buy = append(kinds.buy, need{offer{fmt.Sprintf("rare%d", n), ""}, 3})
+		}
+		tokens += 2
+		orders, _ := kinds.afford(tokens, served)
+		for _, part := range orders {
+			tokens -= part.count
+			served[part.offer] = now.Add(time.Duration(second) * time.Second)
+			got[part.offer] += part.count
+		}
+	}
+	for _, n := range kinds.buy {
+		if got[n.offer] < 3*20 {
+			t.Errorf("of %s %d were bought in ten minutes beside %v", n, got[n.offer], got)
+		}
 	}
 	// Several wants of one kind: others are what all of them accept.
 	merged := plan{others: map[offer][]offer{}}

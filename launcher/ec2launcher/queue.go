@@ -115,6 +115,7 @@ func (w *world) troubles() map[offer]*refusal {
 func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *refusal) {
 	if len(p.buy) == 0 {
 		r.wantedSince = time.Time{}
+		clear(r.served)
 		return nil
 	}
 	if r.wantedSince.IsZero() {
@@ -124,7 +125,7 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *re
 		return nil
 	}
 	tokens := r.l.budget.purchasable(w.now)
-	orders, short := p.afford(tokens)
+	orders, short := p.afford(tokens, r.served)
 	var held []offer
 	for _, part := range orders {
 		if slices.Contains(held, part.offer) {
@@ -139,6 +140,7 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *re
 			continue
 		}
 		r.plannedBuys++ // the plan counts on it
+		r.served[part.offer] = w.now
 		tokens -= part.count
 	}
 	r.wantedSince = time.Time{}

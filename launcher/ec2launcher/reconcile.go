@@ -79,6 +79,8 @@ type reconciler struct {
 	unplanned   bool        // something waits that the last plan did not see
 	// wantedSince is since when hosts are wanted that were not ordered.
 	wantedSince time.Time
+	// served are when hosts of a kind were ordered last while some are wanted.
+	served map[offer]time.Time
 	// trouble is why steps come to nothing that workloads wait for.
 	trouble troubles
 	// promised are the kinds of hosts that workloads wait for.
@@ -116,7 +118,7 @@ type world struct {
 func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
 	r := &reconciler{
 		l: l, term: term, tasks: newTasks(l.wake, parallel), pulling: newTasks(l.wake, pullsAtOnce),
-		hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{}, restless: map[string]bool{},
+		hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{}, restless: map[string]bool{}, served: map[offer]time.Time{},
 		board: newBoard(l.workloads), known: store.NewMirror(l.hosts), buys: store.NewMirror(l.buys), compared: store.NewMirror(l.hosts),
 		fleet: &fleet{l: l, capacity: &capacity{}},
 	}
