@@ -90,7 +90,7 @@ type Description struct {
 	FileSystem              string
 	FileSystemSecurityGroup string
 	// External is as created: zero if the file system is the domain's own.
-	External External
+	External External `json:",omitzero"`
 	// Policy is the domain's policy; GroupPolicies are those of groups.
 	Policy        Policy
 	GroupPolicies map[string]Policy
