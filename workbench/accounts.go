@@ -52,6 +52,12 @@ func (a Account) String() string {
 	return fmt.Sprintf("%s:%d:%d:%s:%s:%s", a.Name, a.UID, a.GID, a.Home, a.AccessPoint, strings.Join(groups, ","))
 }
 
+// hasAccount reports whether a user has an account on the host, with the Unix groups of
+// their groups: whether they are onboarded, all of it, and not offboarded.
+func hasAccount(u domain.User) bool {
+	return !u.Onboarded.IsZero() && u.Offboarded.IsZero() && u.UID != 0 && u.Home.AccessPoint != ""
+}
+
 // Accounts yields the accounts of a domain's users in the order of their names in the
 // domain: of those who are onboarded and not offboarded. It asks nobody but the
 // domain's store, and is complete or ends with an error, the domain's.
@@ -79,7 +85,7 @@ func Accounts(ctx context.Context, d *domain.Domain) iter.Seq2[Account, error] {
 				yield(Account{}, err)
 				return
 			}
-			if u.Onboarded.IsZero() || !u.Offboarded.IsZero() || u.UID == 0 || u.Home.AccessPoint == "" {
+			if !hasAccount(u) {
 				continue
 			}
 			a := Account{Name: u.Login, UID: u.UID, GID: u.GID, Home: "/home/" + u.Login, AccessPoint: u.Home.AccessPoint}

@@ -27,7 +27,10 @@ type OpenID struct {
 	// Issuer is the provider's URL. Required.
 	Issuer string
 	// UsernameClaim is the claim that is the name of the user on the host. Empty is
-	// Workbench's own, "preferred_username".
+	// Workbench's own, "preferred_username". An e-mail address, which many providers
+	// send as that, cannot be a login ([domain.OnboardRequest]): it has an @, and may
+	// have upper case. Have the provider send a claim with the bare name in lower case,
+	// "jane.doe", and name it here.
 	UsernameClaim string
 	// Scopes are what is asked of the provider. Empty is Workbench's own.
 	Scopes []string
@@ -48,7 +51,8 @@ type SAML struct {
 	// MetadataURL is where the provider describes itself. Required.
 	MetadataURL string
 	// UsernameAttribute is the attribute that is the name of the user on the host;
-	// "NameID" is the subject itself. Empty is Workbench's own.
+	// "NameID" is the subject itself. Empty is Workbench's own. As with a claim of
+	// OpenID's, an e-mail address cannot be one.
 	UsernameAttribute string
 	// BaseURI is Workbench's URL for the provider, where it is not the one of the
 	// request. Empty is that of the request.

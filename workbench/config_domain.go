@@ -33,6 +33,7 @@ const maxProfiles = 50
 // There is one menu for everyone, one for each group that has members and whose
 // policy makes another of it, those that offer the least first, and one for each user
 // whose groups have several policies that, together, make another than the last of them.
+// Members and users are those whom [Accounts] tells: the host knows no others.
 // They show the policies and users of now: who changes those makes the files anew, and
 // meanwhile a user may see what Authorize refuses. Images are named by their names in
 // the domain.
@@ -77,7 +78,7 @@ type options struct {
 	offers       []instancetype.Offer // that the domain's policy allows, cheapest first
 	images       []domain.Image       // that the domain's policy allows, by name
 	groups       map[string]selection // of the groups that have a policy
-	users        []domain.User        // who are not offboarded
+	users        []domain.User        // who have an account
 }
 
 // A selection is what a policy allows.
@@ -115,7 +116,7 @@ func readOptions(ctx context.Context, d *domain.Domain) (options, error) {
 		if err != nil {
 			return options{}, err
 		}
-		if u.Offboarded.IsZero() {
+		if hasAccount(u) { // the host knows no others, nor groups of only others
 			o.users = append(o.users, u)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"path"
+	"strings"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
@@ -155,7 +156,7 @@ func ExampleConfiguration_Request() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := research.Onboard(ctx, domain.OnboardRequest{User: "alice"}); err != nil {
+	if _, err := research.Onboard(ctx, domain.OnboardRequest{User: "jane", Login: "jane.doe"}); err != nil { // as she signs in
 		log.Fatal(err)
 	}
 	if err := research.SetPolicy(ctx, domain.Policy{Types: []string{"m7i.*"}}); err != nil {
@@ -173,11 +174,19 @@ func ExampleConfiguration_Request() {
 		log.Fatal(err)
 	}
 
-	conf, err := workbench.Configuration{CallbackAddress: "http://workbench.internal:8787", Keys: keys}.For(ctx, research)
+	conf, err := workbench.Configuration{
+		CallbackAddress: "http://workbench.internal:8787", Keys: keys,
+		Plugin: workbench.Plugin{Store: "atelier"}, // the table with the domain's records
+	}.For(ctx, research)
 	if err != nil {
 		log.Fatal(err)
 	}
-	request, err := conf.Request(workbench.DeployRequest{InstanceType: "m7i.xlarge"})
+	const exe = "/usr/lib/rstudio-server/bin/rstudio-ec2-launcher" // where the plugin is unless its Exe says otherwise
+	request, err := conf.Request(workbench.DeployRequest{
+		InstanceType: "m7i.xlarge",
+		Plugin:       workbench.Software{URL: "https://example.com/rstudio-ec2-launcher", SHA256: strings.Repeat("0", 64)},
+		Accounts:     []string{exe, "accounts", "--config-file=/etc/rstudio/launcher.ec2.conf"},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -188,9 +197,9 @@ func ExampleConfiguration_Request() {
 	if _, err := client.Deploy(ctx, request); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(len(request.Files), "files, the port is", request.Port)
+	fmt.Println(len(request.Files), "files, the port is", request.Port, "and the plugin", request.Plugin.Path)
 	fmt.Println("to choose from:", conf.Profiles[0].Name, "and", len(conf.Profiles)-1, "more")
 	// Output:
-	// 15 files, the port is 8787
+	// 15 files, the port is 8787 and the plugin /usr/lib/rstudio-server/bin/rstudio-ec2-launcher
 	// to choose from: m7i.large and 10 more
 }

@@ -9,14 +9,16 @@ import (
 	"testing/synctest"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/workbench"
 )
 
-// TestForMakesNoMenuOfNobody: the host knows a group by its members. That nothing is left
-// to choose in it is told all the same.
+// TestForMakesNoMenuOfNobody: the host knows a group by its members, who are those that
+// it has accounts of: not who is onboarded by half, or offboarded. That nothing is left to
+// choose in it is told all the same.
 func TestForMakesNoMenuOfNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := someDomain(t, few(t))
+		d := someDomain(t, few(t), fakeaws.Fault{Action: "elasticfilesystem:CreateAccessPoint", Nth: 1, Status: 400, Code: "ValidationException"})
 		ctx := t.Context()
 		if err := d.SetGroupPolicy(ctx, "students", &domain.Policy{Types: []string{"t3.*"}}); err != nil {
 			t.Fatal(err)
@@ -34,6 +36,10 @@ func TestForMakesNoMenuOfNobody(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("menus of %q, want %q", got, want)
 			}
+		}
+		menus("*")
+		if _, err := d.Onboard(ctx, domain.OnboardRequest{User: "ann", Groups: []string{"students"}}); !errors.Is(err, domain.ErrInvalid) {
+			t.Fatalf("%v, want an onboarding that ends half-way", err)
 		}
 		menus("*")
 		if _, err := d.Onboard(ctx, domain.OnboardRequest{User: "ann", Groups: []string{"students"}}); err != nil {

@@ -242,7 +242,7 @@ func (c *Client) ensureInterface(ctx context.Context, r *record, d domain.Descri
 	var out *awsec2.CreateNetworkInterfaceOutput
 	err := untilNot(ctx, "InvalidGroup.NotFound", func() (err error) { // the group may be too young
 		out, err = c.aws.EC2.CreateNetworkInterface(ctx, &awsec2.CreateNetworkInterfaceInput{
-			ClientToken: aws.String(r.Interface.Token), SubnetId: aws.String(r.Subnet.ID), Groups: []string{r.Group},
+			ClientToken: aws.String(r.Interface.Token), SubnetId: aws.String(r.Subnet.ID), Groups: hostGroups(*r, d),
 			Description: aws.String("Atelier domain " + r.Domain + ": Workbench."), TagSpecifications: c.tagSpecs(d, "network-interface"),
 		})
 		return err

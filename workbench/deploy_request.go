@@ -29,8 +29,9 @@ type DeployRequest struct {
 	Subnet string
 	// AMI is the machine image. Empty is the standard Amazon Linux 2023, as its
 	// public parameter has it when an instance is launched. Another has cloud-init,
-	// systemd, Python 3, curl, the AWS CLI version 2, xfsprogs and either dnf or
-	// the mount helper of EFS (amazon-efs-utils).
+	// systemd, Python 3, curl, iproute2, the AWS CLI version 2, xfsprogs and either dnf
+	// or the mount helper of EFS (amazon-efs-utils). Workbench's own account on it has
+	// a uid below 1000, as its package makes it: the host's role is for such alone.
 	AMI string
 	// RootDevice is what the image calls its root volume, which is encrypted.
 	// Empty is /dev/xvda, as Amazon Linux has it.

@@ -237,7 +237,7 @@ func (b purchase) input() *awsec2.RunInstancesInput {
 			Ebs:        &ec2types.EbsBlockDevice{Encrypted: aws.Bool(true), VolumeType: ec2types.VolumeTypeGp3, DeleteOnTermination: aws.Bool(true)},
 		}},
 		// Nothing but the host itself reaches its credentials, and nothing without a
-		// session at the metadata service.
+		// session at the metadata service. Which accounts of the host do, it sees to itself.
 		MetadataOptions: &ec2types.InstanceMetadataOptionsRequest{
 			HttpEndpoint: ec2types.InstanceMetadataEndpointStateEnabled, HttpTokens: ec2types.HttpTokensStateRequired, HttpPutResponseHopLimit: aws.Int32(1),
 		},

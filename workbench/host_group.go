@@ -113,8 +113,19 @@ func nfsRule(group string) []ec2types.IpPermission {
 	}}
 }
 
-// admitToFileSystem has the file system's group let the host in.
+// hostGroups are the security groups of the host's interface: its own and, where another
+// keeps the file system, those by which that lets hosts in. They are those of the
+// interface for good: what a domain is over never changes.
+func hostGroups(r record, d domain.Description) []string {
+	return append([]string{r.Group}, d.External.HostSecurityGroups...)
+}
+
+// admitToFileSystem has the file system's group let the host in. Of a file system that
+// another keeps no group is the domain's: there hostGroups let the host in.
 func (c *Client) admitToFileSystem(ctx context.Context, r record, d domain.Description) error {
+	if d.External.FileSystem != "" {
+		return nil
+	}
 	groups, err := c.describeGroups(ctx, filter("group-id", d.FileSystemSecurityGroup))
 	if err != nil {
 		return err

@@ -21,6 +21,13 @@ func (c *Client) keysName() string { return "atelier/" + c.domain.Name() + "/wor
 //
 // The secret is called atelier/, the domain's name and /workbench/keys. Who may read it
 // may sign in as anybody. The host does not read it: its files have the keys.
+//
+// It has no policy of its own, since nothing tells who in an account is an
+// administrator: everybody reads it whose IAM policies let them call GetSecretValue for
+// it, be it for every secret. Let those who deploy the Workbench, by [Policies], and
+// nobody else; to be sure of that, give the secret a policy that denies GetSecretValue
+// to all but their roles. EnsureKeys leaves it as it is.
+//
 // [Client.Remove] of a host leaves it as long as the data disk is left. With the disk it
 // has it deleted, which Secrets Manager does thirty days later; until then EnsureKeys
 // takes it back, with the same keys.

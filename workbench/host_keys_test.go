@@ -18,6 +18,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/internal/iampolicy"
 	"github.com/atelier-go/atelier/workbench"
 )
 
@@ -95,6 +96,34 @@ func TestEnsureKeysAfterAnother(t *testing.T) {
 		if keys != other {
 			t.Error("two have different keys")
 		}
+	})
+}
+
+// Whom an administrator's policy lets read the keys alone is given them, and nobody else,
+// also when they are taken back.
+func TestEnsureKeysUnderAPolicy(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		y := newYard(t, fakeaws.Config{})
+		keys := y.keys()
+		_, err := awssecrets.NewFromConfig(y.cloud.Config()).PutResourcePolicy(t.Context(), &awssecrets.PutResourcePolicyInput{
+			SecretId: aws.String(keysSecret), ResourcePolicy: aws.String(iampolicy.ReadBy("Administrators", "arn:aws:iam::123456789012:role/deployer")),
+		})
+		y.must(err)
+		deployer, err := workbench.NewFromConfig(y.cloud.RoleConfig("deployer"), y.domain(), workbench.Config{})
+		y.must(err)
+		check := func() {
+			t.Helper()
+			got, err := deployer.EnsureKeys(t.Context())
+			y.must(err)
+			if got != keys {
+				t.Error("who may read the keys is given others")
+			}
+			y.is(keysAct(y), domain.ErrDenied, keysSecret)
+		}
+		check()
+		y.deploy()
+		y.must(removeAllAct(y))
+		check()
 	})
 }
 

@@ -13,7 +13,9 @@ import (
 // to use it.
 type Policies struct {
 	// Administrator is for whoever calls Deploy, Restart, Replace, Remove and
-	// EnsureKeys, beside the domain's store.
+	// EnsureKeys, beside the domain's store. Of a domain over a file system that another
+	// keeps they also need ec2:CreateNetworkInterface for the HostSecurityGroups of its
+	// [domain.External], which have no tag of the Workbench's.
 	Administrator string
 	// Reader is for whoever calls Describe and PreviewRemove alone.
 	Reader string

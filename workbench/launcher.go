@@ -26,7 +26,8 @@ type Plugin struct {
 	// Region is the AWS region of the domain. Required; [Configuration.For] sets it.
 	Region string
 	// Store says where the records of the domain are, in the program's own words:
-	// the name of a table, or the path of a file. Empty if the program knows.
+	// the name of a table, or the path of a file. Empty if the program knows; the one
+	// of examples/positplugin does not, and wants a table of DynamoDB.
 	Store string
 }
 

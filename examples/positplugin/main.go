@@ -24,12 +24,13 @@
 //
 // The domain of that name has its records in the DynamoDB table of that name, and was
 // made by a program that also ran Setup of its fleet, with the security group of the
-// Workbench host as Access. The host's instance profile lets the plugin do what the
-// policies of packages ec2launcher, dynamostore and image list, and nothing else: it
-// calls neither EFS nor what makes a domain. Package workbench renders these files, and
-// all others of Workbench, and keeps such a host, whose role it gives these policies
-// (workbench.DeployRequest.Policies); it has the accounts
-// of the host's users from this program, which prints them one a line
+// Workbench host as Access. The fleet is called as the domain is: that program's
+// ec2launcher.Config has Fleet "research", too. The host's instance profile lets the
+// plugin do what the policies of packages ec2launcher, dynamostore and image list, and
+// nothing else: it calls neither EFS nor what makes a domain. Package workbench renders
+// these files, and all others of Workbench, and keeps such a host, whose role it gives
+// these policies (workbench.DeployRequest.Policies); it has the accounts of the host's
+// users from this program, which prints them one a line
 // (workbench.DeployRequest.Accounts):
 //
 //	rstudio-ec2-launcher accounts --config-file=/etc/rstudio/launcher.ec2.conf

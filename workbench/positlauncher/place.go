@@ -23,6 +23,7 @@ type place struct {
 	begun  bool   // whether anything was read
 	offset int64  // from the first byte that was kept when the output was opened
 	last   []byte // what was read before it, as far as an anchor
+	lost   bool   // whether there is a gap before what is read next
 }
 
 // opener opens the output of a run.
@@ -30,9 +31,9 @@ type opener func(launcher.LogOptions) (io.ReadCloser, error)
 
 var errMoved = errors.New("the host has dropped older output meanwhile")
 
-// pass notes what was read.
+// pass notes what was read, by who was told by open whether there is a gap before it.
 func (p *place) pass(text []byte) {
-	p.begun, p.offset = p.begun || len(text) > 0, p.offset+int64(len(text))
+	p.begun, p.offset, p.lost = p.begun || len(text) > 0, p.offset+int64(len(text)), false
 	p.last = append(p.last, text...)
 	if more := len(p.last) - anchor; more > 0 {
 		p.last = append(p.last[:0], p.last[more:]...)
@@ -40,7 +41,8 @@ func (p *place) pass(text []byte) {
 }
 
 // open opens the output to be followed from the place on. Where that is not kept any
-// more it is from the first byte that is, and lost is true: there is a gap.
+// more it is from the first byte that is, and lost is true: there is a gap, which is
+// told until something is passed. After an error the place is what it was.
 func (p *place) open(open opener, options launcher.LogOptions) (logs io.ReadCloser, lost bool, err error) {
 	options.Follow, options.Offset = false, p.offset-int64(len(p.last))
 	found := len(p.last) == 0
@@ -55,19 +57,20 @@ func (p *place) open(open opener, options launcher.LogOptions) (logs io.ReadClos
 			return nil, false, err
 		}
 	}
+	last := p.last
 	if !found {
-		lost, p.last = true, nil
+		last = nil
 	}
 	options.Follow = true
 	if logs, err = open(options); err != nil {
 		return nil, false, err
 	}
-	if err := p.skip(logs); err != nil {
+	if err := skip(logs, last); err != nil {
 		_ = logs.Close() // it was only read
 		return nil, false, err
 	}
-	p.offset = options.Offset + int64(len(p.last))
-	return logs, lost, nil
+	p.last, p.offset, p.lost = last, options.Offset+int64(len(last)), p.lost || !found
+	return logs, p.lost, nil
 }
 
 // stands reports whether what was read last is at an offset.
@@ -77,7 +80,7 @@ func (p *place) stands(open opener, options launcher.LogOptions) (bool, error) {
 		return false, err
 	}
 	defer func() { _ = logs.Close() }() // it was only read
-	switch err := p.skip(logs); {
+	switch err := skip(logs, p.last); {
 	case errors.Is(err, errMoved):
 		return false, nil
 	default:
@@ -86,15 +89,15 @@ func (p *place) stands(open opener, options launcher.LogOptions) (bool, error) {
 }
 
 // skip reads over what was read last. If something else is there, it is errMoved.
-func (p *place) skip(logs io.Reader) error {
-	text := make([]byte, len(p.last))
+func skip(logs io.Reader, last []byte) error {
+	text := make([]byte, len(last))
 	n, err := io.ReadFull(logs, text)
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errMoved
 	case err != nil:
 		return err
-	case !bytes.Equal(text[:n], p.last):
+	case !bytes.Equal(text[:n], last):
 		return errMoved
 	}
 	return nil

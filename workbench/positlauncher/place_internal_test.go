@@ -123,6 +123,51 @@ func TestPlaceMoves(t *testing.T) {
 	}
 }
 
+// A gap that was found and could not be read past is there at the next try, as is all
+// that follows it, whatever fails before something was read.
+func TestPlaceAfterAFailure(t *testing.T) {
+	for name, fail := range map[string]func(p *place, l *log) error{
+		"opening": func(p *place, l *log) error {
+			return failure(p.open(func(o launcher.LogOptions) (io.ReadCloser, error) {
+				if o.Follow { // the look before it went well
+					return nil, errCut
+				}
+				return l.open(o)
+			}, launcher.LogOptions{}))
+		},
+		"what comes between opening and reading": func(p *place, l *log) error {
+			return errors.Join(failure(p.open(l.open, launcher.LogOptions{})), errCut)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &log{text: lines(4 * anchor)}
+			var p place
+			if _, _, err := p.read(l); err != nil {
+				t.Fatal(err)
+			}
+			l.text, l.gone = lines(16*anchor), 8*anchor
+			if err := fail(&p, l); !errors.Is(err, errCut) {
+				t.Fatal(err)
+			}
+			if text, lost, err := p.read(l); err != nil || !lost || !bytes.Equal(text, l.text[l.gone:]) {
+				t.Errorf("%d bytes, a gap %t, %v; want the %d that are kept, after a gap", len(text), lost, err, len(l.text)-l.gone)
+			}
+			l.text = append(l.text, "end\n"...)
+			if text, lost, err := p.read(l); err != nil || lost || string(text) != "end\n" {
+				t.Errorf("%d bytes, a gap %t, %v; want the last line, and no gap", len(text), lost, err)
+			}
+		})
+	}
+}
+
+// failure is the error of an opening.
+func failure(logs io.ReadCloser, _ bool, err error) error {
+	if err == nil {
+		err = logs.Close()
+	}
+	return err
+}
+
 // Where it can be where it was, it is, also in output that repeats.
 func TestPlaceInRepetition(t *testing.T) {
 	l := &log{text: bytes.Repeat([]byte("again\n"), anchor)}

@@ -94,6 +94,25 @@ func TestBoot(t *testing.T) {
 			t.Errorf("systemd was told %q, want %q", got, want)
 		}
 	})
+	t.Run("Metadata", func(t *testing.T) {
+		reach := func(user, address string) string {
+			out, _ := m.run("setpriv", "--reuid", user, "--clear-groups", "/usr/bin/python3", "-c",
+				"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('"+address+"', 80))")
+			return out
+		}
+		const refused, metadata = "Permission denied", "169.254.169.254" // what is let through is unreachable: there is no network
+		for _, user := range []string{"root", "rstudio-server"} {
+			if out := reach(user, metadata); !strings.Contains(out, "unreachable") {
+				t.Errorf("%s is kept from the metadata: %q", user, out)
+			}
+		}
+		if out := reach("alice", metadata); !strings.Contains(out, refused) {
+			t.Errorf("alice reaches the metadata: %q", out)
+		}
+		if out := reach("alice", "169.254.169.253"); strings.Contains(out, refused) {
+			t.Errorf("alice is kept from names: %q", out)
+		}
+	})
 	t.Run("Homes", func(t *testing.T) {
 		if got := m.must("stat", "-c", "%U %a", "/home/alice", "/home/bob"); got != "alice 700\nbob 700" {
 			t.Errorf("homes are %q", got)
@@ -138,6 +157,9 @@ func TestBoot(t *testing.T) {
 			if got := m.read(name); got != "kept\n" {
 				t.Errorf("alice's file %s is %q", name, got)
 			}
+		}
+		if got := strings.Count(m.must("ip", "rule"), "169.254.169.254"); got != 1 {
+			t.Errorf("there are %d rules about the metadata", got)
 		}
 		if after := m.read("/run/dnf.log") + m.read("/run/curl.log"); after != before {
 			t.Errorf("something is installed again: %q", after)

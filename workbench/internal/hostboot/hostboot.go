@@ -11,8 +11,8 @@
 // done already.
 //
 // On the image are the AWS CLI version 2, Python, curl, xfsprogs and dnf
-// (https://docs.aws.amazon.com/linux/al2023/ug/image-comparison.html); the mount
-// helper of EFS is installed.
+// (https://docs.aws.amazon.com/linux/al2023/ug/image-comparison.html) and, as is assumed
+// since its amazon-ec2-net-utils need it, iproute; the mount helper of EFS is installed.
 package hostboot
 
 import (
@@ -93,7 +93,8 @@ func (c Config) text(name string) string {
 			continue
 		}
 		if strings.HasSuffix(name, ".sh") {
-			line = strings.TrimLeft(line, " ") // which a shell needs nowhere in these
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " # ") // which is in no word of these, nor is indentation
+			line += "\n"
 		}
 		b.WriteString(line)
 	}

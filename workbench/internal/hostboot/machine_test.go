@@ -19,7 +19,7 @@ import (
 
 // A machine boots without EC2: the user data runs for real, in namespaces of its
 // own on a copy of this machine's files, with this machine's accounts, disks and
-// mounts. Stand-ins are systemd, the EFS mount helper, the package manager, AWS,
+// mounts and a network of its own that leads nowhere. Stand-ins are systemd, the EFS mount helper, the package manager, AWS,
 // downloads and Workbench.
 type machine struct {
 	*testing.T
@@ -131,7 +131,7 @@ func newMachine(t *testing.T, c hostboot.Config) *machine {
 	if os.Getuid() != 0 {
 		realtest.Missing(t, "a machine of the test's own needs root")
 	}
-	for _, name := range []string{"unshare", "nsenter", "losetup", "mkfs.xfs", "wipefs", "blkid", "lsblk", "useradd", "usermod", "groupadd", "flock", "python3", "pgrep"} {
+	for _, name := range []string{"unshare", "nsenter", "losetup", "mkfs.xfs", "wipefs", "blkid", "lsblk", "useradd", "usermod", "groupadd", "flock", "ip", "python3", "pgrep"} {
 		if _, err := exec.LookPath(name); err != nil {
 			realtest.Missing(t, "a machine of the test's own needs %s: %v", name, err)
 		}
@@ -142,7 +142,7 @@ func newMachine(t *testing.T, c hostboot.Config) *machine {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	m := &machine{T: t}
-	first := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", initScript, "init", dir)
+	first := exec.Command("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "bash", "-c", initScript, "init", dir)
 	first.Stderr = os.Stderr
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func newMachine(t *testing.T, c hostboot.Config) *machine {
 
 // run runs a command on the machine and returns its output.
 func (m *machine) run(args ...string) (string, error) {
-	out, err := exec.Command("nsenter", append([]string{"--target", strconv.Itoa(m.pid), "--mount", "--pid", "--root", "--", "env", "--chdir=/",
+	out, err := exec.Command("nsenter", append([]string{"--target", strconv.Itoa(m.pid), "--mount", "--pid", "--net", "--root", "--", "env", "--chdir=/",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/root/.pyenv/shims"}, args...)...).CombinedOutput()
 	return string(out), err
 }

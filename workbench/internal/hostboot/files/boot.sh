@@ -11,6 +11,18 @@ step() { # step WHAT SCRIPT
   }
 }
 
+# What people run here, as accounts from uid 1000 on, reaches no credentials of the role:
+# root needs them, and Workbench's own account, which is the system's and which the
+# Launcher runs its plugins as, if not as root
+# (https://docs.posit.co/ide/server-pro/job_launcher/launcher_administration.html).
+# networkd, when it starts again, removes rules but the kernel's
+# (https://github.com/systemd/systemd/pull/19287).
+rule=(to 169.254.169.254 uidrange 1000-4294967294 prohibit)
+[[ $(ip rule) = *"${rule[*]}"* ]] || ip rule add pref 99 "${rule[@]}" protocol kernel || {
+  echo 'atelier: FAILED: people are not kept from the metadata'
+  exit 1
+}
+
 mkdir -p /run/atelier /var/lib/atelier
 step 'the data disk' disk
 step 'homes and shared storage' mounts
