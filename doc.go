@@ -23,7 +23,7 @@
 // session/credentials gives sessions roles in AWS, [workbench] keeps the host of a Posit
 // Workbench, workbench/positlauncher runs its sessions and jobs, launcher/launchertest is the
 // contract to test a launcher of one's own with, and domain/store/storetest that of
-// a store. Every constructor has an example that runs.
+// a store; domain/sagemakerdomain manages domains that SageMaker has. Every constructor has an example that runs.
 //
 // There is no code in this package.
 //

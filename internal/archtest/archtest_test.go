@@ -47,6 +47,12 @@ var rules = []rule{
 	},
 	{from: "...", to: []string{"workbench"}, unless: []string{"workbench", "workbench/...", "examples/..."}, why: "whoever has no Workbench does not link its host"},
 	{
+		from: "domain/sagemakerdomain", to: []string{"ours"},
+		unless: []string{"domain", "domain/store", "efs", "image", "instancetype", "internal/..."},
+		why:    "what SageMaker manages is told in the words of a domain of ours, and runs nothing",
+	},
+	{from: "...", to: []string{"domain/sagemakerdomain", "github.com/aws/aws-sdk-go-v2/service/sagemaker"}, unless: []string{"domain/sagemakerdomain", "fake", "fake/...", "launcher/launchertest", "examples/..."}, why: "whoever has no domain of SageMaker's does not link its client"},
+	{
 		from: "fake/fakeaws", to: []string{"ours"},
 		unless: []string{"launcher", "fake/fakelauncher", "instancetype", "internal/..."},
 		why:    "the account must not know the library it tests; shapes and prices it shares, they are data",

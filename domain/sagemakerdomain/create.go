@@ -1,0 +1,159 @@
+package sagemakerdomain
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/pace"
+)
+
+// CreateDomain makes a domain with RStudio on, and returns when it is InService, which
+// takes some minutes. All that is wrong with the request is reported at once before
+// anything is made, see [Client.CheckDomain]: a licence that is missing or not accepted is
+// [domain.ErrState], a quota that is used up [domain.ErrQuota].
+//
+// SageMaker has no token that makes the call idempotent, and lets two domains have one
+// name. So the domain is looked for first, by its name and a tag of this package's; one
+// that is there is waited for and returned. If it differs from what is asked for, or the
+// name is another's, that is [domain.ErrConflict]; one that came to nothing is ErrState and
+// says why. An answer that is lost is not asked for again: the domain is looked for, for a
+// minute. So a domain is made twice only if two processes create it at the same time, or if
+// one that lost its answer and dies is started again before SageMaker lists the domain.
+// Such twins are found when they are InService, and refused with ErrConflict, which
+// names both.
+func (c *Client) CreateDomain(ctx context.Context, q CreateDomainRequest) (Description, error) {
+	d, err := c.createDomain(ctx, q)
+	return d, fail(ctx, "create domain", q.Name, err)
+}
+
+func (c *Client) createDomain(ctx context.Context, q CreateDomainRequest) (Description, error) {
+	if err := q.problems().err(); err != nil {
+		_, all := c.checkDomain(ctx, q) // what is wrong around it is said with it
+		if all != nil {
+			err = all
+		}
+		return Description{}, err
+	}
+	id, err := c.findDomain(ctx, q.Name)
+	if err != nil {
+		return Description{}, err
+	}
+	if id == "" {
+		unchecked, err := c.checkDomain(ctx, q)
+		if err != nil {
+			return Description{}, err
+		}
+		for _, what := range unchecked {
+			c.log.WarnContext(ctx, what, "domain", q.Name)
+		}
+		c.progress(Progress{Domain: q.Name, Step: "domain"})
+		if id, err = c.askForDomain(ctx, q); err != nil {
+			return Description{}, err
+		}
+	}
+	var d Description
+	if err := c.untilServes(ctx, c.watchDomain(id, &d), time.Time{}); err != nil {
+		return Description{}, c.whyNot(ctx, err)
+	}
+	if _, err := c.findDomain(ctx, q.Name); err != nil { // are there twins?
+		return Description{}, err
+	}
+	if err := c.addTags(ctx, &d); err != nil {
+		return Description{}, err
+	}
+	if how := q.differs(d); how != nil {
+		return Description{}, refused(domain.ErrConflict, "domain %s has the name and differs: %s; ask for what there is, or change it by UpdateDomain", id, strings.Join(how, "; "))
+	}
+	return d, nil
+}
+
+// askForDomain makes the one call that cannot be repeated.
+func (c *Client) askForDomain(ctx context.Context, q CreateDomainRequest) (string, error) {
+	in := q.input()
+	var lost error
+	id := ""
+	err := pace.Poll(ctx, visibleWithin, errLate, func() (bool, error) {
+		out, err := c.aws.SageMaker.CreateDomain(ctx, in, func(o *awssagemaker.Options) { o.Retryer = aws.NopRetryer{} })
+		switch {
+		case err == nil:
+			id = aws.ToString(out.DomainId)
+			c.log.InfoContext(ctx, "domain created", "domain", q.Name, "id", id)
+			return true, nil
+		case kindOf(err) == domain.ErrThrottled: // it was refused: nothing was made
+			lost = err
+			return false, nil
+		case kindOf(err) == domain.ErrUnavailable: // it may have been made
+			lost = err
+			return true, nil
+		}
+		return false, err
+	})
+	switch {
+	case errors.Is(err, errLate):
+		return "", lost
+	case err != nil || id != "":
+		return id, err
+	}
+	err = pace.Poll(ctx, visibleWithin, errLate, func() (bool, error) {
+		found, err := c.findDomain(ctx, q.Name)
+		if err != nil && kindOf(err) != domain.ErrUnavailable && kindOf(err) != domain.ErrThrottled {
+			return false, err
+		}
+		id = found
+		return id != "", nil
+	})
+	if errors.Is(err, errLate) {
+		return "", refused(domain.ErrUnavailable, "the answer was lost, and no such domain shows after %v: call again (%w)", visibleWithin, lost)
+	}
+	return id, err
+}
+
+// findDomain returns the id of the domain that has a name, empty if there is none.
+func (c *Client) findDomain(ctx context.Context, name string) (string, error) {
+	var found, others []string
+	for d, err := range c.listDomains(ctx) {
+		if err != nil {
+			return "", step("the list of domains", err)
+		}
+		if d.Name != name || d.Status == Deleting {
+			continue
+		}
+		tags, err := c.tagsOf(ctx, d.ARN)
+		switch {
+		case codeOf(err) == notFound: // it has gone since
+		case err != nil:
+			return "", step("tags", err)
+		case tags[tagName] == name:
+			found = append(found, d.ID)
+		default:
+			others = append(others, d.ID)
+		}
+	}
+	switch {
+	case len(found) > 1:
+		return "", refused(domain.ErrConflict, "the domain was made more than once, by calls at the same time: %s; delete by DeleteDomain those without users", strings.Join(found, ", "))
+	case len(found) == 1:
+		return found[0], nil
+	case len(others) > 0:
+		return "", refused(domain.ErrConflict, "the name is that of %s, which was not made by this package: choose another", strings.Join(others, ", "))
+	}
+	return "", nil
+}
+
+// whyNot adds to the failure of a domain what can be known of its reasons: without a
+// licence no server starts, and with it no domain.
+func (c *Client) whyNot(ctx context.Context, err error) error {
+	if !errors.Is(err, domain.ErrState) || ctx.Err() != nil {
+		return err
+	}
+	if wrong, unknown := c.checkLicense(ctx); unknown == nil && len(wrong) > 0 {
+		return refused(domain.ErrState, "%w; %w", err, wrong.err())
+	}
+	return err
+}

@@ -1,0 +1,246 @@
+package sagemakerdomain
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+
+	"github.com/atelier-go/atelier/domain"
+)
+
+// CreateDomainRequest says what domain is to be. RStudio is on in it.
+type CreateDomainRequest struct {
+	// Name is 1 to 63 letters, digits and hyphens. This package makes one domain of a name.
+	Name string
+	// VPC and Subnets, 1 to 16, are where homes and apps are. Required, and the VPC for ever.
+	VPC     string
+	Subnets []string
+	// NetworkType is "VpcOnly", or "PublicInternetOnly", which is empty too. With RStudio it
+	// is for ever.
+	NetworkType string
+	// AuthMode is "SSO", or "IAM", which is empty too; for ever.
+	AuthMode string
+	// ExecutionRole is the ARN of the role that users' apps have unless their profile has
+	// another. DomainExecutionRole is that of RStudio's server. Both are required, and let
+	// sagemaker.amazonaws.com assume them.
+	ExecutionRole, DomainExecutionRole string
+	// SecurityGroups are those of users' apps beside SageMaker's own: at most 2 with VpcOnly,
+	// where one is required, and otherwise 4, those of each profile included.
+	SecurityGroups []string
+	// KMSKey is an id, alias or ARN. It encrypts homes and volumes, for ever. Empty is
+	// AWS's own.
+	KMSKey string
+	// WorkbenchInstance is what RStudio's server runs on: "ml.c5.4xlarge", "ml.c5.9xlarge",
+	// or "system", which is empty too and costs nothing.
+	WorkbenchInstance string
+	// ConnectURL and PackageManagerURL are made known to sessions. Empty is none.
+	ConnectURL, PackageManagerURL string
+	// SessionInstance is what sessions run on unless their user chooses. Empty is
+	// ml.t3.medium.
+	SessionInstance string
+	// DefaultAccess is what profiles may do in RStudio that say nothing themselves. Empty is
+	// what SageMaker makes of that, for which its documentation has two answers: say it.
+	DefaultAccess Access
+	// Tags are for the domain and all its apps. Keys do not begin with "aws:" or "atelier:".
+	Tags map[string]string
+}
+
+// The types of instances for a server of RStudio: those that have a quota.
+const serverSystem = "system"
+
+var serverInstances = [...]string{serverSystem, "ml.c5.4xlarge", "ml.c5.9xlarge"}
+
+func (p *problems) checkServerInstance(name string) {
+	if name != "" && !slices.Contains(serverInstances[:], name) {
+		p.add(domain.ErrInvalid, "workbench instance %.40q: want one of %s", name, strings.Join(serverInstances[:], ", "))
+	}
+}
+
+// checkInstance checks a name of an instance type against those that the SDK knows.
+func (p *problems) checkInstance(what, name string) {
+	if name != "" && !slices.Contains(types.AppInstanceType("").Values(), types.AppInstanceType(name)) {
+		p.add(domain.ErrInvalid, "%s %.40q: want a type as SageMaker names it, ml.t3.medium", what, name)
+	}
+}
+
+// problems reports what is wrong with a request by itself.
+func (q CreateDomainRequest) problems() (wrong problems) {
+	wrong.checkName("domain", q.Name)
+	if !networkPattern.MatchString(q.VPC) {
+		wrong.add(domain.ErrInvalid, "VPC %.40q: want its id, vpc-", q.VPC)
+	}
+	wrong.checkSubnets(q.Subnets)
+	if n := types.AppNetworkAccessType(q.NetworkType); n != "" && !slices.Contains(n.Values(), n) {
+		wrong.add(domain.ErrInvalid, "network type %.40q: want PublicInternetOnly or VpcOnly", q.NetworkType)
+	}
+	if a := types.AuthMode(q.AuthMode); a != "" && !slices.Contains(a.Values(), a) {
+		wrong.add(domain.ErrInvalid, "auth mode %.40q: want IAM or SSO", q.AuthMode)
+	}
+	wrong.checkRole("execution role", q.ExecutionRole)
+	wrong.checkRole("domain execution role", q.DomainExecutionRole)
+	wrong.checkGroups(q.SecurityGroups, q.NetworkType)
+	if q.vpcOnly() && len(q.SecurityGroups) == 0 {
+		wrong.add(domain.ErrInvalid, "security groups: with VpcOnly want one at least")
+	}
+	if q.KMSKey != "" && !keyPattern.MatchString(q.KMSKey) {
+		wrong.add(domain.ErrInvalid, "KMS key %.80q: want the id, alias or ARN of a symmetric key", q.KMSKey)
+	}
+	wrong.checkServerInstance(q.WorkbenchInstance)
+	wrong.checkURL("connect URL", q.ConnectURL)
+	wrong.checkURL("package manager URL", q.PackageManagerURL)
+	wrong.checkInstance("session instance", q.SessionInstance)
+	wrong.checkAccess("default access", q.DefaultAccess)
+	wrong.checkTags(q.Tags)
+	return wrong
+}
+
+func (q CreateDomainRequest) vpcOnly() bool {
+	return q.NetworkType == string(types.AppNetworkAccessTypeVpcOnly)
+}
+
+func (p *problems) checkSubnets(subnets []string) {
+	if n := len(subnets); n < 1 || n > maxSubnets {
+		p.add(domain.ErrInvalid, "%d subnets: want 1 to %d", n, maxSubnets)
+	}
+	for i, s := range subnets {
+		if !subnetPattern.MatchString(s) {
+			p.add(domain.ErrInvalid, "subnet %.40q: want its id, subnet-", s)
+		} else if slices.Contains(subnets[:i], s) {
+			p.add(domain.ErrInvalid, "subnet %s is given twice", s)
+		}
+	}
+}
+
+// checkGroups checks the security groups that users of a domain with RStudio have.
+func (p *problems) checkGroups(groups []string, network string) {
+	if n, most := len(groups), mostGroups(network); n > most {
+		p.add(domain.ErrInvalid, "%d security groups: with RStudio and %s want at most %d", n, networkName(network), most)
+	}
+	for i, g := range groups {
+		if !groupPattern.MatchString(g) {
+			p.add(domain.ErrInvalid, "security group %.40q: want its id, sg-", g)
+		} else if slices.Contains(groups[:i], g) {
+			p.add(domain.ErrInvalid, "security group %s is given twice", g)
+		}
+	}
+}
+
+func networkName(network string) string {
+	if network == "" {
+		return string(types.AppNetworkAccessTypePublicInternetOnly)
+	}
+	return network
+}
+
+func mostGroups(network string) int {
+	if network == string(types.AppNetworkAccessTypeVpcOnly) {
+		return maxGroupsVPCOnly
+	}
+	return maxGroupsPublic
+}
+
+// checkTags checks a caller's tags by the rules of API_Tag.
+func (p *problems) checkTags(tags map[string]string) {
+	if len(tags) > 48 {
+		p.add(domain.ErrInvalid, "%d tags: want at most 48, since two are this package's", len(tags))
+	}
+	for _, k := range sortedKeys(tags) {
+		if k == "" || len(k) > 128 || len(tags[k]) > 256 || strings.HasPrefix(strings.ToLower(k), "aws:") || strings.HasPrefix(k, "atelier:") {
+			p.add(domain.ErrInvalid, "tag %.40q: want a key of 1 to 128 characters that does not begin with aws: or atelier:, and at most 256 of value", k)
+		}
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// input is the call. AppSecurityGroupManagement has to be Service with RStudio and
+// VpcOnly, and is refused without RStudio (API_CreateDomain,
+// hashicorp/terraform-provider-aws issue 39923).
+func (q CreateDomainRequest) input() *awssagemaker.CreateDomainInput {
+	tags := maps.Clone(q.Tags)
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	tags[tagName] = q.Name
+	server := RStudio{
+		DomainExecutionRole: q.DomainExecutionRole, Instance: q.WorkbenchInstance, ConnectURL: q.ConnectURL, PackageManagerURL: q.PackageManagerURL,
+	}
+	in := &awssagemaker.CreateDomainInput{
+		DomainName: &q.Name, AuthMode: types.AuthModeIam, VpcId: &q.VPC, SubnetIds: q.Subnets, AppNetworkAccessType: types.AppNetworkAccessType(networkName(q.NetworkType)),
+		DomainSettings: &types.DomainSettings{RStudioServerProDomainSettings: &types.RStudioServerProDomainSettings{
+			DomainExecutionRoleArn: &q.DomainExecutionRole, DefaultResourceSpec: server.spec(),
+			RStudioConnectUrl: optional(q.ConnectURL), RStudioPackageManagerUrl: optional(q.PackageManagerURL),
+		}},
+		DefaultUserSettings: &types.UserSettings{
+			ExecutionRole: &q.ExecutionRole, SecurityGroups: q.SecurityGroups, RStudioServerProAppSettings: q.DefaultAccess.settings(),
+		},
+		KmsKeyId: optional(q.KMSKey), Tags: tagList(tags),
+	}
+	if q.AuthMode != "" {
+		in.AuthMode = types.AuthMode(q.AuthMode)
+	}
+	if q.vpcOnly() {
+		in.AppSecurityGroupManagement = types.AppSecurityGroupManagementService
+	}
+	if q.SessionInstance != "" {
+		in.DefaultUserSettings.RSessionAppSettings = &types.RSessionAppSettings{DefaultResourceSpec: &types.ResourceSpec{InstanceType: types.AppInstanceType(q.SessionInstance)}}
+	}
+	return in
+}
+
+// spec is what the server runs on, nil for what SageMaker has by default.
+func (r RStudio) spec() *types.ResourceSpec {
+	if r.Instance == "" {
+		return nil
+	}
+	return &types.ResourceSpec{InstanceType: types.AppInstanceType(r.Instance)}
+}
+
+// optional is a text of a call, which is left out when it is empty.
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return aws.String(text)
+}
+
+// differs says in what an existing domain is another than what is asked for, of what
+// cannot be changed or has to be asked of UpdateDomain.
+func (q CreateDomainRequest) differs(d Description) (how []string) {
+	for _, member := range []struct{ name, has, want string }{
+		{"VPC", d.VPC, q.VPC}, {"auth mode", d.AuthMode, string(q.input().AuthMode)}, {"network type", d.NetworkType, networkName(q.NetworkType)},
+		{"execution role", d.ExecutionRole, q.ExecutionRole},
+	} {
+		if member.has != member.want {
+			how = append(how, member.name+" is "+member.has+", not "+member.want)
+		}
+	}
+	if q.KMSKey != "" && d.KMSKey != q.KMSKey {
+		how = append(how, "KMS key is "+d.KMSKey+", not "+q.KMSKey)
+	}
+	if !sameSet(d.Subnets, q.Subnets) {
+		how = append(how, "subnets are "+strings.Join(d.Subnets, ", "))
+	}
+	if !sameSet(d.SecurityGroups, q.SecurityGroups) {
+		how = append(how, "security groups are "+strings.Join(d.SecurityGroups, ", "))
+	}
+	if d.RStudio == nil {
+		return append(how, "RStudio is off")
+	}
+	instance := q.WorkbenchInstance
+	if instance == "" {
+		instance = serverSystem
+	}
+	if want := (RStudio{q.DomainExecutionRole, instance, q.ConnectURL, q.PackageManagerURL, d.RStudio.BoundaryGroup}); *d.RStudio != want {
+		how = append(how, "RStudio's role, workbench instance or URLs are others")
+	}
+	return how
+}
+
+func sameSet(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}

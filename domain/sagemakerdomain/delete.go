@@ -1,0 +1,240 @@
+package sagemakerdomain
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/efs"
+	"github.com/atelier-go/atelier/internal/pace"
+)
+
+// DeleteDomainRequest says what domain is to go, and what with it.
+type DeleteDomainRequest struct {
+	// Domain is the domain's id.
+	Domain string
+	// DeleteFileSystem is EFS's id of the domain's homes, to be deleted with all files.
+	// Empty keeps it.
+	DeleteFileSystem string
+	// DeleteMountTargetsOf is EFS's id of the domain's homes, which are kept, and their mount
+	// targets deleted: nobody reaches them until others are made, and nothing of them keeps
+	// subnets and the VPC from being deleted. Empty keeps the mount targets too, and the
+	// security group for inbound NFS that they are in.
+	DeleteMountTargetsOf string
+}
+
+func (q DeleteDomainRequest) problems() (wrong problems) {
+	wrong.checkDomainID(q.Domain)
+	if q.DeleteFileSystem != "" && q.DeleteMountTargetsOf != "" {
+		wrong.add(domain.ErrInvalid, "mount targets go with the file system: ask for one of the two")
+	}
+	return wrong
+}
+
+// against reports why the file system that is named is not to be deleted.
+func (q DeleteDomainRequest) against(d Description) error {
+	named := or(q.DeleteFileSystem, q.DeleteMountTargetsOf)
+	if named == "" || named == d.FileSystem {
+		return nil
+	}
+	if d.FileSystem == "" {
+		return refused(domain.ErrInvalid, "file system %.40q: the domain has none; name none", named)
+	}
+	return refused(domain.ErrInvalid, "file system %.40q is not the domain's, which is %s: name that, or none to keep it as it is", named, d.FileSystem)
+}
+
+// PreviewDelete returns what [Client.DeleteDomain] would do now: what blocks it, what it
+// would end, in the order of its going, and what stays. It changes nothing. A domain
+// that is not there is [domain.ErrNotFound].
+func (c *Client) PreviewDelete(ctx context.Context, q DeleteDomainRequest) ([]domain.Consequence, error) {
+	found, err := c.previewDelete(ctx, q)
+	return found, fail(ctx, "preview delete", q.Domain, err)
+}
+
+func (c *Client) previewDelete(ctx context.Context, q DeleteDomainRequest) (found []domain.Consequence, err error) {
+	if err := q.problems().err(); err != nil {
+		return nil, err
+	}
+	d, err := c.describe(ctx, q.Domain)
+	if err == nil {
+		err = q.against(d)
+	}
+	if err != nil {
+		return nil, err
+	}
+	live, err := c.liveApps(ctx, AppFilter{Domain: d.ID}, nil)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(live, func(a, b App) int { return boolOrder(isServer(a)) - boolOrder(isServer(b)) })
+	found = endings(live)
+	spaces, err := c.previewSpaces(ctx, d.ID, func(Space) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	found = append(found, spaces...)
+	for p, err := range c.listProfiles(ctx, d.ID) {
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, domain.Consequence{Fate: domain.Ends, Thing: ThingProfile, Name: p.Name})
+	}
+	found = append(found, domain.Consequence{Fate: domain.Ends, Thing: domain.ThingDomain, Name: d.ID, Detail: d.Name})
+	left, err := c.previewLeftovers(ctx, d, q)
+	if err != nil {
+		return nil, err
+	}
+	found = append(found, left...)
+	slices.SortStableFunc(found, func(a, b domain.Consequence) int { return order(a.Fate) - order(b.Fate) })
+	return found, nil
+}
+
+func boolOrder(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// DeleteDomain deletes a domain with all that is in it: first the sessions of RStudio and
+// other apps, then its server, the spaces, the user profiles, the domain, and at last what
+// SageMaker leaves behind: its network interfaces, and the two security groups for NFS, each
+// of which keeps the other from being deleted. Ask [Client.PreviewDelete] first. It returns
+// when all is gone, some minutes later.
+//
+// The file system of the homes stays with all files unless its id is named. Apps that have
+// failed cannot be deleted and do not block.
+//
+// It can be called as often as one likes, and after any failure: it goes on, also when the
+// domain itself is gone already; then a file system that is named and still there is
+// [domain.ErrState], since nothing says any more whose it was: package efs deletes it.
+// What others have in the security groups for NFS, their own network interfaces or rules,
+// is ErrState and named, when the domain is gone.
+func (c *Client) DeleteDomain(ctx context.Context, q DeleteDomainRequest) error {
+	err := q.problems().err()
+	if err == nil {
+		err = c.deleteDomain(ctx, q)
+	}
+	return fail(ctx, "delete domain", q.Domain, err)
+}
+
+func (c *Client) deleteDomain(ctx context.Context, q DeleteDomainRequest) error {
+	s, err := c.untilNotMoving(ctx, c.watchDomain(q.Domain, nil))
+	if err != nil {
+		return err
+	}
+	if !s.gone {
+		if err := c.emptyAndDelete(ctx, q); err != nil {
+			return err
+		}
+	}
+	if err := c.deleteNamed(ctx, q); err != nil {
+		return err
+	}
+	return c.deleteLeftovers(ctx, q.Domain)
+}
+
+// emptyAndDelete deletes a domain that is there. Where something is begun in it meanwhile,
+// it empties it again.
+func (c *Client) emptyAndDelete(ctx context.Context, q DeleteDomainRequest) error {
+	d, err := c.describe(ctx, q.Domain)
+	if codeOf(err) == notFound {
+		return nil
+	}
+	if err == nil {
+		err = q.against(d)
+	}
+	if err != nil {
+		return err
+	}
+	in := &awssagemaker.DeleteDomainInput{DomainId: &d.ID, RetentionPolicy: &types.RetentionPolicy{HomeEfsFileSystem: types.RetentionTypeRetain}}
+	if q.DeleteFileSystem != "" {
+		in.RetentionPolicy.HomeEfsFileSystem = types.RetentionTypeDelete
+	}
+	var last error
+	for range rounds {
+		if d.Status != Deleting {
+			if err := c.empty(ctx, d); err != nil {
+				return err
+			}
+		}
+		last = c.deleteOne(ctx, c.watchDomain(d.ID, nil), func() error {
+			_, err := c.aws.SageMaker.DeleteDomain(ctx, in)
+			return err
+		})
+		if codeOf(last) != inUse {
+			return last
+		}
+	}
+	return last
+}
+
+// empty takes all out of a domain.
+func (c *Client) empty(ctx context.Context, d Description) error {
+	if err := c.endApps(ctx, AppFilter{Domain: d.ID}, nil); err != nil {
+		return err
+	}
+	if err := c.deleteSpaces(ctx, d.ID, func(Space) bool { return true }); err != nil {
+		return err
+	}
+	var names []string
+	for p, err := range c.listProfiles(ctx, d.ID) {
+		if err != nil {
+			return step("the list of user profiles", err)
+		}
+		names = append(names, p.Name)
+	}
+	for _, name := range names {
+		if err := c.deleteProfile(ctx, DeleteProfileRequest{Domain: d.ID, Name: name, DeleteSpaces: true}); err != nil {
+			return step("user profile "+name, err)
+		}
+	}
+	return nil
+}
+
+// deleteNamed completes what was asked for of the file system of a domain that is gone.
+func (c *Client) deleteNamed(ctx context.Context, q DeleteDomainRequest) error {
+	if q.DeleteMountTargetsOf != "" {
+		fs, err := c.files.FileSystem(ctx, q.DeleteMountTargetsOf)
+		switch {
+		case err != nil && kindOf(err) == domain.ErrNotFound:
+			return nil
+		case err != nil:
+			return err
+		case !managedBy(fs.Tags[tagManaged], q.Domain):
+			return refused(domain.ErrInvalid, "file system %s was not made by SageMaker for domain %s", fs.ID, q.Domain)
+		}
+		return c.files.DeleteMountTargets(ctx, fs.ID)
+	}
+	if q.DeleteFileSystem == "" {
+		return nil
+	}
+	err := pace.Poll(ctx, visibleWithin, errLate, func() (bool, error) {
+		fs, err := c.files.FileSystem(ctx, q.DeleteFileSystem)
+		if err != nil && kindOf(err) == domain.ErrNotFound {
+			return true, nil
+		}
+		return err == nil && fs.State == "deleted", err
+	})
+	if errors.Is(err, errLate) {
+		return refused(domain.ErrState, "the domain is gone and file system %s is there, with all files: delete it by package efs, if it is to go", q.DeleteFileSystem)
+	}
+	return err
+}
+
+// managedBy reports whether the value of SageMaker's own tag names a domain.
+func managedBy(value, id string) bool { return strings.HasSuffix(value, ":domain/"+id) }
+
+// mountTargets are those of a domain's file system, none if there is none.
+func (c *Client) mountTargets(ctx context.Context, fileSystem string) ([]efs.MountTarget, error) {
+	if fileSystem == "" {
+		return nil, nil
+	}
+	targets, err := c.files.MountTargets(ctx, fileSystem)
+	return targets, step("mount targets of "+fileSystem, err)
+}

@@ -1,0 +1,198 @@
+package sagemakerdomain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/efs"
+	"github.com/atelier-go/atelier/image"
+)
+
+// An Error is a failure of a [Client]. A context that ended is not one: its error is
+// returned as it is.
+type Error struct {
+	// Op is the operation: "create domain", "update profile".
+	Op string
+	// Name is what it is about: a domain's id or name, or "id/profile".
+	Name string
+	// Kind is the class of failure, one of package domain's. Of several problems it is
+	// the one to solve first; [errors.Is] finds the kind of each.
+	Kind domain.Kind
+	// Err is the cause, or several joined. It says what to do.
+	Err error
+}
+
+// Error formats e as "sagemakerdomain: op name: kind: cause".
+func (e *Error) Error() string {
+	s := "sagemakerdomain: " + strings.TrimSpace(e.Op+" "+e.Name) + ": " + string(e.Kind)
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the kind and the cause, so that errors.Is and errors.As find both.
+func (e *Error) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Err}
+}
+
+// refusal is a failure whose kind is known where it is found. Whoever leaves the
+// package makes an Error of it.
+type refusal struct {
+	kind domain.Kind
+	err  error
+}
+
+func (r *refusal) Error() string   { return r.err.Error() }
+func (r *refusal) Unwrap() []error { return []error{r.kind, r.err} }
+
+func refused(kind domain.Kind, format string, args ...any) error {
+	return &refusal{kind, fmt.Errorf(format, args...)}
+}
+
+// problems are collected and reported at once.
+type problems []error
+
+func (p *problems) add(kind domain.Kind, format string, args ...any) {
+	*p = append(*p, refused(kind, format, args...))
+}
+
+// err makes one failure of all, or nil. The order of kinds is the order in which a
+// caller can do something about them.
+func (p problems) err() error {
+	joined := errors.Join(p...)
+	if joined == nil {
+		return nil
+	}
+	for _, k := range []domain.Kind{domain.ErrInvalid, domain.ErrNotFound, domain.ErrConflict, domain.ErrState, domain.ErrNotAllowed, domain.ErrDenied} {
+		if errors.Is(joined, k) {
+			return &refusal{k, joined}
+		}
+	}
+	return &refusal{domain.ErrQuota, joined}
+}
+
+// step says what failed, if it did.
+func step(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// fail dresses an error for the caller.
+func fail(ctx context.Context, op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if _, ok := errors.AsType[*Error](err); ok {
+		return err
+	}
+	kind := kindOf(err)
+	if r, ok := errors.AsType[*refusal](err); ok {
+		kind = r.kind
+	} else if codeOf(err) != "" {
+		err = fmt.Errorf("%w (%s)", err, whoseTurn(kind))
+	}
+	return &Error{Op: op, Name: name, Kind: kind, Err: err}
+}
+
+// whoseTurn says what to do about what AWS refuses.
+func whoseTurn(kind domain.Kind) string {
+	switch kind {
+	case domain.ErrDenied:
+		return "an administrator has to give the credentials what Policy lists"
+	case domain.ErrQuota:
+		return "an administrator has to have the account's quota raised; then call again"
+	case domain.ErrInvalid:
+		return "correct the request"
+	case domain.ErrConflict, domain.ErrNotFound:
+		return "somebody else changes the same; look at it and decide anew"
+	case domain.ErrState:
+		return "something has to end first; look at the apps and call again"
+	default:
+		return "call again"
+	}
+}
+
+// kindOf classifies the error of a layer below.
+func kindOf(err error) domain.Kind {
+	if k, ok := errors.AsType[domain.Kind](err); ok {
+		return k
+	}
+	if k, ok := errors.AsType[efs.Kind](err); ok {
+		return domain.Kind(k) // it has the same words
+	}
+	switch {
+	case errors.Is(err, image.ErrNotFound):
+		return domain.ErrNotFound
+	case errors.Is(err, image.ErrInvalid), errors.Is(err, image.ErrPlatform):
+		return domain.ErrInvalid
+	case errors.Is(err, image.ErrDenied):
+		return domain.ErrDenied
+	case errors.Is(err, image.ErrThrottled):
+		return domain.ErrThrottled
+	}
+	if k, ok := kinds[codeOf(err)]; ok {
+		return k
+	}
+	return domain.ErrUnavailable
+}
+
+// Codes that decide what happens next. ResourceInUse is both a name that is taken and
+// a thing that is used; who creates something asks which.
+const (
+	inUse          = "ResourceInUse"
+	notFound       = "ResourceNotFound"
+	noSuchGroup    = "InvalidGroup.NotFound"
+	noSuchRule     = "InvalidPermission.NotFound"
+	noSuchENI      = "InvalidNetworkInterfaceID.NotFound"
+	groupInUse     = "DependencyViolation"
+	interfaceInUse = "InvalidNetworkInterface.InUse"
+	wrongParameter = "InvalidParameterValue"
+	noSuchEntity   = "NoSuchEntity"
+)
+
+// kinds is the one table from AWS's error codes to kinds. Sources: service/sagemaker/types
+// and "Common Error Types" of SageMaker's API reference, where ValidationException has no
+// type; "Error codes for the Amazon EC2 API" in the EC2 developer guide; the
+// sections "Errors" of IAM, License Manager and Service Quotas. What is not in it is for
+// AWS to answer for.
+var kinds = func() map[string]domain.Kind {
+	table := map[string]domain.Kind{}
+	add := func(k domain.Kind, codes ...string) {
+		for _, c := range codes {
+			table[c] = k
+		}
+	}
+	add(domain.ErrInvalid, "ValidationException", "ValidationError", wrongParameter, "InvalidParameter", "MissingParameter", "InvalidParameterValueException",
+		"IllegalArgumentException", "InvalidGroupId.Malformed", "InvalidSubnetID.Malformed", "InvalidPaginationTokenException")
+	add(domain.ErrNotFound, notFound, noSuchGroup, noSuchRule, noSuchENI, noSuchEntity, "InvalidSubnetID.NotFound", "NoSuchResourceException")
+	add(domain.ErrConflict, "ConflictException")
+	add(domain.ErrState, inUse, groupInUse, interfaceInUse, "IncorrectState")
+	add(domain.ErrQuota, "ResourceLimitExceeded", "ResourceLimitExceededException")
+	add(domain.ErrDenied, "AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "AuthFailure", "AuthorizationException", "NotAuthorized",
+		"UnrecognizedClientException", "InvalidClientTokenId", "SignatureDoesNotMatch", "MissingAuthenticationToken", "IncompleteSignature",
+		"ExpiredToken", "ExpiredTokenException", "RequestExpired", "OptInRequired", "Blocked")
+	add(domain.ErrThrottled, "ThrottlingException", "Throttling", "TooManyRequestsException", "RateLimitExceededException", "RequestLimitExceeded")
+	return table
+}()
+
+// codeOf is the error code of AWS in err, or empty.
+func codeOf(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return api.ErrorCode()
+	}
+	return ""
+}

@@ -1,0 +1,327 @@
+package sagemakerdomain_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/domain/sagemakerdomain"
+	"github.com/atelier-go/atelier/fake/fakeaws"
+)
+
+func TestAttachImage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, slow())
+		c, d := w.client(), w.domain()
+		w.profile(d.ID, "alice")
+		v := w.imageOf("r-session", "2025.05.1-513.pro3")
+		if v.Number != 1 || v.Status != "CREATED" || !strings.Contains(v.Container, "@sha256:") {
+			t.Errorf("got %+v", v)
+		}
+		q := sagemakerdomain.AttachRequest{Domain: d.ID, Image: "r-session", ServerVersion: "2025.05.1+513.pro3"}
+		a, err := c.AttachImage(t.Context(), q)
+		w.must(err)
+		if a.Version != 1 || a.Config != "r-session" || !a.RestartDue || a.Least != 15*time.Minute || a.Most != 30*time.Minute || a.Size < 1<<30 {
+			t.Errorf("got %+v", a)
+		}
+		if text := strings.Join(a.Unchecked, "\n"); !strings.Contains(text, "unpacked size") || !strings.Contains(text, "entry point") || strings.Contains(text, "no call tells") {
+			t.Errorf("unchecked is %q", a.Unchecked)
+		}
+		// Users do not see it before the server was made again, and then not at once.
+		offered := func() []string {
+			menu, err := w.cloud.RStudioMenu(d.ID, "alice")
+			w.must(err)
+			return menu.Images
+		}
+		time.Sleep(time.Hour)
+		if got := offered(); len(got) != 0 {
+			t.Errorf("offers %v", got)
+		}
+		again, err := c.AttachImage(t.Context(), q)
+		w.must(err)
+		if !again.RestartDue {
+			t.Error("that the server is to be made again is forgotten")
+		}
+		about, err := c.Describe(t.Context(), d.ID)
+		w.must(err)
+		if !about.RestartDue || len(about.Images) != 1 {
+			t.Errorf("got %+v", about)
+		}
+		w.must(c.RestartServer(t.Context(), sagemakerdomain.RestartRequest{Domain: d.ID}))
+		time.Sleep(time.Hour)
+		if got := offered(); !slices.Equal(got, []string{"r-session:1"}) {
+			t.Errorf("offers %v", got)
+		}
+		none, err := c.AttachImage(t.Context(), q)
+		w.must(err)
+		if none.Visibility != (sagemakerdomain.Visibility{}) {
+			t.Errorf("nothing has changed, and %+v", none.Visibility)
+		}
+	})
+}
+
+// "the list sent replaces the old one": what is there stays, and so does the default type.
+func TestTrapImageListIsReplaced(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, slow())
+		c := w.client()
+		q := w.request()
+		q.SessionInstance = "ml.m5.large"
+		d, err := c.CreateDomain(t.Context(), q)
+		w.must(err)
+		names := []string{"one", "two", "three"}
+		var all sync.WaitGroup
+		for _, name := range names {
+			w.imageOf(name, name)
+		}
+		for _, name := range names { // at the same time: calls of a Client take turns
+			all.Go(func() {
+				if _, err := c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: name}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		attached := func() (list []string) {
+			time.Sleep(time.Minute)
+			about, err := c.Describe(t.Context(), d.ID)
+			w.must(err)
+			for _, i := range about.Images {
+				list = append(list, fmt.Sprintf("%s:%d", i.Image, i.Version))
+			}
+			slices.Sort(list)
+			if about.SessionInstance != "ml.m5.large" {
+				t.Errorf("sessions run on %q", about.SessionInstance)
+			}
+			return list
+		}
+		if got := attached(); !slices.Equal(got, []string{"one:1", "three:1", "two:1"}) {
+			t.Errorf("attached are %v", got)
+		}
+		_, err = c.UpdateDomain(t.Context(), sagemakerdomain.UpdateDomainRequest{Domain: d.ID, SessionInstance: "ml.m5.large", ExecutionRole: serverRole})
+		w.must(err)
+		for _, name := range names {
+			_, err := c.DetachImage(t.Context(), sagemakerdomain.DetachRequest{Domain: d.ID, Image: strings.ToUpper(name)})
+			w.must(err)
+		}
+		if got := attached(); len(got) != 0 {
+			t.Errorf("attached are %v", got)
+		}
+	})
+}
+
+// A change of somebody else's while the update is under way is noticed.
+func TestTrapConcurrentList(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, slow())
+		c, d := w.client(), w.domain()
+		w.imageOf("one", "one")
+		w.imageOf("two", "two")
+		done := make(chan error)
+		go func() {
+			_, err := c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "one"})
+			done <- err
+		}()
+		w.settle(func() bool { return w.calls("sagemaker:UpdateDomain") > 0 })
+		w.settle(func() bool { // as soon as SageMaker takes it
+			_, err := w.sm.UpdateDomain(t.Context(), &awssagemaker.UpdateDomainInput{DomainId: &d.ID, DefaultUserSettings: &types.UserSettings{
+				RSessionAppSettings: &types.RSessionAppSettings{CustomImages: []types.CustomImage{}},
+			}})
+			return err == nil
+		})
+		err := <-done
+		w.is(err, domain.ErrConflict, "somebody else has changed the list")
+	})
+}
+
+// Without a number a server stays with what was the latest when it was made.
+func TestTrapLatestVersion(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, slow())
+		c, d := w.client(), w.domain()
+		w.imageOf("r-session", "one")
+		if v := w.imageOf("r-session", "two"); v.Number != 2 {
+			t.Errorf("got %+v", v)
+		}
+		if v := w.imageOf("r-session", "two"); v.Number != 2 {
+			t.Errorf("the same again is %+v", v)
+		}
+		time.Sleep(time.Minute)
+		a, err := c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "r-session"})
+		w.must(err)
+		if a.Version != 2 {
+			t.Errorf("attached %+v", a)
+		}
+		a, err = c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "r-session", Version: 1})
+		w.must(err)
+		time.Sleep(time.Minute)
+		about, err := c.Describe(t.Context(), d.ID)
+		w.must(err)
+		if len(about.Images) != 1 || about.Images[0].Version != 1 || a.Version != 1 {
+			t.Errorf("attached are %+v", about.Images)
+		}
+		var numbers []int32
+		for v, err := range c.Versions(t.Context(), "r-session") {
+			w.must(err)
+			numbers = append(numbers, v.Number)
+		}
+		if !slices.Equal(numbers, []int32{2, 1}) {
+			t.Errorf("versions are %v", numbers)
+		}
+	})
+}
+
+// What cannot be a version of an image is said before SageMaker is asked.
+func TestTrapImagesOfElsewhere(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{})
+		c := w.client()
+		_, err := c.RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: "r-session", Role: userRole})
+		w.must(err)
+		for reference, image := range map[string]fakeaws.Image{
+			ecr + "large:1": {Size: sagemakerdomain.MaxImageSize + 1}, ecr + "arm:1": {Platforms: []string{"linux/arm64"}},
+		} {
+			_, err := w.cloud.PushImage(reference, image)
+			w.must(err)
+		}
+		for base, c := range map[string]struct {
+			kind domain.Kind
+			word string
+		}{
+			"rocker/rstudio:4.5": {domain.ErrInvalid, "of Amazon ECR alone"},
+			strings.Replace(ecr, "us-east-1", "eu-west-1", 1) + "r:1": {domain.ErrInvalid, "lies in eu-west-1"},
+			ecr + "none:1":  {domain.ErrNotFound, "none:1"},
+			ecr + "large:1": {domain.ErrInvalid, "at most 25000000000"},
+			ecr + "arm:1":   {domain.ErrInvalid, "x86_64"},
+		} {
+			_, err := w.client().AddVersion(t.Context(), sagemakerdomain.AddVersionRequest{Image: "r-session", Base: base})
+			w.is(err, c.kind, c.word)
+		}
+		if n := w.calls("sagemaker:CreateImageVersion"); n != 0 {
+			t.Errorf("SageMaker was asked %d times", n)
+		}
+		_, err = c.RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: "r-session", Role: serverRole})
+		w.is(err, domain.ErrConflict, userRole)
+		_, err = c.AddVersion(t.Context(), sagemakerdomain.AddVersionRequest{Image: "r_session", Base: ecr + "none:1", Token: "with space", Processor: "TPU"})
+		w.is(err, domain.ErrInvalid, "image \"r_session\"", "token", "processor")
+	})
+}
+
+// The session components have to be the server's version, and versions are numbers.
+func TestTrapSessionVersion(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, slow())
+		c, d := w.client(), w.domain()
+		w.imageOf("r-session", "ubuntu2204-2023.9.1-494.pro2")
+		for server, word := range map[string]string{"2023.12.0+369.pro3": "older than the server's", "2023.03.2-454.pro2": "newer than the server's", "v1": "want YYYY.MM.P+NNN.proN"} {
+			_, err := c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "r-session", ServerVersion: server})
+			w.is(err, domain.ErrInvalid, word)
+		}
+		a, err := c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "r-session"})
+		w.must(err)
+		if !strings.Contains(strings.Join(a.Unchecked, "\n"), "the session components, 2023.09.1+494.pro2, against the server, whose version no call tells") {
+			t.Errorf("unchecked is %q", a.Unchecked)
+		}
+	})
+}
+
+// An image that is deleted while settings name it starts no session any more.
+func TestTrapRemovedImageStillReferenced(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, slow())
+		c, d := w.client(), w.domain()
+		w.profile(d.ID, "alice")
+		w.imageOf("r-session", "one")
+		w.imageOf("r-session", "two")
+		time.Sleep(time.Minute)
+		_, err := c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "r-session", Version: 1, Restart: true})
+		w.must(err)
+		time.Sleep(time.Hour)
+		app, err := w.cloud.StartRSession(d.ID, "alice", fakeaws.RSession{Image: "r-session:1"})
+		w.must(err)
+		time.Sleep(3 * time.Minute)
+		var uses []string
+		for u, err := range c.ImageUses(t.Context(), "R-Session", 1) {
+			w.must(err)
+			uses = append(uses, u.String())
+		}
+		if !slices.Equal(uses, []string{d.ID + " as default", d.ID + "/alice/RSessionGateway/" + app}) {
+			t.Errorf("used by %q", uses)
+		}
+		w.is(c.DeleteVersion(t.Context(), "r-session", 1), domain.ErrState, "still used by "+d.ID+" as default")
+		w.is(c.DeleteImage(t.Context(), "r-session"), domain.ErrState, "still used by")
+		w.must(c.DeleteVersion(t.Context(), "r-session", 2))
+		w.must(c.DeleteVersion(t.Context(), "r-session", 2))
+		_, err = c.DetachImage(t.Context(), sagemakerdomain.DetachRequest{Domain: d.ID, Image: "r-session", Restart: true})
+		w.is(err, domain.ErrState, app)
+		v, err := c.DetachImage(t.Context(), sagemakerdomain.DetachRequest{Domain: d.ID, Image: "r-session", Restart: true, EndSessions: true})
+		w.must(err)
+		if v.RestartDue {
+			t.Errorf("got %+v", v)
+		}
+		time.Sleep(time.Minute)
+		w.must(c.DeleteImage(t.Context(), "r-session"))
+		w.must(c.DeleteImage(t.Context(), "r-session"))
+	})
+}
+
+func TestTrapTwoHundredImages(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, slow())
+		c, d := w.client(), w.domain()
+		w.imageOf("r-session", "one")
+		w.imageOf("other", "other")
+		_, err := c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "other"})
+		w.must(err)
+		var list []types.CustomImage
+		for range 200 {
+			list = append(list, types.CustomImage{ImageName: new("other"), AppImageConfigName: new("other"), ImageVersionNumber: new(int32(1))})
+		}
+		_, err = w.sm.UpdateDomain(t.Context(), &awssagemaker.UpdateDomainInput{DomainId: &d.ID, DefaultUserSettings: &types.UserSettings{RSessionAppSettings: &types.RSessionAppSettings{CustomImages: list}}})
+		w.must(err)
+		w.still(d.ID)
+		_, err = c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "r-session"})
+		w.is(err, domain.ErrQuota, "offers 200 custom images")
+	})
+}
+
+// Images and versions have statuses of their own, which are explained too.
+func TestImageStatuses(t *testing.T) {
+	for _, status := range types.ImageVersionStatus("").Values() {
+		if !slices.Contains(types.ImageStatus("").Values(), types.ImageStatus(status)) {
+			t.Errorf("versions have a status that images have not: %s", status)
+		}
+	}
+	for name, c := range map[string]struct {
+		fault fakeaws.Fault
+		words []string
+	}{
+		"image":   {fakeaws.Fault{Action: "sagemaker:CreateImage", Reason: "AccessDenied: the role is none"}, []string{"image r-session is Failed", "the role is none", "delete it and create it again"}},
+		"version": {fakeaws.Fault{Action: "sagemaker:CreateImageVersion", Reason: "the layers are broken"}, []string{"r-session version 1 is Failed", "the layers are broken", "another Token"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, slow(c.fault))
+				_, err := w.cloud.PushImage(ecr+"r:1", fakeaws.Image{})
+				w.must(err)
+				_, err = w.client().RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: "r-session", Role: userRole})
+				if name == "version" {
+					w.must(err)
+					_, err = w.client().AddVersion(t.Context(), sagemakerdomain.AddVersionRequest{Image: "r-session", Base: ecr + "r:1"})
+				}
+				kind := domain.ErrState
+				if name == "image" {
+					kind = domain.ErrDenied
+				}
+				w.is(err, kind, c.words...)
+			})
+		})
+	}
+}

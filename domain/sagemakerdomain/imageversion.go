@@ -1,0 +1,258 @@
+package sagemakerdomain
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+
+	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/image"
+)
+
+// ImageVersion is a version of a SageMaker image. It never changes.
+type ImageVersion struct {
+	Image string
+	// Number is from 1 on and never given again.
+	Number int32
+	ARN    string
+	// Base is the container image as it was asked for, Container as SageMaker has it,
+	// by digest.
+	Base, Container string
+	// Status is in SageMaker's words ("CREATED"), FailureReason its own text.
+	Status, FailureReason string
+	Created               time.Time
+}
+
+// AddVersionRequest says of which container image a version is to be.
+type AddVersionRequest struct {
+	// Image is the name of the SageMaker image.
+	Image string
+	// Base is the container image in Amazon ECR of the region. A tag is looked up once.
+	Base string
+	// Token makes the call idempotent: 1 to 36 letters, digits and hyphens. Empty is one that
+	// follows from the request, so that the same request is the same version.
+	Token string
+	// Aliases name the version beside its number.
+	Aliases []string
+	// Processor is "CPU", "GPU" or empty.
+	Processor string
+	// ReleaseNotes are for people.
+	ReleaseNotes string
+}
+
+func (q AddVersionRequest) token() string {
+	if q.Token != "" {
+		return q.Token
+	}
+	h := sha256.New()
+	for _, part := range append([]string{q.Image, q.Base, q.Processor, q.ReleaseNotes}, q.Aliases...) {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:36]
+}
+
+var tokenPattern = regexp.MustCompile(`^[a-zA-Z0-9-]{1,36}$`)
+
+// AddVersion makes the next version of a SageMaker image, and returns when it is CREATED. It
+// is idempotent by the token. Before, it looks whether the container image is there, in ECR of
+// the region and of at most 25 GB, as far as the credentials may. A version that has failed is
+// [domain.ErrState] and says why; another needs another Token.
+func (c *Client) AddVersion(ctx context.Context, q AddVersionRequest) (ImageVersion, error) {
+	v, err := c.addVersion(ctx, q)
+	return v, fail(ctx, "add image version", q.Image, err)
+}
+
+func (c *Client) addVersion(ctx context.Context, q AddVersionRequest) (ImageVersion, error) {
+	var wrong problems
+	wrong.checkImageName(q.Image)
+	if q.Token != "" && !tokenPattern.MatchString(q.Token) {
+		wrong.add(domain.ErrInvalid, "token %.40q: want 1 to 36 letters, digits and hyphens", q.Token)
+	}
+	if p := types.Processor(q.Processor); p != "" && !slices.Contains(p.Values(), p) {
+		wrong.add(domain.ErrInvalid, "processor %.40q: want CPU or GPU", q.Processor)
+	}
+	if _, _, err := c.checkBase(ctx, &wrong, q.Base); err != nil {
+		return ImageVersion{}, err
+	}
+	if err := wrong.err(); err != nil {
+		return ImageVersion{}, err
+	}
+	if _, err := c.untilImage(ctx, q.Image); err != nil {
+		return ImageVersion{}, err
+	}
+	out, err := c.aws.SageMaker.CreateImageVersion(ctx, &awssagemaker.CreateImageVersionInput{
+		ImageName: &q.Image, BaseImage: &q.Base, ClientToken: aws.String(q.token()), Aliases: q.Aliases, Processor: types.Processor(q.Processor),
+		ReleaseNotes: optional(q.ReleaseNotes),
+	})
+	if err != nil {
+		return ImageVersion{}, err
+	}
+	number, ok := versionNumber(aws.ToString(out.ImageVersionArn), q.Image)
+	if !ok {
+		return ImageVersion{}, refused(domain.ErrUnavailable, "SageMaker calls the version %q, which has no number", aws.ToString(out.ImageVersionArn))
+	}
+	return c.untilVersion(ctx, q.Image, number)
+}
+
+// versionNumber reads the number at the end of the ARN of a version of an image, which has
+// the image's name in lower case.
+func versionNumber(arn, imageName string) (int32, bool) {
+	_, rest, found := strings.Cut(arn, ":image-version/")
+	name, number, cut := strings.Cut(rest, "/")
+	n, err := strconv.ParseInt(number, 10, 32)
+	return int32(n), found && cut && err == nil && n > 0 && strings.EqualFold(name, imageName)
+}
+
+// untilVersion waits until a version is CREATED, by the SDK's waiter.
+func (c *Client) untilVersion(ctx context.Context, imageName string, number int32) (ImageVersion, error) {
+	name := fmt.Sprintf("%s version %d", imageName, number)
+	c.progress(Progress{Step: "image version", Resource: name})
+	in := &awssagemaker.DescribeImageVersionInput{ImageName: &imageName, Version: &number}
+	waiter := awssagemaker.NewImageVersionCreatedWaiter(c.aws.SageMaker, func(o *awssagemaker.ImageVersionCreatedWaiterOptions) {
+		o.MinDelay, o.MaxDelay = shortestPause, longestPause
+	})
+	var out *awssagemaker.DescribeImageVersionOutput
+	err := c.visible(ctx, func() (err error) {
+		out, err = waiter.WaitForOutput(ctx, in, c.timeouts.Image)
+		return err
+	})
+	switch {
+	case err == nil:
+		return versionOf(imageName, out), nil
+	case codeOf(err) != "" || ctx.Err() != nil:
+		return ImageVersion{}, err
+	}
+	var seen *awssagemaker.DescribeImageVersionOutput
+	lookErr := settled(ctx, func() (status string, err error) {
+		if seen, err = c.aws.SageMaker.DescribeImageVersion(ctx, in); err != nil {
+			return "", err
+		}
+		return string(seen.ImageVersionStatus), nil
+	})
+	if lookErr != nil {
+		return ImageVersion{}, lookErr
+	}
+	err = explainImage(name, string(seen.ImageVersionStatus), aws.ToString(seen.FailureReason), err)
+	if seen.ImageVersionStatus == types.ImageVersionStatusCreateFailed {
+		err = fmt.Errorf("%w, with another Token", err)
+	}
+	return versionOf(imageName, seen), err
+}
+
+func versionOf(imageName string, out *awssagemaker.DescribeImageVersionOutput) ImageVersion {
+	return ImageVersion{
+		Image: imageName, Number: aws.ToInt32(out.Version), ARN: aws.ToString(out.ImageVersionArn), Base: aws.ToString(out.BaseImage),
+		Container: aws.ToString(out.ContainerImage), Status: string(out.ImageVersionStatus), FailureReason: aws.ToString(out.FailureReason),
+		Created: aws.ToTime(out.CreationTime),
+	}
+}
+
+// Versions lists the versions of a SageMaker image, the newest first, without Base and
+// Container. A page is fetched when it is reached. It yields an error last.
+func (c *Client) Versions(ctx context.Context, imageName string) iter.Seq2[ImageVersion, error] {
+	return func(yield func(ImageVersion, error) bool) {
+		pages := awssagemaker.NewListImageVersionsPaginator(c.aws.SageMaker, &awssagemaker.ListImageVersionsInput{ImageName: &imageName, MaxResults: aws.Int32(pageSize)})
+		for pages.HasMorePages() {
+			out, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(ImageVersion{}, fail(ctx, "list image versions", imageName, err))
+				return
+			}
+			for _, v := range out.ImageVersions {
+				if !yield(ImageVersion{
+					Image: imageName, Number: aws.ToInt32(v.Version), ARN: aws.ToString(v.ImageVersionArn), Status: string(v.ImageVersionStatus),
+					FailureReason: aws.ToString(v.FailureReason), Created: aws.ToTime(v.CreationTime),
+				}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// DeleteVersion deletes a version of a SageMaker image; the container image stays in ECR.
+// One that settings or apps still name is [domain.ErrState]: sessions of it would not start
+// any more. It is idempotent and returns when it is gone.
+func (c *Client) DeleteVersion(ctx context.Context, imageName string, number int32) error {
+	const op = "delete image version"
+	name := fmt.Sprintf("%s/%d", imageName, number)
+	var wrong problems
+	wrong.checkImageName(imageName)
+	if number < 1 {
+		wrong.add(domain.ErrInvalid, "version %d: want a number from 1", number)
+	}
+	err := wrong.err()
+	if err == nil {
+		err = c.unused(ctx, imageName, number)
+	}
+	if err == nil {
+		_, err = c.aws.SageMaker.DeleteImageVersion(ctx, &awssagemaker.DeleteImageVersionInput{ImageName: &imageName, Version: &number})
+		if codeOf(err) == notFound {
+			return nil
+		}
+	}
+	if err == nil {
+		waiter := awssagemaker.NewImageVersionDeletedWaiter(c.aws.SageMaker, func(o *awssagemaker.ImageVersionDeletedWaiterOptions) {
+			o.MinDelay, o.MaxDelay = shortestPause, longestPause
+		})
+		err = waiter.Wait(ctx, &awssagemaker.DescribeImageVersionInput{ImageName: &imageName, Version: &number}, c.timeouts.Image)
+	}
+	return fail(ctx, op, name, err)
+}
+
+// ecrHost is a private registry of Amazon ECR, with its region.
+var ecrHost = regexp.MustCompile(`^\d{12}\.dkr(?:\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.(?:com|com\.cn|eu)|-ecr(?:-fips)?\.([a-z0-9-]+)\.on\.aws)$`)
+
+// MaxImageSize is how large a custom image for RStudio may be, in bytes ("Custom RStudio image
+// specifications", developer guide, as of 2023).
+const MaxImageSize = 25_000_000_000
+
+// checkBase checks a container image as far as it can be: its registry, whether it is there,
+// and its compressed size, below which the unpacked one is not. It says what it could not
+// check.
+func (c *Client) checkBase(ctx context.Context, wrong *problems, base string) (size int64, unchecked []string, err error) {
+	ref, err := image.Parse(base)
+	if err != nil {
+		wrong.add(domain.ErrInvalid, "container image: %w", err)
+		return 0, nil, nil
+	}
+	m := ecrHost.FindStringSubmatch(ref.Registry)
+	switch {
+	case m == nil:
+		wrong.add(domain.ErrInvalid, "container image %s: SageMaker takes images of Amazon ECR alone: push it there, to %s", base, c.region)
+		return 0, nil, nil
+	case m[1]+m[2] != c.region:
+		wrong.add(domain.ErrInvalid, "container image %s lies in %s: SageMaker takes those of the domain's region alone: push it to %s", base, m[1]+m[2], c.region)
+		return 0, nil, nil
+	}
+	found, err := c.aws.Images.Resolve(ctx, ref)
+	switch {
+	case err == nil:
+	case errors.Is(err, image.ErrDenied):
+		return 0, []string{fmt.Sprintf("whether the container image is there, and its size: %v", err)}, nil
+	case errors.Is(err, image.ErrNotFound), errors.Is(err, image.ErrInvalid):
+		wrong.add(kindOf(err), "container image: %w", err)
+		return 0, nil, nil
+	default:
+		return 0, nil, err
+	}
+	if found.Size > MaxImageSize {
+		wrong.add(domain.ErrInvalid, "container image %s has %d bytes compressed: SageMaker takes at most %d: make it smaller", base, found.Size, int64(MaxImageSize))
+	}
+	if err := found.CheckArchitecture("x86_64"); err != nil {
+		wrong.add(domain.ErrInvalid, "container image: every type of instance for sessions is x86_64: %w", err)
+	}
+	return found.Size, []string{fmt.Sprintf("the unpacked size, which may be over %d bytes though the compressed one is not", int64(MaxImageSize))}, nil
+}

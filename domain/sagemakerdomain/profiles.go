@@ -1,0 +1,353 @@
+package sagemakerdomain
+
+import (
+	"context"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+
+	"github.com/atelier-go/atelier/domain"
+)
+
+// Profile is a user profile as SageMaker has it. What is in force for it is
+// [Client.Effective].
+type Profile struct {
+	// Domain is the domain's id.
+	Domain string
+	// Name is told apart from others without regard to case.
+	Name, ARN     string
+	Status        Status
+	FailureReason string
+	// Problem is a sentence that says what the failure means and whose turn it is; nil
+	// where all is well or under way.
+	Problem error
+	// UID is the user id in the home file system. The home is the directory of that number.
+	// Zero is that the profile has none yet.
+	UID uint32
+	// Access, ExecutionRole, SecurityGroups, SessionInstance and Images are what the profile
+	// itself says. Empty is that it says nothing.
+	Access          Access
+	ExecutionRole   string
+	SecurityGroups  []string
+	SessionInstance string
+	Images          []AttachedImage
+	// SSOUser is who it is in IAM Identity Center, where the domain's AuthMode is SSO.
+	SSOUser string
+	// Settings are all that the profile says, as the SDK has it; nil is nothing.
+	Settings          *types.UserSettings
+	Created, Modified time.Time
+}
+
+// ProfileSummary is what a list tells of a profile.
+type ProfileSummary struct {
+	Name              string
+	Status            Status
+	Created, Modified time.Time
+}
+
+// Profiles lists the user profiles of a domain, in no order; SageMaker's own, of the
+// server of RStudio, is not among them. A page is fetched when it is reached. It
+// yields an error last.
+func (c *Client) Profiles(ctx context.Context, domainID string) iter.Seq2[ProfileSummary, error] {
+	return func(yield func(ProfileSummary, error) bool) {
+		for p, err := range c.listProfiles(ctx, domainID) {
+			if !yield(p, fail(ctx, "list profiles", domainID, err)) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) listProfiles(ctx context.Context, domainID string) iter.Seq2[ProfileSummary, error] {
+	return func(yield func(ProfileSummary, error) bool) {
+		pages := awssagemaker.NewListUserProfilesPaginator(c.aws.SageMaker, &awssagemaker.ListUserProfilesInput{DomainIdEquals: &domainID, MaxResults: aws.Int32(pageSize)})
+		for pages.HasMorePages() {
+			out, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(ProfileSummary{}, err)
+				return
+			}
+			for _, u := range out.UserProfiles {
+				if !yield(ProfileSummary{aws.ToString(u.UserProfileName), Status(u.Status), aws.ToTime(u.CreationTime), aws.ToTime(u.LastModifiedTime)}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Profile describes a user profile. One that is not there is [domain.ErrNotFound].
+func (c *Client) Profile(ctx context.Context, domainID, name string) (Profile, error) {
+	p, err := c.profile(ctx, domainID, name)
+	return p, fail(ctx, "describe profile", domainID+"/"+name, err)
+}
+
+func (c *Client) profile(ctx context.Context, domainID, name string) (Profile, error) {
+	out, err := c.aws.SageMaker.DescribeUserProfile(ctx, &awssagemaker.DescribeUserProfileInput{DomainId: &domainID, UserProfileName: &name})
+	if err != nil {
+		return Profile{}, err
+	}
+	return profileOf(domainID, out)
+}
+
+func profileOf(domainID string, out *awssagemaker.DescribeUserProfileOutput) (Profile, error) {
+	s := out.UserSettings
+	p := Profile{
+		Domain: domainID, Name: aws.ToString(out.UserProfileName), ARN: aws.ToString(out.UserProfileArn), Status: Status(out.Status),
+		FailureReason: aws.ToString(out.FailureReason), Access: accessOf(s), SSOUser: aws.ToString(out.SingleSignOnUserValue), Settings: s,
+		Created: aws.ToTime(out.CreationTime), Modified: aws.ToTime(out.LastModifiedTime),
+	}
+	p.Problem = explain("user profile "+p.Name, p.Status, p.FailureReason)
+	if s != nil {
+		p.ExecutionRole, p.SecurityGroups = aws.ToString(s.ExecutionRole), s.SecurityGroups
+		p.SessionInstance, p.Images = sessionOf(s)
+	}
+	if text := aws.ToString(out.HomeEfsFileSystemUid); text != "" {
+		uid, err := uidOf(text)
+		if err != nil {
+			return Profile{}, err
+		}
+		p.UID = uid
+	}
+	return p, nil
+}
+
+// watchProfile looks at a profile, and keeps what it saw last unless that is nil.
+func (c *Client) watchProfile(domainID, name string, last *Profile) watch {
+	return watch{domain: domainID, step: "user profile", resource: name, limit: c.timeouts.Profile, look: func(ctx context.Context) (seen, error) {
+		out, err := c.aws.SageMaker.DescribeUserProfile(ctx, &awssagemaker.DescribeUserProfileInput{DomainId: &domainID, UserProfileName: &name})
+		if err != nil {
+			return seen{}, err
+		}
+		if last != nil {
+			if *last, err = profileOf(domainID, out); err != nil {
+				return seen{}, err
+			}
+		}
+		return seen{status: Status(out.Status), reason: aws.ToString(out.FailureReason), modified: aws.ToTime(out.LastModifiedTime)}, nil
+	}}
+}
+
+// ProfileRequest says what a user profile says itself.
+type ProfileRequest struct {
+	// Domain is the domain's id, Name 1 to 63 letters, digits and hyphens.
+	Domain, Name string
+	// Access is to RStudio. Empty is the domain's, or stays as it is. Who has access
+	// cannot lose it again.
+	Access Access
+	// ExecutionRole is the ARN of the role of the user's apps. Empty is the domain's, or
+	// stays as it is.
+	ExecutionRole string
+	// SecurityGroups are added to the domain's: together they are at most 2 with RStudio
+	// and VpcOnly, 4 with RStudio otherwise, and 5 without. Nil is none, or stays as it is;
+	// an empty list that is not nil takes away those there are.
+	SecurityGroups []string
+	// SessionInstance is what sessions run on unless the user chooses. Empty is the domain's,
+	// or stays as it is.
+	SessionInstance string
+	// SSOUser is the user's name in IAM Identity Center: required where the domain's AuthMode
+	// is SSO, forbidden where it is IAM; for ever.
+	SSOUser string
+}
+
+func (q ProfileRequest) problems() (wrong problems) {
+	wrong.checkDomainID(q.Domain)
+	wrong.checkProfileName(q.Name)
+	wrong.checkAccess("access", q.Access)
+	if q.ExecutionRole != "" {
+		wrong.checkRole("execution role", q.ExecutionRole)
+	}
+	wrong.checkInstance("session instance", q.SessionInstance)
+	return wrong
+}
+
+func (q ProfileRequest) settings() *types.UserSettings {
+	s := &types.UserSettings{ExecutionRole: optional(q.ExecutionRole), SecurityGroups: q.SecurityGroups, RStudioServerProAppSettings: q.Access.settings()}
+	if q.SessionInstance != "" {
+		s.RSessionAppSettings = &types.RSessionAppSettings{DefaultResourceSpec: &types.ResourceSpec{InstanceType: types.AppInstanceType(q.SessionInstance)}}
+	}
+	return s
+}
+
+// against reports what is wrong with a request in its domain.
+func (q ProfileRequest) against(d Description) (wrong problems) {
+	switch {
+	case d.AuthMode == string(types.AuthModeSso) && q.SSOUser == "":
+		wrong.add(domain.ErrInvalid, "SSO user: want the name in IAM Identity Center, since people sign in to the domain by it")
+	case d.AuthMode == string(types.AuthModeIam) && q.SSOUser != "":
+		wrong.add(domain.ErrInvalid, "SSO user %.70q: want none, since people sign in to the domain by IAM", q.SSOUser)
+	}
+	if q.Access != AccessUnset && d.RStudio == nil {
+		wrong.add(domain.ErrState, "RStudio is off in domain %s: enable it by UpdateDomain", d.ID)
+	}
+	most := 5 // UserSettings, SecurityGroups
+	if d.RStudio != nil {
+		most = mostGroups(d.NetworkType)
+	}
+	if n := len(d.SecurityGroups) + len(q.SecurityGroups); q.SecurityGroups != nil && n > most {
+		wrong.add(domain.ErrInvalid, "%d security groups, %d of them the domain's: want at most %d", n, len(d.SecurityGroups), most)
+	}
+	for _, g := range q.SecurityGroups {
+		if !groupPattern.MatchString(g) {
+			wrong.add(domain.ErrInvalid, "security group %.40q: want its id, sg-", g)
+		}
+	}
+	return wrong
+}
+
+// CreateProfile makes a user profile, which gets a user id and a home, and returns when it
+// is InService. It is idempotent by the name: one that is there and says the same is
+// returned, one that says something else is [domain.ErrConflict]. One that has failed is
+// ErrState and says why.
+//
+// A profile that is deleted and made again has another user id, and so another home: the
+// files of the first are found by nobody who does not know its number.
+func (c *Client) CreateProfile(ctx context.Context, q ProfileRequest) (Profile, error) {
+	p, err := c.createProfile(ctx, q)
+	return p, fail(ctx, "create profile", q.Domain+"/"+q.Name, err)
+}
+
+func (c *Client) createProfile(ctx context.Context, q ProfileRequest) (Profile, error) {
+	if err := q.problems().err(); err != nil {
+		return Profile{}, err
+	}
+	d, err := c.still(ctx, q.Domain)
+	if err != nil {
+		return Profile{}, err
+	}
+	wrong := q.against(d)
+	around, err := c.checkProfileAround(ctx, d, q)
+	if err != nil {
+		return Profile{}, err
+	}
+	if err := append(wrong, around...).err(); err != nil {
+		return Profile{}, err
+	}
+	in := &awssagemaker.CreateUserProfileInput{DomainId: &q.Domain, UserProfileName: &q.Name, UserSettings: q.settings(), SingleSignOnUserValue: optional(q.SSOUser)}
+	if q.SSOUser != "" {
+		in.SingleSignOnUserIdentifier = aws.String("UserName")
+	}
+	if _, err := c.aws.SageMaker.CreateUserProfile(ctx, in); err != nil && codeOf(err) != inUse {
+		return Profile{}, err
+	} else if err == nil {
+		c.log.InfoContext(ctx, "user profile created", "domain", q.Domain, "profile", q.Name)
+	}
+	var p Profile
+	if err := c.untilServes(ctx, c.watchProfile(q.Domain, q.Name, &p), time.Time{}); err != nil {
+		return Profile{}, err
+	}
+	if how := q.differs(p); how != nil {
+		return Profile{}, refused(domain.ErrConflict, "there is a user profile %s that differs: %s; change it by UpdateProfile", p.Name, strings.Join(how, "; "))
+	}
+	return p, nil
+}
+
+// checkProfileAround looks around in the account whether a profile can be as it is asked for.
+func (c *Client) checkProfileAround(ctx context.Context, d Description, q ProfileRequest) (wrong problems, err error) {
+	found, err := c.checkNetwork(ctx, d.VPC, nil, q.SecurityGroups)
+	if err != nil && kindOf(err) != domain.ErrDenied {
+		return nil, err
+	}
+	wrong = append(wrong, found...)
+	if q.ExecutionRole != "" {
+		found, err := c.checkRole(ctx, "execution role", q.ExecutionRole)
+		if err != nil && kindOf(err) != domain.ErrDenied {
+			return nil, err
+		}
+		wrong = append(wrong, found...)
+	}
+	return wrong, nil
+}
+
+// differs says in what a profile does not say what is asked for.
+func (q ProfileRequest) differs(p Profile) (how []string) {
+	for _, member := range []struct{ name, has, want string }{
+		{"access", string(p.Access), string(q.Access)}, {"execution role", p.ExecutionRole, q.ExecutionRole},
+		{"session instance", p.SessionInstance, q.SessionInstance}, {"SSO user", p.SSOUser, q.SSOUser},
+	} {
+		if member.want != "" && member.has != member.want {
+			how = append(how, member.name+" is "+or(member.has, "not set")+", not "+member.want)
+		}
+	}
+	if q.SecurityGroups != nil && !sameSet(p.SecurityGroups, q.SecurityGroups) {
+		how = append(how, "security groups are "+or(strings.Join(p.SecurityGroups, ", "), "not set"))
+	}
+	return how
+}
+
+// UpdateProfile changes what a user profile says itself, and returns when it is InService
+// again. It can be called as often as one likes, and after any failure: what is as it is
+// asked for is not changed, an update that has failed is made again.
+//
+// Access to RStudio that somebody has cannot be taken back ("Changing a user's
+// authorization status is only valid from Unauthorized to Authorized", developer guide):
+// that is [domain.ErrState]. So is a user who has an InService app, which the error
+// names, and a profile that has failed or is being deleted.
+func (c *Client) UpdateProfile(ctx context.Context, q ProfileRequest) (Profile, error) {
+	p, err := c.updateProfile(ctx, q)
+	return p, fail(ctx, "update profile", q.Domain+"/"+q.Name, err)
+}
+
+func (c *Client) updateProfile(ctx context.Context, q ProfileRequest) (Profile, error) {
+	if err := q.problems().err(); err != nil {
+		return Profile{}, err
+	}
+	d, err := c.still(ctx, q.Domain)
+	if err != nil {
+		return Profile{}, err
+	}
+	var p Profile
+	s, err := c.untilStill(ctx, c.watchProfile(q.Domain, q.Name, &p))
+	if err != nil {
+		return Profile{}, err
+	}
+	if s.gone {
+		return Profile{}, refused(domain.ErrNotFound, "there is no user profile %s: CreateProfile makes it", q.Name)
+	}
+	if p.Status != InService && p.Status != UpdateFailed {
+		return Profile{}, p.Problem
+	}
+	if q.SSOUser == "" {
+		q.SSOUser = p.SSOUser
+	}
+	wrong := q.against(d)
+	if q.SSOUser != p.SSOUser {
+		wrong.add(domain.ErrState, "the profile is of %s in IAM Identity Center for ever: create another for %s", p.SSOUser, q.SSOUser)
+	}
+	if q.Access == AccessOff && d.RStudio != nil && or(string(p.Access), or(string(d.DefaultAccess), string(AccessUser))) != string(AccessOff) {
+		wrong.add(domain.ErrState, "access to RStudio can be given and not taken back: delete the profile and create it again, with another user id and so another, empty home")
+	}
+	around, err := c.checkProfileAround(ctx, d, q)
+	if err != nil {
+		return Profile{}, err
+	}
+	if err := append(wrong, around...).err(); err != nil {
+		return Profile{}, err
+	}
+	if p.Status == InService && q.differs(p) == nil {
+		return p, nil
+	}
+	running, err := c.liveApps(ctx, AppFilter{Domain: q.Domain, Profile: q.Name}, func(a App) bool { return a.Status == InService })
+	if err != nil {
+		return Profile{}, err
+	}
+	if len(running) > 0 {
+		return Profile{}, refused(domain.ErrState, "a profile cannot be changed while its user has an app that runs: %s; have the user end it, or DeleteApp it, and call again", appNames(running))
+	}
+	in := &awssagemaker.UpdateUserProfileInput{DomainId: &q.Domain, UserProfileName: &q.Name, UserSettings: q.settings()}
+	if r := in.UserSettings.RSessionAppSettings; r != nil && p.Settings != nil && p.Settings.RSessionAppSettings != nil {
+		r.CustomImages = p.Settings.RSessionAppSettings.CustomImages // what is sent is sent whole
+	}
+	if _, err := c.aws.SageMaker.UpdateUserProfile(ctx, in); err != nil {
+		return Profile{}, err
+	}
+	c.log.InfoContext(ctx, "user profile updated", "domain", q.Domain, "profile", q.Name)
+	if err := c.untilServes(ctx, c.watchProfile(q.Domain, q.Name, &p), p.Modified); err != nil {
+		return Profile{}, err
+	}
+	return p, nil
+}
