@@ -105,10 +105,11 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, logs.Close()) }()
-	fmt.Fprint(out, "our session: ")
-	if _, err := io.Copy(out, logs); err != nil {
+	said, err := io.ReadAll(logs)
+	if err != nil {
 		return err
 	}
+	fmt.Fprintf(out, "our session: %s", said)
 	text, err := home.ReadFile("notes.txt")
 	if err != nil {
 		return err
