@@ -7,7 +7,7 @@ for file in config["write_files"]:
     os.makedirs(os.path.dirname(file["path"]), exist_ok=True)
     with open(file["path"], "w") as f:
         f.write(file["content"])
-    os.chmod(file["path"], int(file["permissions"], 8))
+    os.chmod(file["path"], int(file.get("permissions", "0644"), 8))
 with open("/run/runcmd", "w") as f:
     for command in config["runcmd"]:
         f.write(" ".join(command) + "\n")
