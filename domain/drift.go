@@ -110,7 +110,7 @@ func (d *Domain) Drift(ctx context.Context) ([]Drift, error) {
 	}
 	for _, p := range points {
 		switch {
-		case p.Tags[tagDomain] != d.name || p.State != "available":
+		case p.Tags[TagDomain] != d.name || p.State != "available":
 		case p.Root != "" && !roots[p.ID]:
 			found = append(found, Drift{
 				Kind: RootLeft, AccessPoint: p.ID, Detail: "it was made for the " + strings.ReplaceAll(p.Root, "-", " ") + ", and none is under way",

@@ -118,13 +118,13 @@ func (d *Domain) takeStock(ctx context.Context, r record) error {
 		if id := max(p.UID, p.OwnerGID); id >= next && id <= lastUID {
 			next = id + 1
 		}
-		if dir := p.SharedDirectory(); p.Tags[tagDomain] == d.name && CheckName("project", p.Shared) == nil &&
+		if dir := p.SharedDirectory(); p.Tags[TagDomain] == d.name && CheckName("project", p.Shared) == nil &&
 			dir.GID >= r.firstID() && dir.GID <= lastUID {
 			if err := d.rememberProject(ctx, dir, p.Shared); err != nil {
 				return err
 			}
 		}
-		if p.Tags[tagDomain] != d.name || CheckName("user", p.User) != nil ||
+		if p.Tags[TagDomain] != d.name || CheckName("user", p.User) != nil ||
 			p.UID == 0 || p.GID != p.UID || p.Path != fmt.Sprintf("/%d", p.UID) {
 			continue // not a home of ours
 		}

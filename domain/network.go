@@ -133,7 +133,7 @@ func (c *Client) ensureGroup(ctx context.Context, r record, spec groupSpec) (str
 	if !ours(group, r.Name) {
 		return "", &Error{Op: "ensure security group", Name: r.Name, Kind: ErrConflict, Err: fmt.Errorf(
 			"%s in %s is already called %s and lacks the tag %s=%s, so it is not this domain's: rename or delete it",
-			id, r.VPC, spec.name, tagDomain, r.Name)}
+			id, r.VPC, spec.name, TagDomain, r.Name)}
 	}
 	if spec.nfsFrom == "" {
 		return id, nil
@@ -245,8 +245,9 @@ func poll(ctx context.Context, limit time.Duration, done func() (bool, error)) e
 const (
 	// tagPrefix begins the keys of the tags that say whose a resource is.
 	tagPrefix = "atelier:"
-	// tagDomain holds the name of the domain that owns a resource.
-	tagDomain = tagPrefix + "domain"
+	// TagDomain is the key of the tag of everything that is made for a domain in AWS: its
+	// security groups, file system and access points. Its value is the domain's name.
+	TagDomain = tagPrefix + "domain"
 )
 
 // tags are the caller's and ours for every resource of the domain.
@@ -255,7 +256,7 @@ func (r record) tags() map[string]string {
 	if t == nil {
 		t = map[string]string{}
 	}
-	t[tagDomain] = r.Name
+	t[TagDomain] = r.Name
 	return t
 }
 
@@ -271,7 +272,7 @@ func ec2Tags(tags map[string]string, name string) []types.Tag {
 // ours reports whether a security group was made for the domain.
 func ours(group *types.SecurityGroup, domain string) bool {
 	for _, t := range group.Tags {
-		if aws.ToString(t.Key) == tagDomain {
+		if aws.ToString(t.Key) == TagDomain {
 			return aws.ToString(t.Value) == domain
 		}
 	}

@@ -373,7 +373,7 @@ func (d *Domain) removeDirectory(ctx context.Context, r record, p project) error
 		if err != nil {
 			return err
 		}
-		if a.Shared == p.Name && a.Tags[tagDomain] == d.name && a.ID != p.Directory.AccessPoint {
+		if a.Shared == p.Name && a.Tags[TagDomain] == d.name && a.ID != p.Directory.AccessPoint {
 			ids = append(ids, a.ID)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/atelier-go/atelier/domain"
@@ -19,9 +20,10 @@ type AdoptRequest struct {
 	// Policy is what sessions may use when the domain is made; later it is changed by
 	// [domain.Domain.SetPolicy]. The zero value allows every image on every type.
 	Policy domain.Policy
-	// Users are names for the users of profiles, by the profiles' names. A profile that
-	// is not among them is the user of its name in lower case, which has to be one:
-	// 1 to 20 of a-z, 0-9 and hyphen, beginning with a letter.
+	// Users are names for the users of profiles, by the profiles' names, whose case does
+	// not matter. A profile that is not among them is the user of its name in lower case,
+	// which has to be one: 1 to 20 of a-z, 0-9 and hyphen, beginning with a letter. One
+	// who is a user already keeps the name.
 	Users map[string]string
 	// Images are names for images, by SageMaker's; as with users.
 	Images map[string]string
@@ -42,7 +44,10 @@ func (c *Client) PreviewAdopt(ctx context.Context, to *domain.Client, q AdoptReq
 // Adopt makes a domain of ours over the file system of one of SageMaker's, with its
 // profiles as users, each with the uid and the home that it has there, and with its
 // images; and brings one that was adopted before up to date. Both go on side by side:
-// what a session of ours writes, an app of SageMaker's sees, and the other way around.
+// what a session of ours writes, RStudio and Studio Classic see there, and the other way
+// around; JupyterLab and Code Editor, whose home is a volume, have it as
+// user-default-efs. There it is at /home/sagemaker-user, here at /home/ and the login:
+// what was noted as an absolute path is not found.
 //
 // Of SageMaker's nothing is changed or deleted. What is made is what
 // [Client.PreviewAdopt] lists: on the file system an access point for each user, and a
@@ -50,12 +55,22 @@ func (c *Client) PreviewAdopt(ctx context.Context, to *domain.Client, q AdoptReq
 // NFS; see [domain.Description.HostSecurityGroups]. No uid is ever given by us: users
 // come with their profile, and who has none any more is offboarded, with home and
 // records kept. Users of profiles that come later are onboarded by calling it again,
-// which [Client.Diff] shows to be due. Who was offboarded here stays so.
+// which [Client.Diff] shows to be due: nobody does it by themselves. Who was offboarded
+// here stays so. Sessions of who is offboarded go on: end them, with package session's
+// Manager.
 //
-// A profile without a uid, one that is not in service, and an image that has no name of
-// ours yet are left out, and the preview says so. What blocks is one error that is
-// [domain.ErrState] and lists everything, before anything is made. It is idempotent,
-// and what a failure left half-way another call finishes.
+// A profile is left out, and the preview says so, that has no uid, is not in service, was
+// made anew, so that its uid is not the user's, or whose name is none of ours; and an
+// image that has no name of ours, or another one's, or is not there. Roles, security
+// groups and access to RStudio of profiles are not taken over: what sessions may use is up
+// to the policy, and an empty one allows every type. Images for RStudio on SageMaker
+// are sessions' alone, without RStudio's server: for sessions by a browser attach one that
+// has it, or have them behind a Workbench (package workbench).
+//
+// What blocks is one error that is [domain.ErrState] and lists everything, before
+// anything is made. Of the rest what fails is told at the end, and all else is done. It
+// is idempotent, and what a failure left half-way another call finishes. While a domain
+// is adopted, [Client.DeleteDomain] of SageMaker's is refused.
 func (c *Client) Adopt(ctx context.Context, to *domain.Client, q AdoptRequest) (*domain.Domain, error) {
 	const op = "adopt"
 	a, err := c.planAdoption(ctx, to, q)
@@ -110,26 +125,62 @@ func (a *adoption) blocked() error {
 	return refused(domain.ErrState, "%w", errors.Join(wrong...))
 }
 
-// carryOut makes what was planned. Each step looks itself whether it is done.
+// carryOut makes what was planned. Each step looks itself whether it is done, and what
+// fails keeps none of the others from being made: above all not those who left from being
+// offboarded.
 func (a *adoption) carryOut(ctx context.Context) (*domain.Domain, error) {
 	d, err := a.to.Create(ctx, a.create)
 	if err != nil {
 		return nil, step("domain "+a.create.Name, err)
 	}
-	for _, q := range a.images {
-		if _, err := d.Attach(ctx, q); err != nil {
-			return nil, step("image "+q.Name, err)
-		}
+	var failed []error
+	for _, user := range a.gone {
+		failed = append(failed, step("user "+user, d.Offboard(ctx, user)))
 	}
 	for _, q := range a.users {
-		if _, err := d.Onboard(ctx, q); err != nil {
-			return nil, step("user "+q.User, err)
+		_, err := d.Onboard(ctx, q)
+		failed = append(failed, step("user "+q.User, err))
+	}
+	for _, q := range a.images {
+		_, err := d.Attach(ctx, q)
+		failed = append(failed, step("image "+q.Name, err))
+	}
+	return d, errors.Join(failed...)
+}
+
+// adopters are the domains of ours that were made over a file system and are still there:
+// those whose access points it has and whose hosts have a security group.
+func (c *Client) adopters(ctx context.Context, fileSystem string) (names []string, err error) {
+	if fileSystem == "" {
+		return nil, nil
+	}
+	seen := map[string]bool{}
+	for p, err := range c.files.AccessPoints(ctx, fileSystem) {
+		if err != nil {
+			return nil, err
+		}
+		name := p.Tags[domain.TagDomain]
+		if name == "" || seen[name] {
+			continue
+		}
+		seen[name] = true
+		groups, err := c.groups(ctx, filters("tag:"+domain.TagDomain, name))
+		if err != nil {
+			return nil, err
+		}
+		if len(groups) > 0 {
+			names = append(names, name)
 		}
 	}
-	for _, user := range a.gone {
-		if err := d.Offboard(ctx, user); err != nil {
-			return nil, step("user "+user, err)
-		}
+	slices.Sort(names)
+	return names, nil
+}
+
+// notAdopted refuses what would cut one of our domains off its homes.
+func (c *Client) notAdopted(ctx context.Context, d Description) error {
+	names, err := c.adopters(ctx, d.FileSystem)
+	if err == nil && len(names) > 0 {
+		err = refused(domain.ErrState, "domain %s of ours opens its homes, on %s: delete that first, or keep this one", strings.Join(names, ", "), d.FileSystem)
 	}
-	return d, nil
+	return err
 }

@@ -78,18 +78,17 @@ func TestAdopt(t *testing.T) {
 		c, to := w.client(), w.domains(store.NewMemory())
 		q := sagemakerdomain.AdoptRequest{ID: source.ID, Name: "research"}
 
-		// What has no name of ours blocks, or is left out.
+		// What has no name of ours is left out.
 		would, err := c.PreviewAdopt(t.Context(), to, q)
 		w.must(err)
-		if got := lines(would, domain.Blocks); !strings.HasPrefix(got, `blocks: user somebody-whose-name-is-long (user "somebody-whose-name-is-long" has 27 characters`) {
-			t.Errorf("it is blocked by %q", got)
+		if got := lines(would, domain.Stays); !strings.Contains(got, `stays: user somebody-whose-name-is-long (is left out: user "somebody-whose-name-is-long" has 27 characters`) ||
+			!strings.Contains(got, `stays: image R.Session (is left out: image "r.session" has`) {
+			t.Errorf("it leaves out %q", got)
 		}
-		_, err = c.Adopt(t.Context(), to, q)
-		w.is(err, domain.ErrState, "somebody-whose-name-is-long", "by Users")
 		q.Users = map[string]string{"somebody-whose-name-is-long": "somebody", "bob": "ada"}
 		_, err = c.Adopt(t.Context(), to, q)
 		w.is(err, domain.ErrState, "user ada: two profiles would be this user, bob is one of them")
-		q.Users = map[string]string{"somebody-whose-name-is-long": "somebody"}
+		q.Users = map[string]string{"Somebody-whose-name-is-long": "somebody"}
 		q.Images = map[string]string{"R.Session": "r-session"}
 
 		before := w.inventory()
@@ -144,8 +143,11 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("bob is %+v, %v", u, err)
 		}
 		anew := w.profile(source.ID, "bob")
-		_, err = c.Adopt(t.Context(), to, q)
-		w.is(err, domain.ErrState, fmt.Sprintf("profile bob was made anew, with uid %d", anew.UID), "by Users")
+		differences, err = c.Diff(t.Context(), d)
+		w.must(err)
+		if got := lines(differences); !strings.Contains(got, fmt.Sprintf("profile bob was made anew, with uid %d", anew.UID)) {
+			t.Errorf("they differ by %q", got)
+		}
 		q.Users["bob"] = "bob2"
 		_, err = c.Adopt(t.Context(), to, q)
 		w.must(err)
@@ -239,6 +241,71 @@ func TestAdoptRefuses(t *testing.T) {
 		w.must(err)
 		_, err = c.Adopt(t.Context(), to, sagemakerdomain.AdoptRequest{ID: plain, Name: "research"})
 		w.is(err, domain.ErrState, "security group security-group-for-outbound-nfs-"+plain, "it is gone")
+	})
+}
+
+// TestAdoptGoesOn: who has left is offboarded also where a profile was made anew before
+// anybody looked, an image is gone, or another user cannot be made.
+func TestAdoptGoesOn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, slow())
+		source := w.domain()
+		w.profile(source.ID, "bob")
+		w.profile(source.ID, "leaver")
+		w.imageOf("session", "1")
+		_, err := w.client().AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: source.ID, Image: "session"})
+		w.must(err)
+		c, to := w.client(), w.domains(store.NewMemory())
+		q := sagemakerdomain.AdoptRequest{ID: source.ID, Name: "research"}
+		d, err := c.Adopt(t.Context(), to, q)
+		w.must(err)
+		// Anew, before it was seen to be gone; and a login is another's name.
+		for _, name := range []string{"bob", "leaver"} {
+			w.must(c.DeleteProfile(t.Context(), sagemakerdomain.DeleteProfileRequest{Domain: source.ID, Name: name}))
+		}
+		anew := w.profile(source.ID, "bob")
+		ada := w.profile(source.ID, "ada")
+		_, err = d.Onboard(t.Context(), domain.OnboardRequest{User: "ada", UID: ada.UID, Login: "carol"})
+		w.must(err)
+		w.profile(source.ID, "carol")
+		w.profile(source.ID, "dave")
+		_, err = d.Attach(t.Context(), domain.AttachRequest{Name: "session", Reference: ecr + "r-session:1"}) // by tag: the administrator's
+		w.must(err)
+		_, err = c.Adopt(t.Context(), to, q)
+		w.is(err, domain.ErrConflict, "user carol", "is or was the login of user ada")
+		for name, gone := range map[string]bool{"bob": true, "leaver": true, "ada": false, "dave": false} {
+			if u, err := d.User(t.Context(), name); err != nil || u.Offboarded.IsZero() == gone {
+				t.Errorf("%s: %+v, %v", name, u, err)
+			}
+		}
+		differences, err := c.Diff(t.Context(), d)
+		w.must(err)
+		for _, want := range []string{fmt.Sprintf("profile bob was made anew, with uid %d", anew.UID), "stays: image session (is " + ecr + "r-session:1 here and " + ecr + "r-session@sha256:"} {
+			if !strings.Contains(lines(differences), want) {
+				t.Errorf("they differ by\n%s\nwhich does not say %q", lines(differences), want)
+			}
+		}
+		// Under another name, or for others, the homes are not opened.
+		_, err = c.Adopt(t.Context(), to, sagemakerdomain.AdoptRequest{ID: source.ID, Name: "second"})
+		w.is(err, domain.ErrState, fmt.Sprintf("home /%d: is that of user ada of domain research", ada.UID))
+		// SageMaker's domain is not deleted below ours.
+		before := w.inventory()
+		would, err := c.PreviewDelete(t.Context(), sagemakerdomain.DeleteDomainRequest{Domain: source.ID})
+		w.must(err)
+		if got := lines(would, domain.Blocks); got != "blocks: domain research (of ours opens its homes: delete that one first)" {
+			t.Errorf("it is blocked by %q", got)
+		}
+		err = c.DeleteDomain(t.Context(), sagemakerdomain.DeleteDomainRequest{Domain: source.ID})
+		w.is(err, domain.ErrState, "domain research of ours opens its homes")
+		if got := differs(before, w.inventory()); got != "" {
+			t.Errorf("refused, it changes %s", got)
+		}
+		for u, err := range d.Users(t.Context()) {
+			w.must(err)
+			w.must(d.Offboard(t.Context(), u.Name))
+		}
+		w.must(to.Delete(t.Context(), "research"))
+		w.must(c.DeleteDomain(t.Context(), sagemakerdomain.DeleteDomainRequest{Domain: source.ID}))
 	})
 }
 

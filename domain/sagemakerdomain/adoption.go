@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"github.com/atelier-go/atelier/domain"
 )
@@ -73,7 +74,10 @@ func (c *Client) planAdoption(ctx context.Context, to *domain.Client, q AdoptReq
 	if err := a.planImages(ctx, c, q, source, ours); err != nil {
 		return nil, err
 	}
-	return a, a.planUsers(ctx, c, q, ours)
+	if err := a.planUsers(ctx, c, q, ours); err != nil {
+		return nil, err
+	}
+	return a, a.checkHomes(ctx, c, q, source)
 }
 
 // A present is a domain of ours that exists; nil is none.
@@ -168,9 +172,9 @@ func (a *adoption) planAgain(ours *present) {
 		}
 		a.block(domain.ThingDomain, ours.Name, "a domain of this name exists and %s: choose another name", what)
 	case have.FileSystem != want.FileSystem:
-		a.block(domain.ThingFileSystem, have.FileSystem, "SageMaker has %s in its place: delete domain %s, whose homes are gone, and adopt again", want.FileSystem, ours.Name)
-	case !slices.Equal(have.HostSecurityGroups, want.HostSecurityGroups):
-		a.block(domain.ThingSecurityGroup, strings.Join(have.HostSecurityGroups, ", "), "SageMaker has %s in its place: delete domain %s and adopt again; users, uids and homes stay",
+		a.block(domain.ThingFileSystem, have.FileSystem, "SageMaker has %s in its place: adopt it under another name, and delete domain %s, whose homes are gone", want.FileSystem, ours.Name)
+	case len(want.HostSecurityGroups) > 0 && !slices.Equal(have.HostSecurityGroups, want.HostSecurityGroups):
+		a.block(domain.ThingSecurityGroup, strings.Join(have.HostSecurityGroups, ", "), "SageMaker has %s in its place: delete domain %s and adopt again; uids and homes stay, groups, policies and images have to be given again",
 			strings.Join(want.HostSecurityGroups, ", "), ours.Name)
 	}
 	var subnets []string
@@ -195,7 +199,7 @@ func (a *adoption) planUsers(ctx context.Context, c *Client, q AdoptRequest, our
 		name, taken := a.userOf(q, p, ours)
 		switch {
 		case name == "":
-			known[taken] = true
+			known[taken] = taken != ""
 			continue
 		case known[name]:
 			a.block(domain.ThingUser, name, "two profiles would be this user, %s is one of them: name them by Users", p.Name)
@@ -232,10 +236,34 @@ func (a *adoption) planUsers(ctx context.Context, c *Client, q AdoptRequest, our
 	return nil
 }
 
+// checkHomes blocks what would open a home that a domain of ours has already, in another's
+// name: the file system has one access point of ours for a uid.
+func (a *adoption) checkHomes(ctx context.Context, c *Client, q AdoptRequest, source Description) error {
+	if source.FileSystem == "" || len(a.users) == 0 {
+		return nil
+	}
+	asked := map[uint32]string{}
+	for _, u := range a.users {
+		asked[u.UID] = u.User
+	}
+	for p, err := range c.files.AccessPoints(ctx, source.FileSystem) {
+		if err != nil {
+			return err
+		}
+		user, ok := asked[p.UID]
+		of := p.Tags[domain.TagDomain]
+		if ok && p.User != "" && (p.User != user || of != q.Name) {
+			a.block(domain.ThingHome, p.Path, "is that of user %s of domain %s, and would be that of %s of %s: adopt under that name, with that name in Users, or delete access point %s (files stay)",
+				p.User, of, user, q.Name, p.ID)
+		}
+	}
+	return nil
+}
+
 // userOf is the name of the user that a profile is. If it is to be left out, it is empty
 // and left is the user whom it keeps from being taken for gone, if there is one.
 func (a *adoption) userOf(q AdoptRequest, p Profile, ours *present) (name, left string) {
-	name = cmp.Or(q.Users[p.Name], strings.ToLower(p.Name))
+	name = cmp.Or(lookup(q.Users, p.Name), strings.ToLower(p.Name))
 	if ours != nil {
 		if u, ok := ours.users[p.UID]; ok && p.UID != 0 {
 			name = u.Name // whoever has the uid is the profile's user, by whatever name
@@ -252,18 +280,28 @@ func (a *adoption) userOf(q AdoptRequest, p Profile, ours *present) (name, left 
 		a.differ(domain.ThingUser, name, "profile %s is %s: it is left out", p.Name, p.Status)
 		return "", name
 	case domain.CheckName("user", name) != nil:
-		a.block(domain.ThingUser, p.Name, "%v: name the user of this profile by Users", domain.CheckName("user", name))
-		return "", name
+		a.differ(domain.ThingUser, p.Name, "is left out: %v; name the user of this profile by Users", domain.CheckName("user", name))
+		return "", ""
 	}
 	if ours == nil {
 		return name, ""
 	}
 	if u, ok := ours.names[name]; ok && u.UID != 0 && u.UID != p.UID {
-		a.block(domain.ThingUser, name, "profile %s was made anew, with uid %d and the home /%d; the user's are %d and %s: give the profile's user another name by Users, or have the files moved",
+		a.differ(domain.ThingUser, name, "profile %s was made anew, with uid %d and the home /%d, which are not the user's, %d and %s: it is left out; name the user that it is by Users",
 			p.Name, p.UID, p.UID, u.UID, u.Home.Path)
-		return "", name
+		return "", ""
 	}
 	return name, ""
+}
+
+// lookup finds what a map has for a name, whose case does not matter.
+func lookup(m map[string]string, name string) string {
+	for key, value := range m {
+		if strings.EqualFold(key, name) {
+			return value
+		}
+	}
+	return ""
 }
 
 // wholeProfiles returns the profiles of a domain in the order of their names. One that is
@@ -302,8 +340,15 @@ func (a *adoption) planImages(ctx context.Context, c *Client, q AdoptRequest, so
 	done := map[string]bool{}
 	for _, i := range source.Images {
 		v, err := c.version(ctx, i.Image, i.Version)
-		if err != nil {
+		switch {
+		case err != nil && kindOf(err) == domain.ErrNotFound:
+			a.differ(domain.ThingImage, i.Image, "is left out: SageMaker names it and does not have it")
+			continue
+		case err != nil:
 			return step("image "+i.Image, err)
+		case v.Status != string(types.ImageVersionStatusCreated):
+			a.differ(domain.ThingImage, i.Image, "is left out: its version %d is %s", v.Number, v.Status)
+			continue
 		}
 		reference := cmp.Or(v.Container, v.Base)
 		if name := attached[reference]; name != "" {
@@ -311,7 +356,7 @@ func (a *adoption) planImages(ctx context.Context, c *Client, q AdoptRequest, so
 			done[name] = true
 			continue
 		}
-		name := cmp.Or(q.Images[i.Image], strings.ToLower(i.Image))
+		name := cmp.Or(lookup(q.Images, i.Image), strings.ToLower(i.Image))
 		if err := domain.CheckName("image", name); err != nil {
 			a.differ(domain.ThingImage, i.Image, "is left out: %v; name it by Images, or attach it", err)
 			continue
@@ -321,8 +366,20 @@ func (a *adoption) planImages(ctx context.Context, c *Client, q AdoptRequest, so
 			continue
 		}
 		done[name] = true
+		if ours != nil && ours.images[name].Source != "" {
+			a.differ(domain.ThingImage, name, "is %s here and %s there, version %d of %s: attach that, if it is meant", ours.images[name].Source, reference, v.Number, i.Image)
+			continue
+		}
 		a.images = append(a.images, domain.AttachRequest{Name: name, Reference: reference})
 		a.make(domain.ThingImage, name, "%s, version %d of %s", reference, v.Number, i.Image)
+	}
+	if ours == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(ours.images)) {
+		if !done[name] {
+			a.differ(domain.ThingImage, name, "is offered here alone")
+		}
 	}
 	return nil
 }

@@ -85,6 +85,13 @@ func (c *Client) previewDelete(ctx context.Context, q DeleteDomainRequest) (foun
 		found = append(found, domain.Consequence{Fate: domain.Ends, Thing: ThingProfile, Name: p.Name})
 	}
 	found = append(found, domain.Consequence{Fate: domain.Ends, Thing: domain.ThingDomain, Name: d.ID, Detail: d.Name})
+	adopters, err := c.adopters(ctx, d.FileSystem)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range adopters {
+		found = append(found, domain.Consequence{Fate: domain.Blocks, Thing: domain.ThingDomain, Name: name, Detail: "of ours opens its homes: delete that one first"})
+	}
 	left, err := c.previewLeftovers(ctx, d, q)
 	if err != nil {
 		return nil, err
@@ -114,7 +121,9 @@ func boolOrder(b bool) int {
 // domain itself is gone already; then a file system that is named and still there is
 // [domain.ErrState], since nothing says any more whose it was: package efs deletes it.
 // What others have in the security groups for NFS, their own network interfaces or rules,
-// is ErrState and named, when the domain is gone.
+// is ErrState and named, when the domain is gone. A domain that one of ours was made over,
+// see [Client.Adopt], is ErrState before anything is done: our sessions reach the homes
+// by what goes with it. Delete ours first, with [domain.Client.Delete].
 func (c *Client) DeleteDomain(ctx context.Context, q DeleteDomainRequest) error {
 	err := q.problems().err()
 	if err == nil {
@@ -148,6 +157,9 @@ func (c *Client) emptyAndDelete(ctx context.Context, q DeleteDomainRequest) erro
 	}
 	if err == nil {
 		err = q.against(d)
+	}
+	if err == nil {
+		err = c.notAdopted(ctx, d)
 	}
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package sagemakerdomain
 
 import (
+	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/internal/iampolicy"
 )
 
@@ -12,8 +13,12 @@ import (
 // ec2:DeleteNetworkInterface for theirs (API_DeleteMountTarget, EFS), which have no tag to
 // name them by.
 type Policies struct {
-	// Administrator is for whoever calls everything here.
+	// Administrator is for whoever calls everything here but Adopt.
 	Administrator string
+	// Adopter is for whoever calls Adopt: Reader, and what making our domain takes, with
+	// access points on file systems that SageMaker made and the security group of our
+	// hosts. Pulling what images are needs the registry's leave besides.
+	Adopter string
 	// Reader is for whoever calls what changes nothing: Describe, the lists, the previews,
 	// Effective, Quotas, ImageUses.
 	Reader string
@@ -23,6 +28,7 @@ type Policies struct {
 func (c *Client) Policy() Policies {
 	return Policies{
 		Administrator: iampolicy.Document(append(c.readerStatements(), c.administratorStatements()...)...),
+		Adopter:       iampolicy.Document(append(c.readerStatements(), c.adopterStatements()...)...),
 		Reader:        iampolicy.Document(c.readerStatements()...),
 	}
 }
@@ -41,7 +47,7 @@ func (c *Client) readerStatements() []iampolicy.Statement {
 	here := iampolicy.Equals("aws:RequestedRegion", c.region)
 	return []iampolicy.Statement{
 		iampolicy.Allow("Look", []string{
-			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "elasticfilesystem:DescribeFileSystems",
+			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "elasticfilesystem:DescribeAccessPoints", "elasticfilesystem:DescribeFileSystems",
 			"elasticfilesystem:DescribeMountTargets", "sagemaker:ListApps", "sagemaker:ListDomains", "sagemaker:ListImages",
 			"sagemaker:ListSpaces", "sagemaker:ListUserProfiles", "servicequotas:ListAWSDefaultServiceQuotas", "servicequotas:ListServiceQuotas",
 		}, []string{"*"}, here),
@@ -52,6 +58,17 @@ func (c *Client) readerStatements() []iampolicy.Statement {
 		iampolicy.Allow("License", []string{"license-manager:ListReceivedLicenses"}, []string{"*"}, iampolicy.Equals("aws:RequestedRegion", licenseHome)),
 		iampolicy.Allow("Roles", []string{"iam:GetRole"}, []string{"arn:" + iampolicy.Partition(c.region) + ":iam::" + iampolicy.AnyAccount + ":role/*"}),
 		iampolicy.Allow("Images", []string{"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, c.arns("ecr", "repository/*")),
+	}
+}
+
+// adopterStatements are what making our domain takes besides, and deleting it again.
+func (c *Client) adopterStatements() []iampolicy.Statement {
+	return []iampolicy.Statement{
+		iampolicy.Allow("HostsGroup", []string{"ec2:CreateSecurityGroup"}, c.arns("ec2", "security-group/*", "vpc/*")),
+		iampolicy.Allow("TagHostsGroup", []string{"ec2:CreateTags"}, c.arns("ec2", "security-group/*"), iampolicy.Equals("ec2:CreateAction", "CreateSecurityGroup")),
+		iampolicy.Allow("DeleteHostsGroup", []string{"ec2:DeleteSecurityGroup"}, c.arns("ec2", "security-group/*"), iampolicy.Where("Null", "aws:ResourceTag/"+domain.TagDomain, "false")),
+		iampolicy.Allow("Homes", []string{"elasticfilesystem:CreateAccessPoint"}, c.arns("elasticfilesystem", "file-system/*"), iampolicy.Where("Null", "aws:ResourceTag/"+tagManaged, "false")),
+		iampolicy.Allow("TagHomes", []string{"elasticfilesystem:TagResource"}, c.arns("elasticfilesystem", "access-point/*", "file-system/*"), iampolicy.Equals("elasticfilesystem:CreateAction", "CreateAccessPoint")),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/atelier-go/atelier/domain/sagemakerdomain"
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 )
 
@@ -33,6 +34,7 @@ func TestPolicy(t *testing.T) {
 		p := c.Policy()
 		golden(t, "policy-administrator.golden", p.Administrator+"\n")
 		golden(t, "policy-reader.golden", p.Reader+"\n")
+		golden(t, "policy-adopter.golden", p.Adopter+"\n")
 		steps := map[string]func(){
 			p.Administrator: func() {
 				d := w.domain()
@@ -73,6 +75,26 @@ func TestPolicy(t *testing.T) {
 				w.must(err)
 				_, err = c.CheckDomain(t.Context(), w.request())
 				w.must(err)
+				for d, err := range c.Domains(t.Context()) {
+					w.must(err)
+					_, err = c.PreviewAdopt(t.Context(), w.domains(store.NewMemory()), sagemakerdomain.AdoptRequest{ID: d.ID, Name: "research"})
+					w.must(err)
+				}
+			},
+			p.Adopter: func() {
+				to := w.domains(store.NewMemory())
+				for d, err := range c.Domains(t.Context()) {
+					w.must(err)
+					ours, err := c.Adopt(t.Context(), to, sagemakerdomain.AdoptRequest{ID: d.ID, Name: "research"})
+					w.must(err)
+					_, err = c.Diff(t.Context(), ours)
+					w.must(err)
+					for u, err := range ours.Users(t.Context()) {
+						w.must(err)
+						w.must(ours.Offboard(t.Context(), u.Name))
+					}
+					w.must(to.Delete(t.Context(), "research"))
+				}
 			},
 			"end": func() {
 				for d, err := range c.Domains(t.Context()) {
@@ -89,7 +111,7 @@ func TestPolicy(t *testing.T) {
 				}
 			},
 		}
-		for _, policy := range []string{p.Administrator, p.Reader} {
+		for _, policy := range []string{p.Administrator, p.Reader, p.Adopter} {
 			before := len(w.cloud.Calls())
 			steps[policy]()
 			w.allows(policy, before)

@@ -69,10 +69,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "what would be made:")
-	for _, line := range plan {
-		fmt.Fprintln(out, " ", line)
-	}
+	tell(out, "what would be made:", plan)
 	d, err := managed.Adopt(ctx, domains, q)
 	if err != nil {
 		return err
@@ -131,16 +128,21 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "how they differ after a while:")
-	for _, line := range differences {
-		fmt.Fprintln(out, " ", line)
-	}
+	tell(out, "how they differ after a while:", differences)
 	if _, err := managed.Adopt(ctx, domains, q); err != nil {
 		return err
 	}
 	differences, err = managed.Diff(ctx, d)
-	fmt.Fprintf(out, "adopted again: %d differences\n", len(differences))
+	tell(out, "and when it is adopted again:", differences)
 	return err
+}
+
+// tell prints a list below a heading.
+func tell(out io.Writer, heading string, list []domain.Consequence) {
+	fmt.Fprintln(out, heading)
+	for _, line := range list {
+		fmt.Fprintln(out, " ", line)
+	}
 }
 
 // theirs makes a domain that SageMaker manages, with RStudio and two people.
