@@ -156,6 +156,9 @@ func (c *Client) adopters(ctx context.Context, fileSystem string) (names []strin
 	}
 	seen := map[string]bool{}
 	for p, err := range c.files.AccessPoints(ctx, fileSystem) {
+		if err != nil && kindOf(err) == domain.ErrNotFound {
+			return nil, nil // it is gone, and its homes with it
+		}
 		if err != nil {
 			return nil, err
 		}
