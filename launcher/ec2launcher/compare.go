@@ -16,19 +16,20 @@ const describing = "describe"
 // the hosts that are on their way in or out, while there are any, and about all
 // from time to time.
 func (r *reconciler) describe(ctx context.Context, w *world) {
-	var moving []string
-	for id := range r.restless {
-		if h, known := r.known.Get(id); known && r.moving(h) {
-			moving = append(moving, id)
+	var moving []string // as far as it is time for them
+	if w.now.Sub(r.glancedAt) >= busyDescribe {
+		for id := range r.restless {
+			if h, known := r.known.Get(id); known && r.moving(h) {
+				moving = append(moving, id)
+			}
 		}
 	}
-	busy := w.now.Sub(r.glancedAt) >= busyDescribe && len(moving) > 0
 	switch {
-	case r.l.changed.Load(), w.now.Sub(r.describedAt) >= idleDescribe, busy && len(moving) > maxFilter:
+	case r.l.changed.Load(), w.now.Sub(r.describedAt) >= idleDescribe, len(moving) > maxFilter:
 		if r.compare(ctx, nil) {
 			r.describedAt, r.glancedAt = w.now, w.now
 		}
-	case busy && r.compare(ctx, moving):
+	case len(moving) > 0 && r.compare(ctx, moving):
 		r.glancedAt = w.now
 	}
 }
