@@ -252,7 +252,7 @@ func TestLoginsAreUnique(t *testing.T) {
 		inBubble(t, fmt.Sprint(seed), func(t *testing.T) {
 			w := newWorld(t, fakeaws.Config{})
 			d := w.create(t.Context())
-			onboard(t, d, "first") // so that there is a file system
+			onboard(t, d, "first")                                                      // so that there is a file system
 			r, pauses := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1)) // the store's own, which it asks one at a time
 			slow := &slowStore{Store: w.store, pause: func() time.Duration { return time.Duration(pauses.IntN(20)) * time.Millisecond }}
 			var group sync.WaitGroup
