@@ -13,6 +13,7 @@ import (
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/internal/cloudconfig"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // Deployed is what a [Client.Deploy] came to.
@@ -88,12 +89,12 @@ func (c *Client) intend(ctx context.Context, q DeployRequest) (record, domain.De
 	}
 	missing, err := c.missingGroups(ctx, q.Access)
 	if err != nil {
-		return record{}, d, step("the security groups of the access", err)
+		return record{}, d, refusal.Step("the security groups of the access", err)
 	}
 	wrong = append(wrong, missing...)
 	project, without, err := c.findStorage(ctx, q)
 	if err != nil {
-		return record{}, d, step("the shared storage", err)
+		return record{}, d, refusal.Step("the shared storage", err)
 	}
 	if without != nil {
 		wrong = append(wrong, without)
@@ -106,16 +107,16 @@ func (c *Client) intend(ctx context.Context, q DeployRequest) (record, domain.De
 		Want: q.want(c.domain.Catalog()), Volume: made{ID: longID}, Storage: project.Directory.AccessPoint, Instance: before.Instance, Buy: before.Buy,
 	}, d)...)
 	if len(wrong) > 0 {
-		return record{}, d, refused(domain.ErrInvalid, "%w", errors.Join(wrong...))
+		return record{}, d, refusal.New(domain.ErrInvalid, "%w", errors.Join(wrong...))
 	}
 	if d.Deleting {
-		return record{}, d, refused(domain.ErrState, "the domain is being deleted")
+		return record{}, d, refusal.New(domain.ErrState, "the domain is being deleted")
 	}
 	if d.FileSystem == "" {
-		return record{}, d, refused(domain.ErrState, "the domain has no file system yet, which comes with its first user: onboard one and call again")
+		return record{}, d, refusal.New(domain.ErrState, "the domain has no file system yet, which comes with its first user: onboard one and call again")
 	}
 	if q.SharedStorage != "" && project.Created.IsZero() {
-		return record{}, d, refused(domain.ErrState, "shared storage: the creation of project %s has not ended: call CreateProject again, which goes on where it stands", project.Name)
+		return record{}, d, refusal.New(domain.ErrState, "shared storage: the creation of project %s has not ended: call CreateProject again, which goes on where it stands", project.Name)
 	}
 	r := record{Domain: c.domain.Name(), Created: time.Now(), Subnet: subnet, Want: q.want(c.domain.Catalog()), Storage: project.Directory.AccessPoint}
 	r.Volume.GiB, r.Volume.Key = q.VolumeGiB, d.KMSKeyID
@@ -158,7 +159,7 @@ func (c *Client) lengthProblems(r record, d domain.Description) (found []error) 
 // takes reports why a Workbench cannot become what is asked for, or nil.
 func (r record) takes(q DeployRequest) error {
 	if r.Removing != nil {
-		return refused(domain.ErrState, "Remove has begun and not ended: call it again first")
+		return refusal.New(domain.ErrState, "Remove has begun and not ended: call it again first")
 	}
 	var differ []error
 	if q.Subnet != "" && q.Subnet != r.Subnet.ID {
@@ -168,7 +169,7 @@ func (r record) takes(q DeployRequest) error {
 		differ = append(differ, fmt.Errorf("its data disk has %d GiB, not %d", r.Volume.GiB, q.VolumeGiB))
 	}
 	if differ != nil {
-		return refused(domain.ErrConflict, "%w; ask for what there is, or Remove it first and delete its volume", errors.Join(differ...))
+		return refusal.New(domain.ErrConflict, "%w; ask for what there is, or Remove it first and delete its volume", errors.Join(differ...))
 	}
 	return nil
 }
@@ -208,25 +209,25 @@ func (c *Client) missingGroups(ctx context.Context, access []string) (missing []
 // ensureSurroundings makes everything but the instance.
 func (c *Client) ensureSurroundings(ctx context.Context, r *record, d domain.Description, files []File) error {
 	if err := c.ensureGroup(ctx, r, d); err != nil {
-		return step("security group "+c.name(), err)
+		return refusal.Step("security group "+c.name(), err)
 	}
 	if err := c.admitToFileSystem(ctx, *r, d); err != nil {
-		return step("security group "+d.FileSystemSecurityGroup+" of the file system", err)
+		return refusal.Step("security group "+d.FileSystemSecurityGroup+" of the file system", err)
 	}
 	arn, err := c.ensureRole(ctx, r, d)
 	if err != nil {
-		return step("role "+c.name(), err)
+		return refusal.Step("role "+c.name(), err)
 	}
 	if err := c.ensureProfile(ctx, d); err != nil {
-		return step("instance profile "+c.name(), err)
+		return refusal.Step("instance profile "+c.name(), err)
 	}
 	if err := c.publish(ctx, r, d, arn, files); err != nil {
-		return step("secret "+c.secretName(), err)
+		return refusal.Step("secret "+c.secretName(), err)
 	}
 	if err := c.ensureInterface(ctx, r, d); err != nil {
-		return step("the network interface", err)
+		return refusal.Step("the network interface", err)
 	}
-	return step("the data disk", c.ensureVolume(ctx, r, d))
+	return refusal.Step("the data disk", c.ensureVolume(ctx, r, d))
 }
 
 // ensureInterface makes the interface, whose address stays.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/instancetype"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // dataDevice is what EC2 calls the data disk. The host knows it by its volume's
@@ -50,14 +51,14 @@ func (c *Client) settle(ctx context.Context, r *record, d domain.Description) er
 	}
 	if r.Instance.ID == "" {
 		if err := c.launch(ctx, r, d); err != nil {
-			return step("the instance", err)
+			return refusal.Step("the instance", err)
 		}
 	}
 	if err := c.awaitRunning(ctx, r.Instance); err != nil {
-		return step("instance "+r.Instance.ID, err)
+		return refusal.Step("instance "+r.Instance.ID, err)
 	}
 	if err := c.attach(ctx, *r); err != nil {
-		return step("data disk "+r.Volume.ID, err)
+		return refusal.Step("data disk "+r.Volume.ID, err)
 	}
 	if r.Replacing == "" {
 		return nil
@@ -75,7 +76,7 @@ func ended(s ec2types.InstanceStateName) bool {
 // and terminated when it is not: those are shown for about an hour.
 func (c *Client) look(ctx context.Context, i instance) (ec2types.InstanceStateName, *ec2types.Instance, error) {
 	out, err := c.aws.EC2.DescribeInstances(ctx, &awsec2.DescribeInstancesInput{InstanceIds: []string{i.ID}})
-	if codeOf(err) == noSuchInstance {
+	if refusal.Code(err) == noSuchInstance {
 		if time.Since(i.Launched) < settlesWithin {
 			return ec2types.InstanceStateNamePending, nil, nil
 		}
@@ -107,15 +108,15 @@ func (c *Client) end(ctx context.Context, i instance) error {
 			return false, nil
 		}
 		_, err = c.aws.EC2.TerminateInstances(ctx, &awsec2.TerminateInstancesInput{InstanceIds: []string{i.ID}})
-		if codeOf(err) == noSuchInstance { // it is too young to show
+		if refusal.Code(err) == noSuchInstance { // it is too young to show
 			err = nil
 		}
 		return false, err
 	})
 	if errors.Is(err, errTooLong) {
-		return refused(domain.ErrUnavailable, "instance %s is not terminated after %v, and no other can have its address and data before; call again", i.ID, changesWithin)
+		return refusal.New(domain.ErrUnavailable, "instance %s is not terminated after %v, and no other can have its address and data before; call again", i.ID, changesWithin)
 	}
-	return step("ending instance "+i.ID, err)
+	return refusal.Step("ending instance "+i.ID, err)
 }
 
 // launch launches the instance that is recorded to be launched, or records one
@@ -139,11 +140,11 @@ func (c *Client) launch(ctx context.Context, r *record, d domain.Description) er
 		if err := c.note(ctx, r, func(r *record) { r.Buy = nil }); err != nil {
 			return err
 		}
-		switch codeOf(err) {
+		switch refusal.Code(err) {
 		case tokenSpent: // what a launch before a crash came to has ended meanwhile
 			continue
 		case soldOut:
-			return refused(domain.ErrUnavailable, "EC2 has no %s to give in %s now, where the address and the data are: call again in some minutes, or Deploy with another type: %w",
+			return refusal.New(domain.ErrUnavailable, "EC2 has no %s to give in %s now, where the address and the data are: call again in some minutes, or Deploy with another type: %w",
 				r.Want.InstanceType, r.Subnet.Zone, err)
 		}
 		return err
@@ -153,14 +154,14 @@ func (c *Client) launch(ctx context.Context, r *record, d domain.Description) er
 // open reports whether a launch that failed may have happened, or may happen if
 // it is made again as it was.
 func open(err error) bool {
-	if codeOf(err) == soldOut || codeOf(err) == tokenSpent {
+	if refusal.Code(err) == soldOut || refusal.Code(err) == tokenSpent {
 		return false
 	}
 	switch kindOf(err) {
 	case domain.ErrUnavailable, domain.ErrThrottled:
 		return true
 	}
-	return codeOf(err) == "" // it has not been answered
+	return refusal.Code(err) == "" // it has not been answered
 }
 
 // order records what is to be launched.
@@ -173,7 +174,7 @@ func (c *Client) order(ctx context.Context, r *record, d domain.Description) err
 		}
 		out, err := c.aws.SSM.GetParameter(ctx, &awsssm.GetParameterInput{Name: aws.String(name)})
 		if err != nil {
-			return step("the image in "+name, err)
+			return refusal.Step("the image in "+name, err)
 		}
 		ami = aws.ToString(out.Parameter.Value)
 	}
@@ -204,7 +205,7 @@ func (c *Client) run(ctx context.Context, b purchase) (instance, error) {
 	var last error
 	err := poll(ctx, settlesWithin, func() (bool, error) {
 		out, last = c.aws.EC2.RunInstances(ctx, in, func(o *awsec2.Options) { o.Retryer = aws.NopRetryer{} })
-		switch codeOf(last) {
+		switch refusal.Code(last) {
 		case invalidValue, noSuchInterface, interfaceInUse:
 			return false, nil
 		}
@@ -260,12 +261,12 @@ func (c *Client) awaitRunning(ctx context.Context, i instance) error {
 			if found != nil && found.StateReason != nil {
 				why = aws.ToString(found.StateReason.Message)
 			}
-			return false, refused(domain.ErrUnavailable, "it ended while it was started (%s): call again, another is launched", why)
+			return false, refusal.New(domain.ErrUnavailable, "it ended while it was started (%s): call again, another is launched", why)
 		}
 		return state == ec2types.InstanceStateNameRunning, nil
 	})
 	if errors.Is(err, errTooLong) {
-		return refused(domain.ErrUnavailable, "it does not run after %v: call again, or Replace it", changesWithin)
+		return refusal.New(domain.ErrUnavailable, "it does not run after %v: call again, or Replace it", changesWithin)
 	}
 	return err
 }
@@ -277,12 +278,12 @@ func (c *Client) attach(ctx context.Context, r record) error {
 	begun := time.Now()
 	err := poll(ctx, changesWithin, func() (bool, error) {
 		out, err := c.aws.EC2.DescribeVolumes(ctx, &awsec2.DescribeVolumesInput{VolumeIds: []string{r.Volume.ID}})
-		if err != nil && codeOf(err) != noSuchVolume {
+		if err != nil && refusal.Code(err) != noSuchVolume {
 			return false, err
 		}
 		if err != nil || len(out.Volumes) != 1 { // it is too young to show, or is gone
 			if time.Since(begun) > settlesWithin {
-				return false, refused(domain.ErrNotFound, "it does not exist any more, and with it the data are gone: Remove the Workbench, naming that volume, and Deploy it anew")
+				return false, refusal.New(domain.ErrNotFound, "it does not exist any more, and with it the data are gone: Remove the Workbench, naming that volume, and Deploy it anew")
 			}
 			return false, nil
 		}
@@ -301,7 +302,7 @@ func (c *Client) attach(ctx context.Context, r record) error {
 		_, err = c.aws.EC2.AttachVolume(ctx, &awsec2.AttachVolumeInput{
 			VolumeId: aws.String(r.Volume.ID), InstanceId: aws.String(r.Instance.ID), Device: aws.String(dataDevice),
 		})
-		switch codeOf(err) {
+		switch refusal.Code(err) {
 		case volumeInUse, wrongState, noSuchInstance: // what was seen is not so yet, or any more
 			last = err
 			return false, nil
@@ -309,7 +310,7 @@ func (c *Client) attach(ctx context.Context, r record) error {
 		return false, err // and see
 	})
 	if errors.Is(err, errTooLong) {
-		return refused(domain.ErrState, "it cannot be attached to %s after %v (%w): see to that and call again", r.Instance.ID, changesWithin, last)
+		return refusal.New(domain.ErrState, "it cannot be attached to %s after %v (%w): see to that and call again", r.Instance.ID, changesWithin, last)
 	}
 	return err
 }

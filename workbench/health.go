@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/atelier-go/atelier/internal/refusal"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -185,7 +186,7 @@ func (c *Client) examine(ctx context.Context, r record, found *Description, bad 
 // checks is the worse of EC2's two status checks.
 func (c *Client) checks(ctx context.Context, id string) (string, error) {
 	out, err := c.aws.EC2.DescribeInstanceStatus(ctx, &awsec2.DescribeInstanceStatusInput{InstanceIds: []string{id}})
-	if codeOf(err) == noSuchInstance {
+	if refusal.Code(err) == noSuchInstance {
 		return "", nil
 	}
 	if err != nil {
@@ -208,7 +209,7 @@ func (c *Client) checks(ctx context.Context, id string) (string, error) {
 // isAttached reports whether the instance has the data disk.
 func (c *Client) isAttached(ctx context.Context, r record) (bool, error) {
 	out, err := c.aws.EC2.DescribeVolumes(ctx, &awsec2.DescribeVolumesInput{VolumeIds: []string{r.Volume.ID}})
-	if codeOf(err) == noSuchVolume {
+	if refusal.Code(err) == noSuchVolume {
 		return false, nil
 	}
 	if err != nil {

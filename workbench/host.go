@@ -14,6 +14,7 @@ import (
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/internal/pace"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // Config says what a [Client] works with. The zero value is right for a program
@@ -125,7 +126,7 @@ func poll(ctx context.Context, limit time.Duration, done func() (bool, error)) e
 func untilNot(ctx context.Context, code string, call func() error) error {
 	var last error
 	err := poll(ctx, settlesWithin, func() (bool, error) {
-		if last = call(); codeOf(last) == code {
+		if last = call(); refusal.Code(last) == code {
 			return false, nil
 		}
 		return true, last

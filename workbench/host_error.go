@@ -3,13 +3,11 @@ package workbench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
-
-	"github.com/aws/smithy-go"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // An Error is a failure of a [Client]. A context that ended is not one: its
@@ -44,28 +42,6 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
-// refusal is a failure whose kind is known where it is found. Whoever leaves the
-// package makes an Error of it.
-type refusal struct {
-	kind domain.Kind
-	err  error
-}
-
-func (r *refusal) Error() string   { return r.err.Error() }
-func (r *refusal) Unwrap() []error { return []error{r.kind, r.err} }
-
-func refused(kind domain.Kind, format string, args ...any) error {
-	return &refusal{kind, fmt.Errorf(format, args...)}
-}
-
-// step says what failed, if it did.
-func step(what string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", what, err)
-}
-
 // fail dresses an error for the caller.
 func (c *Client) fail(ctx context.Context, op string, err error) error {
 	if err == nil {
@@ -77,12 +53,7 @@ func (c *Client) fail(ctx context.Context, op string, err error) error {
 	if _, ok := errors.AsType[*Error](err); ok {
 		return err
 	}
-	kind := kindOf(err)
-	if r, ok := errors.AsType[*refusal](err); ok {
-		kind = r.kind
-	} else if codeOf(err) != "" {
-		err = fmt.Errorf("%w (%s)", err, whoseTurn(kind))
-	}
+	kind, err := refusal.Dress(err, kindOf, whoseTurn)
 	return &Error{Op: op, Domain: c.domain.Name(), Kind: kind, Err: err}
 }
 
@@ -115,7 +86,7 @@ func kindOf(err error) domain.Kind {
 	case errors.Is(err, store.ErrUnusable):
 		return domain.ErrDenied
 	}
-	return kinds[codeOf(err)].or(domain.ErrUnavailable)
+	return kinds[refusal.Code(err)].or(domain.ErrUnavailable)
 }
 
 type kind struct{ is domain.Kind }
@@ -171,11 +142,3 @@ var kinds = func() map[string]kind {
 	add(domain.ErrThrottled, "RequestLimitExceeded", "Throttling", "ThrottlingException")
 	return table
 }()
-
-// codeOf is the error code of AWS in err, or empty.
-func codeOf(err error) string {
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return api.ErrorCode()
-	}
-	return ""
-}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/internal/grouprules"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // nfsPort is where EFS is mounted.
@@ -32,7 +33,7 @@ func (c *Client) ensureGroup(ctx context.Context, r *record, d domain.Descriptio
 			Description:       aws.String("Atelier domain " + r.Domain + ": who reaches its Workbench."),
 			TagSpecifications: c.tagSpecs(d, "security-group"),
 		})
-		if err != nil && codeOf(err) != "InvalidGroup.Duplicate" {
+		if err != nil && refusal.Code(err) != "InvalidGroup.Duplicate" {
 			return err
 		}
 	}
@@ -60,7 +61,7 @@ func (c *Client) repairGroup(ctx context.Context, group *ec2types.SecurityGroup,
 	have, needed := grouprules.Parted(group.IpPermissions), accessRules(w, d)
 	if superfluous := grouprules.Without(have, needed); len(superfluous) > 0 {
 		_, err := c.aws.EC2.RevokeSecurityGroupIngress(ctx, &awsec2.RevokeSecurityGroupIngressInput{GroupId: group.GroupId, IpPermissions: superfluous})
-		if codeOf(err) == "InvalidPermission.NotFound" {
+		if refusal.Code(err) == "InvalidPermission.NotFound" {
 			return false, nil
 		}
 		if err != nil {
@@ -69,7 +70,7 @@ func (c *Client) repairGroup(ctx context.Context, group *ec2types.SecurityGroup,
 	}
 	if missing := grouprules.Without(needed, have); len(missing) > 0 {
 		_, err := c.aws.EC2.AuthorizeSecurityGroupIngress(ctx, &awsec2.AuthorizeSecurityGroupIngressInput{GroupId: group.GroupId, IpPermissions: missing})
-		if codeOf(err) == "InvalidPermission.Duplicate" {
+		if refusal.Code(err) == "InvalidPermission.Duplicate" {
 			return false, nil
 		}
 		if err != nil {
@@ -136,7 +137,7 @@ func (c *Client) admitToFileSystem(ctx context.Context, r record, d domain.Descr
 	_, err = c.aws.EC2.AuthorizeSecurityGroupIngress(ctx, &awsec2.AuthorizeSecurityGroupIngressInput{
 		GroupId: aws.String(d.FileSystemSecurityGroup), IpPermissions: nfsRule(r.Group),
 	})
-	if codeOf(err) == "InvalidPermission.Duplicate" {
+	if refusal.Code(err) == "InvalidPermission.Duplicate" {
 		return nil
 	}
 	return err
@@ -150,7 +151,7 @@ func (c *Client) shutOutOfFileSystem(ctx context.Context, r record, d domain.Des
 	_, err := c.aws.EC2.RevokeSecurityGroupIngress(ctx, &awsec2.RevokeSecurityGroupIngressInput{
 		GroupId: aws.String(d.FileSystemSecurityGroup), IpPermissions: nfsRule(r.Group),
 	})
-	switch codeOf(err) {
+	switch refusal.Code(err) {
 	case "InvalidPermission.NotFound", "InvalidGroup.NotFound":
 		return nil
 	}
@@ -167,7 +168,7 @@ func (c *Client) removeGroup(ctx context.Context, d domain.Description) error {
 	var held error
 	err = poll(ctx, settlesWithin, func() (bool, error) {
 		_, err := c.aws.EC2.DeleteSecurityGroup(ctx, &awsec2.DeleteSecurityGroupInput{GroupId: group.GroupId})
-		switch codeOf(err) {
+		switch refusal.Code(err) {
 		case "InvalidGroup.NotFound":
 			return true, nil
 		case "DependencyViolation":
@@ -182,7 +183,7 @@ func (c *Client) removeGroup(ctx context.Context, d domain.Description) error {
 	if err := c.refuseNamed(ctx, d); err != nil {
 		return err
 	}
-	return refused(domain.ErrState, "something still uses %s, such as a network interface; end that and call again: %w", aws.ToString(group.GroupId), held)
+	return refusal.New(domain.ErrState, "something still uses %s, such as a network interface; end that and call again: %w", aws.ToString(group.GroupId), held)
 }
 
 // refuseNamed is [domain.ErrState] while rules elsewhere name the host's group, which
@@ -196,7 +197,7 @@ func (c *Client) refuseNamed(ctx context.Context, d domain.Description) error {
 	for _, g := range naming {
 		names = append(names, aws.ToString(g.GroupId)+" ("+aws.ToString(g.GroupName)+")")
 	}
-	return refused(domain.ErrState, "rules of %s name the host's security group %s, which cannot be deleted then: %s, and call again",
+	return refusal.New(domain.ErrState, "rules of %s name the host's security group %s, which cannot be deleted then: %s, and call again",
 		strings.Join(names, ", "), group, adviceNamed)
 }
 

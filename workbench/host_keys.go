@@ -10,6 +10,7 @@ import (
 	secretstypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 func (c *Client) keysName() string { return "atelier/" + c.domain.Name() + "/workbench/keys" }
@@ -42,7 +43,7 @@ func (c *Client) EnsureKeys(ctx context.Context) (Keys, error) {
 			return err
 		}
 		if d.Deleting {
-			return refused(domain.ErrState, "the domain is being deleted")
+			return refusal.New(domain.ErrState, "the domain is being deleted")
 		}
 		fresh := sync.OnceValues(NewKeys)
 		err = poll(ctx, settlesWithin, func() (found bool, err error) {
@@ -51,7 +52,7 @@ func (c *Client) EnsureKeys(ctx context.Context) (Keys, error) {
 			}
 			return found, err
 		})
-		return step("secret "+c.keysName(), err)
+		return refusal.Step("secret "+c.keysName(), err)
 	})
 	return keys, err
 }
@@ -62,7 +63,7 @@ func (c *Client) EnsureKeys(ctx context.Context) (Keys, error) {
 func (c *Client) ensureKeysSecret(ctx context.Context, d domain.Description, fresh func() (Keys, error)) error {
 	found, err := c.aws.Secrets.DescribeSecret(ctx, &awssecrets.DescribeSecretInput{SecretId: aws.String(c.keysName())})
 	switch {
-	case codeOf(err) == noSuchSecret:
+	case refusal.Code(err) == noSuchSecret:
 		keys, err := fresh()
 		if err != nil {
 			return err
@@ -76,7 +77,7 @@ func (c *Client) ensureKeysSecret(ctx context.Context, d domain.Description, fre
 			SecretString: aws.String(string(text)),
 			Tags:         tagsAs(c.tags(d), func(k, v *string) secretstypes.Tag { return secretstypes.Tag{Key: k, Value: v} }),
 		})
-		switch codeOf(err) {
+		switch refusal.Code(err) {
 		case "ResourceExistsException", // somebody was faster, or it does not show yet
 			"InvalidRequestException": // its deletion is not over yet
 			return nil
@@ -98,7 +99,7 @@ func (c *Client) ensureKeysSecret(ctx context.Context, d domain.Description, fre
 // readKeys returns the keys in the secret, and whether they show.
 func (c *Client) readKeys(ctx context.Context) (keys Keys, found bool, err error) {
 	out, err := c.aws.Secrets.GetSecretValue(ctx, &awssecrets.GetSecretValueInput{SecretId: aws.String(c.keysName())})
-	switch codeOf(err) {
+	switch refusal.Code(err) {
 	case noSuchSecret, "InvalidRequestException": // it, or that it was taken back, does not show yet
 		return Keys{}, false, nil
 	}
@@ -107,7 +108,7 @@ func (c *Client) readKeys(ctx context.Context) (keys Keys, found bool, err error
 	}
 	// Whose errors may quote what is in it.
 	if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &keys) != nil || keys.problems() != nil {
-		return Keys{}, false, refused(domain.ErrConflict, "its value is not keys as EnsureKeys writes them: somebody has changed it; "+
+		return Keys{}, false, refusal.New(domain.ErrConflict, "its value is not keys as EnsureKeys writes them: somebody has changed it; "+
 			"make the version before that the current one again (AWSPREVIOUS)")
 	}
 	return keys, true, nil
@@ -117,7 +118,7 @@ func (c *Client) readKeys(ctx context.Context) (keys Keys, found bool, err error
 // scheduled.
 func (c *Client) hasKeys(ctx context.Context) (bool, error) {
 	found, err := c.aws.Secrets.DescribeSecret(ctx, &awssecrets.DescribeSecretInput{SecretId: aws.String(c.keysName())})
-	if codeOf(err) == noSuchSecret {
+	if refusal.Code(err) == noSuchSecret {
 		return false, nil
 	}
 	return err == nil && c.ownsSecret(found) && found.DeletedDate == nil, err
@@ -131,7 +132,7 @@ func (c *Client) removeKeys(ctx context.Context) error {
 		return err
 	}
 	_, err := c.aws.Secrets.DeleteSecret(ctx, &awssecrets.DeleteSecretInput{SecretId: aws.String(c.keysName())})
-	if codeOf(err) == noSuchSecret {
+	if refusal.Code(err) == noSuchSecret {
 		return nil
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // workbenchesCollection holds a record for each Workbench, by its domain's name.
@@ -106,7 +107,7 @@ type removal struct {
 func (c *Client) load(ctx context.Context) (record, error) {
 	r, err := c.records.Get(ctx, c.domain.Name())
 	if errors.Is(err, store.ErrNotFound) || err == nil && !r.Removed.IsZero() {
-		return record{}, refused(domain.ErrNotFound, "the domain has no Workbench host: call Deploy")
+		return record{}, refusal.New(domain.ErrNotFound, "the domain has no Workbench host: call Deploy")
 	}
 	return r, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/internal/iampolicy"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // ownPolicy is the name of the policy that the host needs to boot, beside which
@@ -36,7 +37,7 @@ func (c *Client) ensureRole(ctx context.Context, r *record, d domain.Description
 			RoleName: aws.String(c.roleName()), AssumeRolePolicyDocument: aws.String(iampolicy.EC2Trust()),
 			Description: aws.String("Atelier domain " + r.Domain + ": what its Workbench may do"), Tags: tagsAs(c.tags(d), iamTag),
 		})
-		if err != nil && codeOf(err) != entityExists {
+		if err != nil && refusal.Code(err) != entityExists {
 			return "", err
 		}
 		err = poll(ctx, settlesWithin, func() (bool, error) { // IAM is eventually consistent
@@ -74,16 +75,16 @@ func (c *Client) ensureRole(ctx context.Context, r *record, d domain.Description
 			})
 		}
 		err := write()
-		if codeOf(err) == roleFull && outdated != nil { // by what those had before that come later
+		if refusal.Code(err) == roleFull && outdated != nil { // by what those had before that come later
 			for _, other := range outdated {
 				if err := c.removePolicy(ctx, other); err != nil {
-					return "", step("policy "+other, err)
+					return "", refusal.Step("policy "+other, err)
 				}
 			}
 			outdated, err = nil, write()
 		}
 		if err != nil {
-			return "", step("policy "+name, err)
+			return "", refusal.Step("policy "+name, err)
 		}
 		outdated = slices.DeleteFunc(outdated, func(known string) bool { return known == name })
 	}
@@ -92,7 +93,7 @@ func (c *Client) ensureRole(ctx context.Context, r *record, d domain.Description
 			continue
 		}
 		if err := c.removePolicy(ctx, name); err != nil {
-			return "", step("policy "+name, err)
+			return "", refusal.Step("policy "+name, err)
 		}
 	}
 	if slices.Equal(names, r.Policies) {
@@ -109,7 +110,7 @@ func union(a, b []string) []string {
 
 func (c *Client) removePolicy(ctx context.Context, name string) error {
 	_, err := c.aws.IAM.DeleteRolePolicy(ctx, &awsiam.DeleteRolePolicyInput{RoleName: aws.String(c.roleName()), PolicyName: aws.String(name)})
-	if codeOf(err) == noSuchEntity {
+	if refusal.Code(err) == noSuchEntity {
 		return nil
 	}
 	return err
@@ -118,7 +119,7 @@ func (c *Client) removePolicy(ctx context.Context, name string) error {
 // findRole returns the host's role, or nil.
 func (c *Client) findRole(ctx context.Context) (*iamtypes.Role, error) {
 	out, err := c.aws.IAM.GetRole(ctx, &awsiam.GetRoleInput{RoleName: aws.String(c.roleName())})
-	if codeOf(err) == noSuchEntity {
+	if refusal.Code(err) == noSuchEntity {
 		return nil, nil
 	}
 	if err != nil {
@@ -138,7 +139,7 @@ func (c *Client) ensureProfile(ctx context.Context, d domain.Description) error 
 		_, err := c.aws.IAM.CreateInstanceProfile(ctx, &awsiam.CreateInstanceProfileInput{
 			InstanceProfileName: aws.String(c.roleName()), Tags: tagsAs(c.tags(d), iamTag),
 		})
-		if err != nil && codeOf(err) != entityExists {
+		if err != nil && refusal.Code(err) != entityExists {
 			return err
 		}
 		err = poll(ctx, settlesWithin, func() (bool, error) {
@@ -168,7 +169,7 @@ func (c *Client) ensureProfile(ctx context.Context, d domain.Description) error 
 		_, err = c.aws.IAM.AddRoleToInstanceProfile(ctx, &awsiam.AddRoleToInstanceProfileInput{
 			InstanceProfileName: aws.String(c.roleName()), RoleName: aws.String(c.roleName()),
 		})
-		switch codeOf(err) {
+		switch refusal.Code(err) {
 		case noSuchEntity, // the role is too young
 			"LimitExceeded": // a role is in it by now: ours, if an answer was lost and the SDK asked again
 			return false, nil
@@ -182,7 +183,7 @@ func (c *Client) takeOut(ctx context.Context, role string) error {
 	_, err := c.aws.IAM.RemoveRoleFromInstanceProfile(ctx, &awsiam.RemoveRoleFromInstanceProfileInput{
 		InstanceProfileName: aws.String(c.roleName()), RoleName: aws.String(role),
 	})
-	if codeOf(err) == noSuchEntity {
+	if refusal.Code(err) == noSuchEntity {
 		return nil
 	}
 	return err
@@ -191,7 +192,7 @@ func (c *Client) takeOut(ctx context.Context, role string) error {
 // findProfile returns the instance profile, or nil.
 func (c *Client) findProfile(ctx context.Context) (*iamtypes.InstanceProfile, error) {
 	out, err := c.aws.IAM.GetInstanceProfile(ctx, &awsiam.GetInstanceProfileInput{InstanceProfileName: aws.String(c.roleName())})
-	if codeOf(err) == noSuchEntity {
+	if refusal.Code(err) == noSuchEntity {
 		return nil, nil
 	}
 	if err != nil {
@@ -215,7 +216,7 @@ func (c *Client) removeRole(ctx context.Context, r record) error {
 			}
 		}
 		_, err := c.aws.IAM.DeleteInstanceProfile(ctx, &awsiam.DeleteInstanceProfileInput{InstanceProfileName: aws.String(c.roleName())})
-		if err != nil && codeOf(err) != noSuchEntity {
+		if err != nil && refusal.Code(err) != noSuchEntity {
 			return err
 		}
 	}
@@ -231,7 +232,7 @@ func (c *Client) removeRole(ctx context.Context, r record) error {
 		return err
 	}
 	_, err = c.aws.IAM.DeleteRole(ctx, &awsiam.DeleteRoleInput{RoleName: role.RoleName})
-	if codeOf(err) == noSuchEntity {
+	if refusal.Code(err) == noSuchEntity {
 		return nil
 	}
 	return err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/internal/iampolicy"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // bundle is the text of the secret: the files, equal for equal files in any
@@ -58,7 +59,7 @@ func (c *Client) publish(ctx context.Context, r *record, d domain.Description, r
 		return err
 	})
 	if err != nil {
-		return step("its policy", err)
+		return refusal.Step("its policy", err)
 	}
 	text := bundle(files)
 	sum := sha256.Sum256([]byte(text))
@@ -103,13 +104,13 @@ func (c *Client) ensureSecret(ctx context.Context, d domain.Description) error {
 	return poll(ctx, settlesWithin, func() (bool, error) {
 		found, err := c.aws.Secrets.DescribeSecret(ctx, &awssecrets.DescribeSecretInput{SecretId: aws.String(c.secretName())})
 		switch {
-		case codeOf(err) == noSuchSecret:
+		case refusal.Code(err) == noSuchSecret:
 			in := &awssecrets.CreateSecretInput{
 				Name: aws.String(c.secretName()), Description: aws.String("Atelier domain " + c.domain.Name() + ": files of its Workbench, for its host alone"),
 				Tags: tagsAs(c.tags(d), func(k, v *string) secretstypes.Tag { return secretstypes.Tag{Key: k, Value: v} }),
 			}
 			_, err := c.aws.Secrets.CreateSecret(ctx, in)
-			switch codeOf(err) {
+			switch refusal.Code(err) {
 			case "ResourceExistsException", // it does not show yet
 				"InvalidRequestException": // its deletion by force is not over yet
 				return false, nil
@@ -140,7 +141,7 @@ func (c *Client) ownsSecret(s *awssecrets.DescribeSecretOutput) bool {
 // files, and a name that waits for weeks would be in the way of the next Deploy.
 func (c *Client) removeSecret(ctx context.Context) error {
 	found, err := c.aws.Secrets.DescribeSecret(ctx, &awssecrets.DescribeSecretInput{SecretId: aws.String(c.secretName())})
-	if codeOf(err) == noSuchSecret || err == nil && !c.ownsSecret(found) {
+	if refusal.Code(err) == noSuchSecret || err == nil && !c.ownsSecret(found) {
 		return nil
 	}
 	if err != nil {
@@ -149,7 +150,7 @@ func (c *Client) removeSecret(ctx context.Context) error {
 	_, err = c.aws.Secrets.DeleteSecret(ctx, &awssecrets.DeleteSecretInput{
 		SecretId: aws.String(c.secretName()), ForceDeleteWithoutRecovery: aws.Bool(true),
 	})
-	if codeOf(err) == noSuchSecret {
+	if refusal.Code(err) == noSuchSecret {
 		return nil
 	}
 	return err

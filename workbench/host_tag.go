@@ -8,6 +8,7 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // tags are those of everything that belongs to the Workbench: the domain's, the
@@ -51,5 +52,5 @@ func (c *Client) owns(tags []ec2types.Tag) bool {
 
 // notOurs is the refusal to touch what lacks the tag.
 func (c *Client) notOurs(what string) error {
-	return refused(domain.ErrConflict, "%s exists and lacks the tag %s=%s, so it is not this Workbench's: rename or delete it", what, tagWorkbench, c.domain.Name())
+	return refusal.New(domain.ErrConflict, "%s exists and lacks the tag %s=%s, so it is not this Workbench's: rename or delete it", what, tagWorkbench, c.domain.Name())
 }

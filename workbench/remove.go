@@ -10,6 +10,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/store"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // RemoveRequest says what else [Client.Remove] deletes.
@@ -38,7 +39,7 @@ func (c *Client) PreviewRemove(ctx context.Context, q RemoveRequest) ([]domain.C
 	const op = "preview remove"
 	r, err := c.records.Get(ctx, c.domain.Name())
 	if errors.Is(err, store.ErrNotFound) {
-		err = refused(domain.ErrNotFound, "the domain has no Workbench host")
+		err = refusal.New(domain.ErrNotFound, "the domain has no Workbench host")
 	}
 	if err != nil {
 		return nil, c.fail(ctx, op, err)
@@ -58,7 +59,7 @@ func (c *Client) PreviewRemove(ctx context.Context, q RemoveRequest) ([]domain.C
 	}
 	group, naming, err := c.namedBy(ctx, d)
 	if err != nil {
-		return nil, c.fail(ctx, op, step("security group "+c.name(), err))
+		return nil, c.fail(ctx, op, refusal.Step("security group "+c.name(), err))
 	}
 	for _, g := range naming {
 		add(domain.Blocks, domain.ThingSecurityGroup, aws.ToString(g.GroupName),
@@ -73,7 +74,7 @@ func (c *Client) PreviewRemove(ctx context.Context, q RemoveRequest) ([]domain.C
 	}
 	keys, err := c.hasKeys(ctx)
 	if err != nil {
-		return nil, c.fail(ctx, op, step("secret "+c.keysName(), err))
+		return nil, c.fail(ctx, op, refusal.Step("secret "+c.keysName(), err))
 	}
 	deleted := q.DeleteVolume != "" || r.Removing != nil && r.Removing.Volume != ""
 	if deleted {
@@ -98,9 +99,9 @@ func (r record) mayDelete(q RemoveRequest) error {
 		return nil
 	}
 	if r.Volume.ID == "" {
-		return refused(domain.ErrInvalid, "volume %.40q: the Workbench has no data disk; name none", q.DeleteVolume)
+		return refusal.New(domain.ErrInvalid, "volume %.40q: the Workbench has no data disk; name none", q.DeleteVolume)
 	}
-	return refused(domain.ErrInvalid, "volume %.40q is not the Workbench's, which is %s: name that to delete it with all its data, or none to keep it", q.DeleteVolume, r.Volume.ID)
+	return refusal.New(domain.ErrInvalid, "volume %.40q is not the Workbench's, which is %s: name that to delete it with all its data, or none to keep it", q.DeleteVolume, r.Volume.ID)
 }
 
 // Remove takes away what [Client.Deploy] made: the instance, its address, the
@@ -157,31 +158,31 @@ func (c *Client) remove(ctx context.Context, r *record, d domain.Description) er
 		return err
 	}
 	if err := c.shutOutOfFileSystem(ctx, *r, d); err != nil {
-		return step("security group "+d.FileSystemSecurityGroup+" of the file system", err)
+		return refusal.Step("security group "+d.FileSystemSecurityGroup+" of the file system", err)
 	}
 	if err := c.removeInterface(ctx, r, d); err != nil {
-		return step("the network interface", err)
+		return refusal.Step("the network interface", err)
 	}
 	if r.Volume.Token != "" && r.Volume.ID == "" { // it was about to be made: so it is found for certain
 		if err := c.ensureVolume(ctx, r, d); err != nil {
-			return step("the data disk", err)
+			return refusal.Step("the data disk", err)
 		}
 	}
 	if err := c.removeVolume(ctx, *r); err != nil {
-		return step("data disk "+r.Volume.ID, err)
+		return refusal.Step("data disk "+r.Volume.ID, err)
 	}
 	if err := c.removeGroup(ctx, d); err != nil {
-		return step("security group "+c.name(), err)
+		return refusal.Step("security group "+c.name(), err)
 	}
 	if err := c.removeSecret(ctx); err != nil {
-		return step("secret "+c.secretName(), err)
+		return refusal.Step("secret "+c.secretName(), err)
 	}
 	if err := c.removeRole(ctx, *r); err != nil {
-		return step("role "+c.roleName(), err)
+		return refusal.Step("role "+c.roleName(), err)
 	}
 	if !r.keepsVolume() {
 		if err := c.removeKeys(ctx); err != nil {
-			return step("secret "+c.keysName(), err)
+			return refusal.Step("secret "+c.keysName(), err)
 		}
 	}
 	if err := c.domain.Vacate(ctx, occupant); err != nil {
@@ -211,7 +212,7 @@ func (c *Client) endAll(ctx context.Context, r *record) error {
 			return len(ids) > 0 || time.Since(b.At) > settlesWithin, err
 		})
 		if err != nil {
-			return step("what was launched", err)
+			return refusal.Step("what was launched", err)
 		}
 		for _, id := range ids {
 			if err := c.end(ctx, instance{ID: id, Launched: b.At}); err != nil {
@@ -244,7 +245,7 @@ func (c *Client) removeInterface(ctx context.Context, r *record, d domain.Descri
 	}
 	return poll(ctx, settlesWithin, func() (bool, error) {
 		_, err := c.aws.EC2.DeleteNetworkInterface(ctx, &awsec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: aws.String(r.Interface.ID)})
-		switch codeOf(err) {
+		switch refusal.Code(err) {
 		case noSuchInterface:
 			// It was deleted, or is too young to show.
 			return time.Since(r.Interface.At) > settlesWithin, nil
@@ -262,7 +263,7 @@ func (c *Client) removeVolume(ctx context.Context, r record) error {
 	}
 	return poll(ctx, settlesWithin, func() (bool, error) {
 		_, err := c.aws.EC2.DeleteVolume(ctx, &awsec2.DeleteVolumeInput{VolumeId: aws.String(r.Volume.ID)})
-		switch codeOf(err) {
+		switch refusal.Code(err) {
 		case noSuchVolume:
 			return time.Since(r.Volume.At) > settlesWithin, nil
 		case volumeInUse, wrongState:

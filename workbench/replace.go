@@ -8,6 +8,7 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // Restart reboots the host, which reads its files anew: those that the last
@@ -21,14 +22,14 @@ func (c *Client) Restart(ctx context.Context) error {
 			return err
 		}
 		if r.Instance.ID == "" || r.Replacing != "" {
-			return refused(domain.ErrState, "the host is not whole: call Deploy or Replace first, which goes on where it stands")
+			return refusal.New(domain.ErrState, "the host is not whole: call Deploy or Replace first, which goes on where it stands")
 		}
 		state, _, err := c.look(ctx, r.Instance)
 		if err != nil {
 			return err
 		}
 		if state != ec2types.InstanceStateNameRunning {
-			return refused(domain.ErrState, "instance %s is %s, not running: wait, or call Deploy", r.Instance.ID, state)
+			return refusal.New(domain.ErrState, "instance %s is %s, not running: wait, or call Deploy", r.Instance.ID, state)
 		}
 		c.log.InfoContext(ctx, "restarting", "instance", r.Instance.ID)
 		if _, err := c.aws.EC2.RebootInstances(ctx, &awsec2.RebootInstancesInput{InstanceIds: []string{r.Instance.ID}}); err != nil {
@@ -58,7 +59,7 @@ func (c *Client) Replace(ctx context.Context) error {
 			return err
 		}
 		if r.Volume.ID == "" || r.Interface.ID == "" {
-			return refused(domain.ErrState, "the host is not made yet: call Deploy, which goes on where it stands")
+			return refusal.New(domain.ErrState, "the host is not made yet: call Deploy, which goes on where it stands")
 		}
 		if r.Replacing == "" && r.Instance.ID != "" {
 			c.log.InfoContext(ctx, "replacing", "instance", r.Instance.ID)
@@ -74,7 +75,7 @@ func (c *Client) Replace(ctx context.Context) error {
 func (c *Client) present(ctx context.Context) (record, error) {
 	r, err := c.load(ctx)
 	if err == nil && r.Removing != nil {
-		err = refused(domain.ErrState, "Remove has begun and not ended: call it again")
+		err = refusal.New(domain.ErrState, "Remove has begun and not ended: call it again")
 	}
 	return r, err
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // AdoptRequest says which domain of SageMaker's becomes which of ours.
@@ -100,7 +101,7 @@ func (c *Client) Diff(ctx context.Context, d *domain.Domain) ([]domain.Consequen
 	}
 	id, adopted := strings.CutPrefix(about.External.Keeper, keeper)
 	if !adopted {
-		return nil, fail(ctx, op, d.Name(), refused(domain.ErrState, "the domain was not adopted from SageMaker: there is nothing that it could differ from"))
+		return nil, fail(ctx, op, d.Name(), refusal.New(domain.ErrState, "the domain was not adopted from SageMaker: there is nothing that it could differ from"))
 	}
 	a, err := c.planAdoption(ctx, d.Client(), AdoptRequest{ID: id, Name: d.Name()})
 	if err != nil {
@@ -122,7 +123,7 @@ func (a *adoption) blocked() error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	return refused(domain.ErrState, "%w", errors.Join(wrong...))
+	return refusal.New(domain.ErrState, "%w", errors.Join(wrong...))
 }
 
 // carryOut makes what was planned. Each step looks itself whether it is done, and what
@@ -131,19 +132,19 @@ func (a *adoption) blocked() error {
 func (a *adoption) carryOut(ctx context.Context) (*domain.Domain, error) {
 	d, err := a.to.Create(ctx, a.create)
 	if err != nil {
-		return nil, step("domain "+a.create.Name, err)
+		return nil, refusal.Step("domain "+a.create.Name, err)
 	}
 	var failed []error
 	for _, user := range a.gone {
-		failed = append(failed, step("user "+user, d.Offboard(ctx, user)))
+		failed = append(failed, refusal.Step("user "+user, d.Offboard(ctx, user)))
 	}
 	for _, q := range a.users {
 		_, err := d.Onboard(ctx, q)
-		failed = append(failed, step("user "+q.User, err))
+		failed = append(failed, refusal.Step("user "+q.User, err))
 	}
 	for _, q := range a.images {
 		_, err := d.Attach(ctx, q)
-		failed = append(failed, step("image "+q.Name, err))
+		failed = append(failed, refusal.Step("image "+q.Name, err))
 	}
 	return d, errors.Join(failed...)
 }
@@ -183,7 +184,7 @@ func (c *Client) adopters(ctx context.Context, fileSystem string) (names []strin
 func (c *Client) notAdopted(ctx context.Context, d Description) error {
 	names, err := c.adopters(ctx, d.FileSystem)
 	if err == nil && len(names) > 0 {
-		err = refused(domain.ErrState, "domain %s of ours opens its homes, on %s: delete that first, or keep this one", strings.Join(names, ", "), d.FileSystem)
+		err = refusal.New(domain.ErrState, "domain %s of ours opens its homes, on %s: delete that first, or keep this one", strings.Join(names, ", "), d.FileSystem)
 	}
 	return err
 }

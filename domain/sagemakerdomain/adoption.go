@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // An adoption is what is to be done so that a domain of ours is one of SageMaker's.
@@ -321,7 +322,7 @@ func (c *Client) wholeProfiles(ctx context.Context, id string) (all []Profile, e
 			continue
 		}
 		if err != nil {
-			return nil, step("user profile "+name, err)
+			return nil, refusal.Step("user profile "+name, err)
 		}
 		all = append(all, p)
 	}
@@ -345,7 +346,7 @@ func (a *adoption) planImages(ctx context.Context, c *Client, q AdoptRequest, so
 			a.differ(domain.ThingImage, i.Image, "is left out: SageMaker names it and does not have it")
 			continue
 		case err != nil:
-			return step("image "+i.Image, err)
+			return refusal.Step("image "+i.Image, err)
 		case v.Status != string(types.ImageVersionStatusCreated):
 			a.differ(domain.ThingImage, i.Image, "is left out: its version %d is %s", v.Number, v.Status)
 			continue

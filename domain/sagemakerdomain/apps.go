@@ -12,6 +12,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/instancetype"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // AppType is what an app is, in the words of SageMaker's API.
@@ -117,7 +118,7 @@ func (c *Client) Apps(ctx context.Context, f AppFilter) iter.Seq2[App, error] {
 func (c *Client) listApps(ctx context.Context, f AppFilter) iter.Seq2[App, error] {
 	return func(yield func(App, error) bool) {
 		if f.Profile != "" && f.Space != "" {
-			yield(App{}, refused(domain.ErrInvalid, "a profile and a space are given: want one of them"))
+			yield(App{}, refusal.New(domain.ErrInvalid, "a profile and a space are given: want one of them"))
 			return
 		}
 		pages := awssagemaker.NewListAppsPaginator(c.aws.SageMaker, &awssagemaker.ListAppsInput{
@@ -239,7 +240,7 @@ func (c *Client) startApp(ctx context.Context, q StartAppRequest) error {
 		return err
 	}
 	runs, err := c.describeApp(ctx, q.AppID)
-	if err != nil && codeOf(err) != notFound {
+	if err != nil && refusal.Code(err) != notFound {
 		return err
 	}
 	if err == nil && Status(runs.Status) == Deleting {
@@ -266,7 +267,7 @@ func (c *Client) startApp(ctx context.Context, q StartAppRequest) error {
 	}
 	runs, err = c.describeApp(ctx, q.AppID)
 	if err == nil && runs.ResourceSpec != nil && string(runs.ResourceSpec.InstanceType) != q.InstanceType {
-		return refused(domain.ErrConflict, "it runs on %s, not on %s: delete it first, unsaved work in it is lost", runs.ResourceSpec.InstanceType, q.InstanceType)
+		return refusal.New(domain.ErrConflict, "it runs on %s, not on %s: delete it first, unsaved work in it is lost", runs.ResourceSpec.InstanceType, q.InstanceType)
 	}
 	return err
 }
@@ -280,7 +281,7 @@ func (c *Client) askForApp(ctx context.Context, q StartAppRequest) error {
 		in.ResourceSpec = &types.ResourceSpec{InstanceType: types.AppInstanceType(q.InstanceType)}
 	}
 	_, err := c.aws.SageMaker.CreateApp(ctx, in)
-	if codeOf(err) == inUse {
+	if refusal.Code(err) == inUse {
 		return nil
 	}
 	if err == nil {
@@ -301,7 +302,7 @@ func (c *Client) untilAppServes(ctx context.Context, id AppID) error {
 		case s.status == Failed && (pending || s.waited > staleWithin):
 			return false, explain("app "+id.String(), s.status, s.reason)
 		case (s.gone || s.status == Deleted) && s.waited > visibleWithin:
-			return false, refused(domain.ErrState, "app %s is gone: somebody else has deleted it", id)
+			return false, refusal.New(domain.ErrState, "app %s is gone: somebody else has deleted it", id)
 		}
 		return false, nil
 	})
@@ -341,7 +342,7 @@ func (c *Client) deleteApp(ctx context.Context, id AppID) error {
 		_, err := c.aws.SageMaker.DeleteApp(ctx, &awssagemaker.DeleteAppInput{
 			DomainId: &id.Domain, UserProfileName: optional(id.Profile), SpaceName: optional(id.Space), AppType: types.AppType(id.Type), AppName: &id.Name,
 		})
-		switch code := codeOf(err); {
+		switch code := refusal.Code(err); {
 		case err == nil:
 			asked = true
 			c.log.InfoContext(ctx, "app deleted", "domain", id.Domain, "app", id.String())
@@ -359,7 +360,7 @@ func (c *Client) deleteApp(ctx context.Context, id AppID) error {
 func (c *Client) liveApps(ctx context.Context, f AppFilter, chosen func(App) bool) (found []App, err error) {
 	for a, err := range c.listApps(ctx, f) {
 		if err != nil {
-			return nil, step("the list of apps", err)
+			return nil, refusal.Step("the list of apps", err)
 		}
 		if a.Status.live() && (chosen == nil || chosen(a)) {
 			found = append(found, a)
@@ -391,5 +392,5 @@ func (c *Client) endApps(ctx context.Context, f AppFilter, chosen func(App) bool
 			}
 		}
 	}
-	return refused(domain.ErrState, "apps are started as fast as they are ended: have users stop, and call again")
+	return refusal.New(domain.ErrState, "apps are started as fast as they are ended: have users stop, and call again")
 }

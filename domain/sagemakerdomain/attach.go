@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // AttachRequest says which image RStudio is to offer in a domain.
@@ -101,29 +102,29 @@ func (c *Client) attachImage(ctx context.Context, q AttachRequest) (Attached, er
 			return err
 		})
 		if err != nil {
-			return Attached{}, step("image "+q.Image, err)
+			return Attached{}, refusal.Step("image "+q.Image, err)
 		}
 	}
 	v, err := c.untilVersion(ctx, q.Image, q.Version)
 	if err != nil {
-		return Attached{}, step("image "+q.Image, err)
+		return Attached{}, refusal.Step("image "+q.Image, err)
 	}
 	done := Attached{AttachedImage: AttachedImage{q.Image, q.Config, v.Number}}
 	done.Size, done.Unchecked, err = c.checkBase(ctx, &wrong, v.Base)
 	if err != nil {
-		return Attached{}, step("container image "+v.Base, err)
+		return Attached{}, refusal.Step("container image "+v.Base, err)
 	}
 	done.Unchecked = append(done.Unchecked, wrong.checkSession(session, server, v.Base)...)
 	if err := wrong.err(); err != nil {
 		return Attached{}, err
 	}
-	if _, err := c.aws.SageMaker.CreateAppImageConfig(ctx, &awssagemaker.CreateAppImageConfigInput{AppImageConfigName: &q.Config}); err != nil && codeOf(err) != inUse {
-		return Attached{}, step("image configuration "+q.Config, err)
+	if _, err := c.aws.SageMaker.CreateAppImageConfig(ctx, &awssagemaker.CreateAppImageConfigInput{AppImageConfigName: &q.Config}); err != nil && refusal.Code(err) != inUse {
+		return Attached{}, refusal.Step("image configuration "+q.Config, err)
 	}
 	done.Visibility, err = c.changeImages(ctx, q.Domain, func(list []types.CustomImage) ([]types.CustomImage, error) {
 		list = without(list, q.Image)
 		if len(list) >= maxImages {
-			return nil, refused(domain.ErrQuota, "RStudio offers %d custom images, which is all it can: detach one first", len(list))
+			return nil, refusal.New(domain.ErrQuota, "RStudio offers %d custom images, which is all it can: detach one first", len(list))
 		}
 		return append(list, types.CustomImage{ImageName: &q.Image, AppImageConfigName: &q.Config, ImageVersionNumber: &v.Number}), nil
 	})
@@ -217,7 +218,7 @@ func (c *Client) changeImages(ctx context.Context, id string, change func([]type
 		return Visibility{}, err
 	}
 	if d.RStudio == nil {
-		return Visibility{}, refused(domain.ErrState, "RStudio is off in domain %s: enable it by UpdateDomain", d.ID)
+		return Visibility{}, refusal.New(domain.ErrState, "RStudio is off in domain %s: enable it by UpdateDomain", d.ID)
 	}
 	settings := &types.RSessionAppSettings{}
 	if d.Settings != nil && d.Settings.RSessionAppSettings != nil {
@@ -245,7 +246,7 @@ func (c *Client) changeImages(ctx context.Context, id string, change func([]type
 	_, has := sessionOf(after.Settings)
 	_, want := sessionOf(&types.UserSettings{RSessionAppSettings: settings})
 	if !slices.Equal(has, want) {
-		return Visibility{}, refused(domain.ErrConflict, "somebody else has changed the list of images at the same time: look at it, and call again")
+		return Visibility{}, refusal.New(domain.ErrConflict, "somebody else has changed the list of images at the same time: look at it, and call again")
 	}
 	return Visibility{RestartDue: true, Least: visibleLeast, Most: visibleMost}, nil
 }

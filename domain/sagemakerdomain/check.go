@@ -15,6 +15,7 @@ import (
 	licensetypes "github.com/aws/aws-sdk-go-v2/service/licensemanager/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // CheckDomain reports all that is wrong with a request at once, as [Client.CreateDomain]
@@ -47,7 +48,7 @@ func (c *Client) checkDomain(ctx context.Context, q CreateDomainRequest) (unchec
 		found, err := check.check(ctx)
 		if err != nil {
 			if kindOf(err) != domain.ErrDenied {
-				return nil, step(check.what, err)
+				return nil, refusal.Step(check.what, err)
 			}
 			unchecked = append(unchecked, fmt.Sprintf("%s could not be checked: %v", check.what, err))
 		}
@@ -131,7 +132,7 @@ func (c *Client) checkRole(ctx context.Context, what, arn string) (wrong problem
 	}
 	out, err := c.aws.IAM.GetRole(ctx, &awsiam.GetRoleInput{RoleName: aws.String(roleName(arn))})
 	switch {
-	case codeOf(err) == noSuchEntity:
+	case refusal.Code(err) == noSuchEntity:
 		wrong.add(domain.ErrInvalid, "%s %s does not exist: create it, with %s as its trusted service", what, arn, sagemakerService)
 	case err != nil:
 		return nil, err

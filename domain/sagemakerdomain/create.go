@@ -11,6 +11,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/internal/pace"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // CreateDomain makes a domain with RStudio on, and returns when it is InService, which
@@ -68,7 +69,7 @@ func (c *Client) createDomain(ctx context.Context, q CreateDomainRequest) (Descr
 		return Description{}, err
 	}
 	if how := q.differs(d); how != nil {
-		return Description{}, refused(domain.ErrConflict, "domain %s has the name and differs: %s; ask for what there is, or change it by UpdateDomain", id, strings.Join(how, "; "))
+		return Description{}, refusal.New(domain.ErrConflict, "domain %s has the name and differs: %s; ask for what there is, or change it by UpdateDomain", id, strings.Join(how, "; "))
 	}
 	return d, nil
 }
@@ -109,7 +110,7 @@ func (c *Client) askForDomain(ctx context.Context, q CreateDomainRequest) (strin
 		return id != "", nil
 	})
 	if errors.Is(err, errLate) {
-		return "", refused(domain.ErrUnavailable, "the answer was lost, and no such domain shows after %v: call again (%w)", visibleWithin, lost)
+		return "", refusal.New(domain.ErrUnavailable, "the answer was lost, and no such domain shows after %v: call again (%w)", visibleWithin, lost)
 	}
 	return id, err
 }
@@ -119,16 +120,16 @@ func (c *Client) findDomain(ctx context.Context, name string) (string, error) {
 	var found, others []string
 	for d, err := range c.listDomains(ctx) {
 		if err != nil {
-			return "", step("the list of domains", err)
+			return "", refusal.Step("the list of domains", err)
 		}
 		if d.Name != name || d.Status == Deleting {
 			continue
 		}
 		tags, err := c.tagsOf(ctx, d.ARN)
 		switch {
-		case codeOf(err) == notFound: // it has gone since
+		case refusal.Code(err) == notFound: // it has gone since
 		case err != nil:
-			return "", step("tags", err)
+			return "", refusal.Step("tags", err)
 		case tags[tagName] == name:
 			found = append(found, d.ID)
 		default:
@@ -137,11 +138,11 @@ func (c *Client) findDomain(ctx context.Context, name string) (string, error) {
 	}
 	switch {
 	case len(found) > 1:
-		return "", refused(domain.ErrConflict, "the domain was made more than once, by calls at the same time: %s; delete by DeleteDomain those without users", strings.Join(found, ", "))
+		return "", refusal.New(domain.ErrConflict, "the domain was made more than once, by calls at the same time: %s; delete by DeleteDomain those without users", strings.Join(found, ", "))
 	case len(found) == 1:
 		return found[0], nil
 	case len(others) > 0:
-		return "", refused(domain.ErrConflict, "the name is that of %s, which was not made by this package: choose another", strings.Join(others, ", "))
+		return "", refusal.New(domain.ErrConflict, "the name is that of %s, which was not made by this package: choose another", strings.Join(others, ", "))
 	}
 	return "", nil
 }
@@ -153,7 +154,7 @@ func (c *Client) whyNot(ctx context.Context, err error) error {
 		return err
 	}
 	if wrong, unknown := c.checkLicense(ctx); unknown == nil && len(wrong) > 0 {
-		return refused(domain.ErrState, "%w; %w", err, wrong.err())
+		return refusal.New(domain.ErrState, "%w; %w", err, wrong.err())
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/efs"
 	"github.com/atelier-go/atelier/internal/pace"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // DeleteDomainRequest says what domain is to go, and what with it.
@@ -43,9 +44,9 @@ func (q DeleteDomainRequest) against(d Description) error {
 		return nil
 	}
 	if d.FileSystem == "" {
-		return refused(domain.ErrInvalid, "file system %.40q: the domain has none; name none", named)
+		return refusal.New(domain.ErrInvalid, "file system %.40q: the domain has none; name none", named)
 	}
-	return refused(domain.ErrInvalid, "file system %.40q is not the domain's, which is %s: name that, or none to keep it as it is", named, d.FileSystem)
+	return refusal.New(domain.ErrInvalid, "file system %.40q is not the domain's, which is %s: name that, or none to keep it as it is", named, d.FileSystem)
 }
 
 // PreviewDelete returns what [Client.DeleteDomain] would do now: what blocks it, what it
@@ -152,7 +153,7 @@ func (c *Client) deleteDomain(ctx context.Context, q DeleteDomainRequest) error 
 // it empties it again.
 func (c *Client) emptyAndDelete(ctx context.Context, q DeleteDomainRequest) error {
 	d, err := c.describe(ctx, q.Domain)
-	if codeOf(err) == notFound {
+	if refusal.Code(err) == notFound {
 		return nil
 	}
 	if err == nil {
@@ -179,7 +180,7 @@ func (c *Client) emptyAndDelete(ctx context.Context, q DeleteDomainRequest) erro
 			_, err := c.aws.SageMaker.DeleteDomain(ctx, in)
 			return err
 		})
-		if codeOf(last) != inUse {
+		if refusal.Code(last) != inUse {
 			return last
 		}
 	}
@@ -197,13 +198,13 @@ func (c *Client) empty(ctx context.Context, d Description) error {
 	var names []string
 	for p, err := range c.listProfiles(ctx, d.ID) {
 		if err != nil {
-			return step("the list of user profiles", err)
+			return refusal.Step("the list of user profiles", err)
 		}
 		names = append(names, p.Name)
 	}
 	for _, name := range names {
 		if err := c.deleteProfile(ctx, DeleteProfileRequest{Domain: d.ID, Name: name, DeleteSpaces: true}); err != nil {
-			return step("user profile "+name, err)
+			return refusal.Step("user profile "+name, err)
 		}
 	}
 	return nil
@@ -219,7 +220,7 @@ func (c *Client) deleteNamed(ctx context.Context, q DeleteDomainRequest) error {
 		case err != nil:
 			return err
 		case !managedBy(fs.Tags[tagManaged], q.Domain):
-			return refused(domain.ErrInvalid, "file system %s was not made by SageMaker for domain %s", fs.ID, q.Domain)
+			return refusal.New(domain.ErrInvalid, "file system %s was not made by SageMaker for domain %s", fs.ID, q.Domain)
 		}
 		return c.files.DeleteMountTargets(ctx, fs.ID)
 	}
@@ -234,7 +235,7 @@ func (c *Client) deleteNamed(ctx context.Context, q DeleteDomainRequest) error {
 		return err == nil && fs.State == "deleted", err
 	})
 	if errors.Is(err, errLate) {
-		return refused(domain.ErrState, "the domain is gone and file system %s is there, with all files: delete it by package efs, if it is to go", q.DeleteFileSystem)
+		return refusal.New(domain.ErrState, "the domain is gone and file system %s is there, with all files: delete it by package efs, if it is to go", q.DeleteFileSystem)
 	}
 	return err
 }
@@ -248,5 +249,5 @@ func (c *Client) mountTargets(ctx context.Context, fileSystem string) ([]efs.Mou
 		return nil, nil
 	}
 	targets, err := c.files.MountTargets(ctx, fileSystem)
-	return targets, step("mount targets of "+fileSystem, err)
+	return targets, refusal.Step("mount targets of "+fileSystem, err)
 }

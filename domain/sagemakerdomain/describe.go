@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // Description is a domain as SageMaker has it.
@@ -97,7 +98,7 @@ func (c *Client) describe(ctx context.Context, id string) (Description, error) {
 func (c *Client) addTags(ctx context.Context, d *Description) (err error) {
 	d.Tags, err = c.tagsOf(ctx, d.ARN)
 	d.RestartDue = d.RStudio != nil && d.Tags[tagRestart] != ""
-	return step("tags", err)
+	return refusal.Step("tags", err)
 }
 
 func descriptionOf(out *awssagemaker.DescribeDomainOutput) Description {
@@ -165,7 +166,7 @@ func (c *Client) still(ctx context.Context, id string) (d Description, err error
 	case err != nil:
 		return Description{}, err
 	case s.gone:
-		return Description{}, refused(domain.ErrNotFound, "there is no domain %s in %s", id, c.region)
+		return Description{}, refusal.New(domain.ErrNotFound, "there is no domain %s in %s", id, c.region)
 	case d.Status != InService && d.Status != UpdateFailed:
 		return Description{}, d.Problem
 	}
@@ -255,7 +256,7 @@ func tagList(tags map[string]string) (list []types.Tag) {
 func uidOf(text string) (uint32, error) {
 	uid, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
 	if err != nil || uid == 0 || uid == 1<<32-1 {
-		return 0, refused(domain.ErrUnavailable, "SageMaker says that the user id in the home file system is %.40q: want a number from 1 to 4294967294", text)
+		return 0, refusal.New(domain.ErrUnavailable, "SageMaker says that the user id in the home file system is %.40q: want a number from 1 to 4294967294", text)
 	}
 	return uint32(uid), nil
 }

@@ -3,14 +3,12 @@ package sagemakerdomain
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
-
-	"github.com/aws/smithy-go"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/efs"
 	"github.com/atelier-go/atelier/image"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // An Error is a failure of a [Client]. A context that ended is not one: its error is
@@ -44,25 +42,11 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
-// refusal is a failure whose kind is known where it is found. Whoever leaves the
-// package makes an Error of it.
-type refusal struct {
-	kind domain.Kind
-	err  error
-}
-
-func (r *refusal) Error() string   { return r.err.Error() }
-func (r *refusal) Unwrap() []error { return []error{r.kind, r.err} }
-
-func refused(kind domain.Kind, format string, args ...any) error {
-	return &refusal{kind, fmt.Errorf(format, args...)}
-}
-
 // problems are collected and reported at once.
 type problems []error
 
 func (p *problems) add(kind domain.Kind, format string, args ...any) {
-	*p = append(*p, refused(kind, format, args...))
+	*p = append(*p, refusal.New(kind, format, args...))
 }
 
 // err makes one failure of all, or nil. The order of kinds is the order in which a
@@ -74,18 +58,10 @@ func (p problems) err() error {
 	}
 	for _, k := range []domain.Kind{domain.ErrInvalid, domain.ErrNotFound, domain.ErrConflict, domain.ErrState, domain.ErrNotAllowed, domain.ErrDenied} {
 		if errors.Is(joined, k) {
-			return &refusal{k, joined}
+			return &refusal.Error{Kind: k, Err: joined}
 		}
 	}
-	return &refusal{domain.ErrQuota, joined}
-}
-
-// step says what failed, if it did.
-func step(what string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", what, err)
+	return &refusal.Error{Kind: domain.ErrQuota, Err: joined}
 }
 
 // fail dresses an error for the caller.
@@ -99,12 +75,7 @@ func fail(ctx context.Context, op, name string, err error) error {
 	if _, ok := errors.AsType[*Error](err); ok {
 		return err
 	}
-	kind := kindOf(err)
-	if r, ok := errors.AsType[*refusal](err); ok {
-		kind = r.kind
-	} else if codeOf(err) != "" {
-		err = fmt.Errorf("%w (%s)", err, whoseTurn(kind))
-	}
+	kind, err := refusal.Dress(err, kindOf, whoseTurn)
 	return &Error{Op: op, Name: name, Kind: kind, Err: err}
 }
 
@@ -144,7 +115,7 @@ func kindOf(err error) domain.Kind {
 	case errors.Is(err, image.ErrThrottled):
 		return domain.ErrThrottled
 	}
-	if k, ok := kinds[codeOf(err)]; ok {
+	if k, ok := kinds[refusal.Code(err)]; ok {
 		return k
 	}
 	return domain.ErrUnavailable
@@ -188,11 +159,3 @@ var kinds = func() map[string]domain.Kind {
 	add(domain.ErrThrottled, "ThrottlingException", "Throttling", "TooManyRequestsException", "RateLimitExceededException", "RequestLimitExceeded")
 	return table
 }()
-
-// codeOf is the error code of AWS in err, or empty.
-func codeOf(err error) string {
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return api.ErrorCode()
-	}
-	return ""
-}

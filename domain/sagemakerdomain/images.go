@@ -11,6 +11,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/internal/pace"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // RegisterImageRequest says what SageMaker image there is to be: a name for versions of a
@@ -58,7 +59,7 @@ func (c *Client) registerImage(ctx context.Context, q RegisterImageRequest) (Reg
 	_, err := c.aws.SageMaker.CreateImage(ctx, &awssagemaker.CreateImageInput{
 		ImageName: &q.Name, RoleArn: &q.Role, DisplayName: optional(q.DisplayName), Description: optional(q.Description), Tags: tagList(q.Tags),
 	})
-	if err != nil && codeOf(err) != inUse {
+	if err != nil && refusal.Code(err) != inUse {
 		return RegisteredImage{}, err
 	}
 	out, err := c.untilImage(ctx, q.Name)
@@ -66,7 +67,7 @@ func (c *Client) registerImage(ctx context.Context, q RegisterImageRequest) (Reg
 		return RegisteredImage{}, err
 	}
 	if aws.ToString(out.RoleArn) != q.Role {
-		return RegisteredImage{}, refused(domain.ErrConflict, "there is an image of the name with role %s, not %s", aws.ToString(out.RoleArn), q.Role)
+		return RegisteredImage{}, refusal.New(domain.ErrConflict, "there is an image of the name with role %s, not %s", aws.ToString(out.RoleArn), q.Role)
 	}
 	return RegisteredImage{
 		aws.ToString(out.ImageName), aws.ToString(out.ImageArn), aws.ToString(out.RoleArn), aws.ToString(out.DisplayName), aws.ToString(out.Description),
@@ -95,7 +96,7 @@ func (c *Client) untilImage(ctx context.Context, name string) (out *awssagemaker
 		out, err = waiter.WaitForOutput(ctx, in, c.timeouts.Image)
 		return err
 	})
-	if err == nil || codeOf(err) != "" || ctx.Err() != nil {
+	if err == nil || refusal.Code(err) != "" || ctx.Err() != nil {
 		return out, err
 	}
 	// The waiter does not say what it saw, and the next look may be late.
@@ -129,7 +130,7 @@ func (c *Client) visible(ctx context.Context, call func() error) error {
 	var last error
 	err := pace.Poll(ctx, visibleWithin, errLate, func() (bool, error) {
 		last = call()
-		return codeOf(last) != notFound, nil
+		return refusal.Code(last) != notFound, nil
 	})
 	if err != nil && ctx.Err() != nil {
 		return err
@@ -144,7 +145,7 @@ func explainImage(what, status, reason string, waited error) error {
 	case types.ImageStatusCreated:
 		return nil
 	case types.ImageStatusCreating, types.ImageStatusUpdating, types.ImageStatusDeleting:
-		return refused(domain.ErrState, "%s is still %s: call again to go on waiting (%w)", what, status, waited)
+		return refusal.New(domain.ErrState, "%s is still %s: call again to go on waiting (%w)", what, status, waited)
 	case types.ImageStatusCreateFailed:
 		return explain(what, Failed, reason)
 	case types.ImageStatusUpdateFailed:
@@ -152,7 +153,7 @@ func explainImage(what, status, reason string, waited error) error {
 	case types.ImageStatusDeleteFailed:
 		return explain(what, DeleteFailed, reason)
 	}
-	return refused(domain.ErrState, "%s is %s, which this package does not know (%w)", what, status, waited)
+	return refusal.New(domain.ErrState, "%s is %s, which this package does not know (%w)", what, status, waited)
 }
 
 // DeleteImage deletes a SageMaker image with all its versions; the container images stay in
@@ -169,7 +170,7 @@ func (c *Client) DeleteImage(ctx context.Context, name string) error {
 	}
 	if err == nil {
 		_, err = c.aws.SageMaker.DeleteImage(ctx, &awssagemaker.DeleteImageInput{ImageName: &name})
-		if codeOf(err) == notFound {
+		if refusal.Code(err) == notFound {
 			return nil
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // ImageUse is a place that names a version of an image.
@@ -66,7 +67,7 @@ func (c *Client) imageUses(ctx context.Context, imageName string, version int32)
 				return
 			}
 			about, err := c.describe(ctx, d.ID)
-			if codeOf(err) == notFound {
+			if refusal.Code(err) == notFound {
 				continue
 			}
 			if err != nil {
@@ -81,7 +82,7 @@ func (c *Client) imageUses(ctx context.Context, imageName string, version int32)
 				if err == nil {
 					own, err = c.profile(ctx, d.ID, p.Name)
 				}
-				if codeOf(err) == notFound {
+				if refusal.Code(err) == notFound {
 					continue
 				}
 				if err != nil {
@@ -159,5 +160,5 @@ func (c *Client) unused(ctx context.Context, imageName string, version int32) er
 	if more := len(users) - most; more > 0 {
 		users = append(users[:most], fmt.Sprintf("%d more", more))
 	}
-	return refused(domain.ErrState, "it is still used by %s: detach it, and end the apps, before", strings.Join(users, ", "))
+	return refusal.New(domain.ErrState, "it is still used by %s: detach it, and end the apps, before", strings.Join(users, ", "))
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/image"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // ImageVersion is a version of a SageMaker image. It never changes.
@@ -101,7 +102,7 @@ func (c *Client) addVersion(ctx context.Context, q AddVersionRequest) (ImageVers
 	}
 	number, ok := versionNumber(aws.ToString(out.ImageVersionArn), q.Image)
 	if !ok {
-		return ImageVersion{}, refused(domain.ErrUnavailable, "SageMaker calls the version %q, which has no number", aws.ToString(out.ImageVersionArn))
+		return ImageVersion{}, refusal.New(domain.ErrUnavailable, "SageMaker calls the version %q, which has no number", aws.ToString(out.ImageVersionArn))
 	}
 	return c.untilVersion(ctx, q.Image, number)
 }
@@ -131,7 +132,7 @@ func (c *Client) untilVersion(ctx context.Context, imageName string, number int3
 	switch {
 	case err == nil:
 		return versionOf(imageName, out), nil
-	case codeOf(err) != "" || ctx.Err() != nil:
+	case refusal.Code(err) != "" || ctx.Err() != nil:
 		return ImageVersion{}, err
 	}
 	var seen *awssagemaker.DescribeImageVersionOutput
@@ -199,7 +200,7 @@ func (c *Client) DeleteVersion(ctx context.Context, imageName string, number int
 	}
 	if err == nil {
 		_, err = c.aws.SageMaker.DeleteImageVersion(ctx, &awssagemaker.DeleteImageVersionInput{ImageName: &imageName, Version: &number})
-		if codeOf(err) == notFound {
+		if refusal.Code(err) == notFound {
 			return nil
 		}
 	}

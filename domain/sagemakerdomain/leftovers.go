@@ -15,6 +15,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/internal/pace"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // NFSGroups are the two security groups that SageMaker makes with a domain, through which
@@ -161,7 +162,7 @@ const adviceHeld = "take it out of the group, or end what it belongs to"
 func (c *Client) deleteLeftovers(ctx context.Context, id string) error {
 	in, out, err := c.nfsGroups(ctx, id)
 	if err != nil {
-		return step("security groups for NFS", err)
+		return refusal.Step("security groups for NFS", err)
 	}
 	var ids []string
 	for _, g := range []*ec2types.SecurityGroup{in, out} {
@@ -173,25 +174,25 @@ func (c *Client) deleteLeftovers(ctx context.Context, id string) error {
 		return nil
 	}
 	if err := c.deleteInterfaces(ctx, id, ids); err != nil {
-		return step("network interfaces", err)
+		return refusal.Step("network interfaces", err)
 	}
 	if in != nil && out != nil {
 		if err := c.revoke(ctx, in, out); err != nil {
-			return step("rules of the security groups for NFS", err)
+			return refusal.Step("rules of the security groups for NFS", err)
 		}
 	}
 	if out != nil {
 		if err := c.deleteGroup(ctx, id, out); err != nil {
-			return step("security group "+aws.ToString(out.GroupName), err)
+			return refusal.Step("security group "+aws.ToString(out.GroupName), err)
 		}
 	}
 	if in == nil {
 		return nil
 	}
 	if kept, err := c.keepsMountTargets(ctx, id); err != nil || kept {
-		return step("the file system", err)
+		return refusal.Step("the file system", err)
 	}
-	return step("security group "+aws.ToString(in.GroupName), c.deleteGroup(ctx, id, in))
+	return refusal.Step("security group "+aws.ToString(in.GroupName), c.deleteGroup(ctx, id, in))
 }
 
 // keepsMountTargets reports whether the home of a domain, found by SageMaker's tag since the
@@ -238,7 +239,7 @@ func (c *Client) deleteInterfaces(ctx context.Context, id string, groups []strin
 				continue
 			}
 			_, err := c.aws.EC2.DeleteNetworkInterface(ctx, &awsec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: n.NetworkInterfaceId})
-			switch code := codeOf(err); {
+			switch code := refusal.Code(err); {
 			case err == nil:
 				c.log.InfoContext(ctx, "network interface deleted", "domain", id, "interface", name)
 			case code == noSuchENI:
@@ -254,7 +255,7 @@ func (c *Client) deleteInterfaces(ctx context.Context, id string, groups []strin
 		return len(held) == 0, nil
 	})
 	if errors.Is(err, errLate) {
-		return refused(domain.ErrState, "SageMaker still uses %s: call again later", strings.Join(held, ", "))
+		return refusal.New(domain.ErrState, "SageMaker still uses %s: call again later", strings.Join(held, ", "))
 	}
 	return err
 }
@@ -275,7 +276,7 @@ func (c *Client) revoke(ctx context.Context, in, out *ec2types.SecurityGroup) er
 	return nil
 }
 
-func gone(err error) bool { return codeOf(err) == noSuchRule || codeOf(err) == noSuchGroup }
+func gone(err error) bool { return refusal.Code(err) == noSuchRule || refusal.Code(err) == noSuchGroup }
 
 // naming is the part of rules that names a group.
 func naming(rules []ec2types.IpPermission, group string) (found []ec2types.IpPermission) {
@@ -297,7 +298,7 @@ func (c *Client) deleteGroup(ctx context.Context, id string, g *ec2types.Securit
 	var held error
 	err := pace.Poll(ctx, freedWithin, errLate, func() (bool, error) {
 		_, err := c.aws.EC2.DeleteSecurityGroup(ctx, &awsec2.DeleteSecurityGroupInput{GroupId: g.GroupId})
-		switch codeOf(err) {
+		switch refusal.Code(err) {
 		case groupInUse:
 			c.progress(Progress{Domain: id, Step: "security group", Resource: aws.ToString(g.GroupId), State: "in use"})
 			holders, lookErr := c.holders(ctx, id, aws.ToString(g.GroupId))
@@ -306,7 +307,7 @@ func (c *Client) deleteGroup(ctx context.Context, id string, g *ec2types.Securit
 			}
 			held = fmt.Errorf("%s (%w)", strings.Join(holders, ", "), err)
 			if len(holders) > 0 {
-				return false, refused(domain.ErrState, "others use it, %w: %s; then call again", held, adviceHeld)
+				return false, refusal.New(domain.ErrState, "others use it, %w: %s; then call again", held, adviceHeld)
 			}
 			return false, nil
 		case noSuchGroup:
@@ -318,7 +319,7 @@ func (c *Client) deleteGroup(ctx context.Context, id string, g *ec2types.Securit
 		return err == nil, err
 	})
 	if errors.Is(err, errLate) {
-		return refused(domain.ErrState, "something uses it that EC2 does not show: %w; call again later", held)
+		return refusal.New(domain.ErrState, "something uses it that EC2 does not show: %w; call again later", held)
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // DeleteProfileRequest says what user profile is to go.
@@ -121,7 +122,7 @@ func (c *Client) deleteProfile(ctx context.Context, q DeleteProfileRequest) erro
 			for _, s := range owned {
 				names = append(names, s.Name)
 			}
-			return refused(domain.ErrState, "it owns spaces: %s; allow them to be deleted with what their apps keep, or delete them by DeleteSpace", strings.Join(names, ", "))
+			return refusal.New(domain.ErrState, "it owns spaces: %s; allow them to be deleted with what their apps keep, or delete them by DeleteSpace", strings.Join(names, ", "))
 		}
 	}
 	var last error
@@ -136,7 +137,7 @@ func (c *Client) deleteProfile(ctx context.Context, q DeleteProfileRequest) erro
 			_, err := c.aws.SageMaker.DeleteUserProfile(ctx, &awssagemaker.DeleteUserProfileInput{DomainId: &q.Domain, UserProfileName: &q.Name})
 			return err
 		})
-		if codeOf(last) != inUse {
+		if refusal.Code(last) != inUse {
 			return last
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // Profile is a user profile as SageMaker has it. What is in force for it is
@@ -231,7 +232,7 @@ func (c *Client) createProfile(ctx context.Context, q ProfileRequest) (Profile, 
 	if q.SSOUser != "" {
 		in.SingleSignOnUserIdentifier = aws.String("UserName")
 	}
-	if _, err := c.aws.SageMaker.CreateUserProfile(ctx, in); err != nil && codeOf(err) != inUse {
+	if _, err := c.aws.SageMaker.CreateUserProfile(ctx, in); err != nil && refusal.Code(err) != inUse {
 		return Profile{}, err
 	} else if err == nil {
 		c.log.InfoContext(ctx, "user profile created", "domain", q.Domain, "profile", q.Name)
@@ -241,7 +242,7 @@ func (c *Client) createProfile(ctx context.Context, q ProfileRequest) (Profile, 
 		return Profile{}, err
 	}
 	if how := q.differs(p); how != nil {
-		return Profile{}, refused(domain.ErrConflict, "there is a user profile %s that differs: %s; change it by UpdateProfile", p.Name, strings.Join(how, "; "))
+		return Profile{}, refusal.New(domain.ErrConflict, "there is a user profile %s that differs: %s; change it by UpdateProfile", p.Name, strings.Join(how, "; "))
 	}
 	return p, nil
 }
@@ -306,7 +307,7 @@ func (c *Client) updateProfile(ctx context.Context, q ProfileRequest) (Profile, 
 		return Profile{}, err
 	}
 	if s.gone {
-		return Profile{}, refused(domain.ErrNotFound, "there is no user profile %s: CreateProfile makes it", q.Name)
+		return Profile{}, refusal.New(domain.ErrNotFound, "there is no user profile %s: CreateProfile makes it", q.Name)
 	}
 	if p.Status != InService && p.Status != UpdateFailed {
 		return Profile{}, p.Problem
@@ -336,7 +337,7 @@ func (c *Client) updateProfile(ctx context.Context, q ProfileRequest) (Profile, 
 		return Profile{}, err
 	}
 	if len(running) > 0 {
-		return Profile{}, refused(domain.ErrState, "a profile cannot be changed while its user has an app that runs: %s; have the user end it, or DeleteApp it, and call again", appNames(running))
+		return Profile{}, refusal.New(domain.ErrState, "a profile cannot be changed while its user has an app that runs: %s; have the user end it, or DeleteApp it, and call again", appNames(running))
 	}
 	in := &awssagemaker.UpdateUserProfileInput{DomainId: &q.Domain, UserProfileName: &q.Name, UserSettings: q.settings()}
 	if r := in.UserSettings.RSessionAppSettings; r != nil && p.Settings != nil && p.Settings.RSessionAppSettings != nil {

@@ -12,6 +12,7 @@ import (
 	quotatypes "github.com/aws/aws-sdk-go-v2/service/servicequotas/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // Quota is a limit of the account in the region.
@@ -143,7 +144,7 @@ func (c *Client) checkStart(ctx context.Context, t AppType, instance string) err
 		return nil // SageMaker says it itself
 	}
 	if err != nil {
-		return step("quotas", err)
+		return refusal.Step("quotas", err)
 	}
 	var wrong problems
 	if err := c.roomFor(ctx, &wrong, q, t, instance); err != nil {
@@ -161,7 +162,7 @@ func (c *Client) roomFor(ctx context.Context, wrong *problems, q Quotas, t AppTy
 	alike, all := 0, 0
 	for a, err := range c.listApps(ctx, AppFilter{}) {
 		if err != nil {
-			return step("the list of apps", err)
+			return refusal.Step("the list of apps", err)
 		}
 		if !a.Status.live() {
 			continue

@@ -8,6 +8,7 @@ import (
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // serverOf names the server of RStudio of a domain.
@@ -50,7 +51,7 @@ func (c *Client) restartServer(ctx context.Context, q RestartRequest) error {
 		return err
 	}
 	if d.RStudio == nil {
-		return refused(domain.ErrState, "RStudio is off in domain %s: enable it by UpdateDomain", d.ID)
+		return refusal.New(domain.ErrState, "RStudio is off in domain %s: enable it by UpdateDomain", d.ID)
 	}
 	if err := c.mayEnd(ctx, d.ID, q.EndSessions, func(a App) bool { return a.Type == RStudioSession }); err != nil {
 		return err
@@ -100,7 +101,7 @@ func (c *Client) mayEnd(ctx context.Context, id string, allowed bool, needed fun
 	if err != nil || len(live) == 0 {
 		return err
 	}
-	return refused(domain.ErrState, "%s have to end first: ask their users to save and quit, or allow them to be ended", appNames(live))
+	return refusal.New(domain.ErrState, "%s have to end first: ask their users to save and quit, or allow them to be ended", appNames(live))
 }
 
 // appNames names a few apps.
@@ -122,7 +123,7 @@ func (c *Client) intendRestart(ctx context.Context, d Description) error {
 		return nil
 	}
 	_, err := c.aws.SageMaker.AddTags(ctx, &awssagemaker.AddTagsInput{ResourceArn: &d.ARN, Tags: tagList(map[string]string{tagRestart: "true"})})
-	return step("tag "+tagRestart, err)
+	return refusal.Step("tag "+tagRestart, err)
 }
 
 // startServer makes the server of a domain whose server has been deleted, and takes the
@@ -136,5 +137,5 @@ func (c *Client) startServer(ctx context.Context, d Description) error {
 		return c.whyNot(ctx, err)
 	}
 	_, err := c.aws.SageMaker.DeleteTags(ctx, &awssagemaker.DeleteTagsInput{ResourceArn: &d.ARN, TagKeys: []string{tagRestart}})
-	return step("tag "+tagRestart, err)
+	return refusal.Step("tag "+tagRestart, err)
 }

@@ -10,6 +10,7 @@ import (
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // Space is a place of Studio where JupyterLab or Code Editor runs. RStudio has none.
@@ -96,7 +97,7 @@ func (c *Client) deleteSpaces(ctx context.Context, domainID string, chosen func(
 	var names []string
 	for s, err := range c.listSpaces(ctx, domainID) {
 		if err != nil {
-			return step("the list of spaces", err)
+			return refusal.Step("the list of spaces", err)
 		}
 		if chosen(s) {
 			names = append(names, s.Name)
@@ -104,13 +105,13 @@ func (c *Client) deleteSpaces(ctx context.Context, domainID string, chosen func(
 	}
 	for _, name := range names {
 		if err := c.endApps(ctx, AppFilter{Domain: domainID, Space: name}, nil); err != nil {
-			return step("space "+name, err)
+			return refusal.Step("space "+name, err)
 		}
 		if err := c.deleteOne(ctx, c.watchSpace(domainID, name), func() error {
 			_, err := c.aws.SageMaker.DeleteSpace(ctx, &awssagemaker.DeleteSpaceInput{DomainId: &domainID, SpaceName: &name})
 			return err
 		}); err != nil {
-			return step("space "+name, err)
+			return refusal.Step("space "+name, err)
 		}
 	}
 	return nil
@@ -124,7 +125,7 @@ func (c *Client) deleteOne(ctx context.Context, w watch, call func() error) erro
 		return err
 	}
 	if s.status != Deleting {
-		if err := call(); codeOf(err) == notFound {
+		if err := call(); refusal.Code(err) == notFound {
 			return nil
 		} else if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/internal/pace"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // Status is what a domain, a user profile, a space or an app is in, in SageMaker's
@@ -62,7 +63,7 @@ func explain(what string, s Status, reason string) error {
 			kind, advice = k, whoseTurn(k)+"; "+advice
 		}
 	}
-	return refused(kind, "%s is %s: SageMaker says %q; %s", what, s, cmp.Or(reason, "no reason"), advice)
+	return refusal.New(kind, "%s is %s: SageMaker says %q; %s", what, s, cmp.Or(reason, "no reason"), advice)
 }
 
 // seen is what one look at something found.
@@ -96,7 +97,7 @@ func (c *Client) until(ctx context.Context, w watch, done func(seen) (bool, erro
 		switch {
 		case err == nil:
 			failures = 0
-		case codeOf(err) == notFound:
+		case refusal.Code(err) == notFound:
 			s, failures = seen{gone: true, waited: s.waited}, 0
 		default:
 			failures++
@@ -115,7 +116,7 @@ func (c *Client) until(ctx context.Context, w watch, done func(seen) (bool, erro
 		return false, nil
 	})
 	if errors.Is(err, errLate) {
-		return refused(domain.ErrState, "%s %s is still %s after %v: call again to go on waiting", w.step, w.resource,
+		return refusal.New(domain.ErrState, "%s %s is still %s after %v: call again to go on waiting", w.step, w.resource,
 			cmp.Or(string(last.status), "not visible"), last.waited.Round(time.Second))
 	}
 	return err
@@ -132,7 +133,7 @@ func (c *Client) untilServes(ctx context.Context, w watch, after time.Time) erro
 		switch {
 		case s.gone:
 			if late {
-				return false, refused(domain.ErrNotFound, "%s %s does not exist any more: somebody else has deleted it", w.step, w.resource)
+				return false, refusal.New(domain.ErrNotFound, "%s %s does not exist any more: somebody else has deleted it", w.step, w.resource)
 			}
 			return false, nil
 		case !after.IsZero() && !s.modified.After(after) && !late && !s.status.moving():
@@ -141,7 +142,7 @@ func (c *Client) untilServes(ctx context.Context, w watch, after time.Time) erro
 			return true, nil
 		case s.status == Deleting, s.status == Deleted:
 			if late {
-				return false, refused(domain.ErrState, "%s %s is %s: somebody else deletes it", w.step, w.resource, s.status)
+				return false, refusal.New(domain.ErrState, "%s %s is %s: somebody else deletes it", w.step, w.resource, s.status)
 			}
 			return false, nil
 		case s.status.moving():
