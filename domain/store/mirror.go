@@ -6,15 +6,18 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Mirror is a copy of a [Table] that is brought up to date again and again, and
 // decodes only the documents that have changed since: for a loop that looks at
 // them often. What a [Memory] holds is not even listed again. The zero Mirror is
-// not usable; make it with [NewMirror]. It is not safe for concurrent use.
+// not usable; make it with [NewMirror]. But for [Mirror.Twin] it is not safe for
+// concurrent use.
 type Mirror[T any] struct {
 	table Table[T]
 	known map[string]*mirrored[T]
+	twins *decoded[T]    // what it shares with its twins
 	order []*mirrored[T] // in the order of their IDs; nil if one came or went since
 	round int            // of listings, to tell what the present one has not shown
 	after int64          // the version of a Memory that it is up to date with
@@ -39,7 +42,41 @@ type Change[T any] struct {
 // NewMirror returns a mirror of a table, empty until it is brought up to date. It
 // does not touch the store.
 func NewMirror[T any](t Table[T]) *Mirror[T] {
-	return &Mirror[T]{table: t, known: map[string]*mirrored[T]{}}
+	return &Mirror[T]{table: t, known: map[string]*mirrored[T]{}, twins: &decoded[T]{documents: map[string]mirrored[T]{}}}
+}
+
+// Twin returns another mirror of the same table, empty until it is brought up to date
+// itself, for a second loop. A document that both know is decoded and held once. Twins
+// may be used at the same time, and Twin itself by anyone.
+func (m *Mirror[T]) Twin() *Mirror[T] {
+	return &Mirror[T]{table: m.table, known: map[string]*mirrored[T]{}, twins: m.twins}
+}
+
+// decoded are the documents that twins know, as one of them decoded them last.
+type decoded[T any] struct {
+	mu        sync.Mutex
+	documents map[string]mirrored[T]
+}
+
+// decode returns the document of a record, which whoever comes to it first decodes.
+func (d *decoded[T]) decode(t Table[T], r Record) (*T, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known := d.documents[r.ID]; known.value != nil && known.version == r.Version {
+		return known.value, nil
+	}
+	value, err := t.decode(r)
+	if err != nil {
+		return nil, err
+	}
+	d.documents[r.ID] = mirrored[T]{id: r.ID, version: r.Version, value: &value}
+	return &value, nil
+}
+
+func (d *decoded[T]) forget(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.documents, id)
 }
 
 // Update brings the mirror up to date and returns what changed, in no order; of
@@ -93,7 +130,7 @@ func (m *Mirror[T]) learn(r Record, changes []Change[T]) ([]Change[T], error) {
 		known.round = m.round
 		return changes, nil
 	}
-	value, err := m.table.decode(r)
+	value, err := m.twins.decode(m.table, r)
 	if err != nil {
 		return changes, err
 	}
@@ -102,8 +139,8 @@ func (m *Mirror[T]) learn(r Record, changes []Change[T]) ([]Change[T], error) {
 		known = &mirrored[T]{id: r.ID}
 		m.known[r.ID] = known
 	}
-	known.version, known.value, known.round = r.Version, &value, m.round
-	return append(changes, Change[T]{r.ID, &value}), nil
+	known.version, known.value, known.round = r.Version, value, m.round
+	return append(changes, Change[T]{r.ID, value}), nil
 }
 
 // forget takes in that a record is gone.
@@ -112,6 +149,7 @@ func (m *Mirror[T]) forget(id string, changes []Change[T]) []Change[T] {
 		return changes
 	}
 	delete(m.known, id)
+	m.twins.forget(id)
 	m.order = nil
 	return append(changes, Change[T]{ID: id})
 }

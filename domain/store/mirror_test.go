@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/atelier-go/atelier/domain/store"
 )
 
@@ -18,7 +20,7 @@ type plain struct{ store.Store }
 
 // TestMirror lets chance change a table and holds a mirror to the table after
 // each change, also when listings end early and when much changed in between; what
-// it says has changed turns what it showed before into what it shows now.
+// its twin says has changed turns what that showed before into what it shows now.
 func TestMirror(t *testing.T) {
 	for name, open := range map[string]func() store.Store{
 		"Memory": func() store.Store { return store.NewMemory() },
@@ -35,7 +37,8 @@ func TestMirror(t *testing.T) {
 func mirrors(t *testing.T, seed uint64, s store.Store) {
 	ctx := context.Background()
 	table, other := store.NewTable[counted](s, "things"), store.NewTable[counted](s, "others")
-	mirror, told := store.NewMirror(table), store.NewMirror(table)
+	mirror := store.NewMirror(table)
+	told := mirror.Twin()
 	r := rand.New(rand.NewPCG(seed, 1))
 	known := map[string]int{}
 	for step := range 200 {
@@ -109,6 +112,41 @@ func mirrors(t *testing.T, seed uint64, s store.Store) {
 		if !maps.Equal(values, want) || told.Len() != len(want) {
 			t.Fatalf("seed %d, step %d: by the changes there are %v, in the table %v", seed, step, values, want)
 		}
+		for id := range known {
+			one, _ := mirror.Get(id)
+			if other, _ := told.Get(id); one != other {
+				t.Fatalf("seed %d, step %d: %s was decoded twice", seed, step, id)
+			}
+		}
+	}
+}
+
+// TestTwinsAtOnce: twins may be used at the same time.
+func TestTwinsAtOnce(t *testing.T) {
+	ctx := context.Background()
+	table := store.NewTable[counted](store.NewMemory(), "things")
+	mirror := store.NewMirror(table)
+	var g errgroup.Group
+	for range 4 {
+		g.Go(func() error {
+			twin := mirror.Twin()
+			for i := range 2000 {
+				id := fmt.Sprintf("t%d", i%8)
+				if err := table.Create(ctx, id, counted{i}); err != nil && !errors.Is(err, store.ErrConflict) {
+					return err
+				}
+				if _, err := twin.Update(ctx); err != nil {
+					return err
+				}
+				if err := table.Delete(ctx, id); err != nil && !errors.Is(err, store.ErrNotFound) {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

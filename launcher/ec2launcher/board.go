@@ -29,9 +29,9 @@ type board struct {
 	touched map[string]bool
 }
 
-func newBoard(workloads store.Table[workloadRecord]) *board {
+func newBoard(workloads *store.Mirror[workloadRecord]) *board {
 	return &board{
-		mirror: store.NewMirror(workloads), all: map[string]*workloadRecord{}, on: map[string][]*workloadRecord{},
+		mirror: workloads, all: map[string]*workloadRecord{}, on: map[string][]*workloadRecord{},
 		restless: map[string]*workloadRecord{}, waiting: map[string]*workloadRecord{}, touched: map[string]bool{},
 	}
 }

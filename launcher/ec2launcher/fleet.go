@@ -184,7 +184,7 @@ func (f *fleet) why(w launcher.Workload, now time.Time) *refusal {
 // order journals the purchase of n hosts of a type: from now on exactly this
 // call is made until its outcome is known.
 func (f *fleet) order(ctx context.Context, n need, where subnet, ami string) (buyRecord, error) {
-	number, err := f.l.number(ctx)
+	number, err := f.l.changeFleet(ctx, func(f *fleetRecord) { f.Bought++ })
 	if err != nil {
 		return buyRecord{}, err
 	}
@@ -201,15 +201,20 @@ func (f *fleet) order(ctx context.Context, n need, where subnet, ami string) (bu
 	return b, f.l.buys.Create(ctx, b.Token, b)
 }
 
-// number returns the fleet's record with one more purchase counted in it.
-func (l *Launcher) number(ctx context.Context) (fleetRecord, error) {
-	const only = "fleet"
-	err := l.fleet.Create(ctx, only, fleetRecord{Begun: time.Now()})
+// onlyFleet is the ID of the record that a fleet has of itself.
+const onlyFleet = "fleet"
+
+// changeFleet changes the fleet's record, which it makes if there is none.
+func (l *Launcher) changeFleet(ctx context.Context, change func(*fleetRecord)) (fleetRecord, error) {
+	err := l.fleet.Create(ctx, onlyFleet, fleetRecord{Begun: time.Now()})
 	if err != nil && !errors.Is(err, store.ErrConflict) {
 		return fleetRecord{}, err
 	}
-	return l.fleet.Update(ctx, only, func(f *fleetRecord) error {
-		f.Bought++
+	return l.fleet.Update(ctx, onlyFleet, func(f *fleetRecord) error {
+		before := *f
+		if change(f); *f == before {
+			return store.ErrUnchanged
+		}
 		return nil
 	})
 }

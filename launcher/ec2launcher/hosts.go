@@ -175,6 +175,9 @@ func (r *reconciler) linger(ctx context.Context, w *world, h Host) error {
 	if h.exclusive() || h.leaves() {
 		patience = 0 // nobody else may use it
 	}
+	if !h.EmptySince.IsZero() && (h.State != HostReady || w.now.Sub(h.EmptySince) < patience) {
+		return nil
+	}
 	return r.changeHost(ctx, h, func(h *Host) {
 		if h.EmptySince.IsZero() {
 			h.EmptySince = w.now

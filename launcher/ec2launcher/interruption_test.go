@@ -210,7 +210,7 @@ func TestInterruptedBeforeItRan(t *testing.T) {
 		w.launch(w.onSpot("a"))
 		first := w.told("a", func(s launcher.Status) bool { return s.Host != "" })
 		for !w.host(first.Host).Running { // and its engine does not answer yet
-			time.Sleep(time.Second / 2)
+			time.Sleep(10 * time.Millisecond)
 		}
 		if err := w.cloud.Interrupt(first.Host); err != nil {
 			t.Fatal(err)

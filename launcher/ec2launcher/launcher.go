@@ -101,7 +101,7 @@ type Launcher struct {
 	hub       watch.Hub[launcher.ID, launcher.Status]
 	published sync.Mutex // orders what is published
 	told      map[launcher.ID]telling
-	outlooks  map[string]outlook // of hosts, at the last look
+	outlooks  map[string]outlook // of hosts, and with no ID the fleet's, at the last look
 }
 
 var _ launcher.Launcher = (*Launcher)(nil)
@@ -317,9 +317,13 @@ func (l *Launcher) selected(ctx context.Context, ids []launcher.ID) iter.Seq2[wo
 	}
 }
 
-// hostOutlooks returns those of the hosts.
+// hostOutlooks returns those of the hosts, and with no host's ID the fleet's.
 func (l *Launcher) hostOutlooks(ctx context.Context) (map[string]outlook, error) {
-	all := map[string]outlook{}
+	fleet, err := l.fleet.Get(ctx, onlyFleet)
+	if ignoreNotFound(err) != nil {
+		return nil, err
+	}
+	all := map[string]outlook{"": fleet.outlook()}
 	for h, err := range l.hosts.All(ctx) {
 		if err != nil {
 			return nil, err

@@ -71,7 +71,7 @@ type demand struct {
 // queue and with the hosts, not with their product. Those that share with nobody, or
 // of many owners, each look for a host that nobody has used.
 func place(d demand) plan {
-	p := planner{demand: d, plan: plan{assign: map[launcher.ID]string{}, coming: map[launcher.ID]offer{}, others: map[offer][]offer{}, keep: map[string][]string{}},
+	p := planner{demand: d, plan: plan{assign: map[launcher.ID]string{}, coming: make(map[launcher.ID]offer, len(d.promised)), others: map[offer][]offer{}, keep: map[string][]string{}},
 		rows: map[string]*row{}, classes: map[string]*class{}, ahead: map[string][]item{}}
 	asked := map[offer]terms{} // the terms are asked for often, and are those of one moment
 	p.terms = func(o offer) terms {
@@ -92,7 +92,7 @@ func place(d demand) plan {
 	for _, h := range all {
 		p.row(h.key).add(h)
 	}
-	var queue []item
+	queue := make([]item, 0, len(d.queue))
 	for _, w := range d.queue {
 		if o, ok := d.promised[w.ID]; ok && p.reuse(p.item(w, o)) {
 			continue

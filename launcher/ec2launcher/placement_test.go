@@ -529,7 +529,7 @@ func TestAssignLooksAgain(t *testing.T) {
 	if err := l.hosts.Create(t.Context(), full.ID, full); err != nil {
 		t.Fatal(err)
 	}
-	r := &reconciler{l: l, fleet: &fleet{l: l, capacity: &capacity{}}, board: newBoard(l.workloads), known: store.NewMirror(l.hosts)}
+	r := &reconciler{l: l, fleet: &fleet{l: l, capacity: &capacity{}}, board: newBoard(store.NewMirror(l.workloads)), known: store.NewMirror(l.hosts)}
 	if _, err := r.known.Update(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	r.unplanned = false
 	r.keep = nil
 	if len(r.board.waiting) == 0 && len(r.l.cfg.Warm) == 0 {
-		return nil
+		return r.tellTurns(ctx, false)
 	}
 	queue := r.board.queue()
 	r.askSpotPrices(ctx, w, queue)
@@ -64,6 +64,9 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	}
 	r.pullAhead(ctx, p.keep)
 	failed := r.orderAll(ctx, w, p)
+	if err := r.tellTurns(ctx, r.short > 0); err != nil {
+		return err
+	}
 	for _, id := range p.misfits {
 		if err := r.exclude(ctx, id); err != nil {
 			return err
@@ -114,7 +117,7 @@ func (w *world) troubles() map[offer]*refusal {
 // together. It returns why an order could not be made, if one could not.
 func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *refusal) {
 	if len(p.buy) == 0 {
-		r.wantedSince = time.Time{}
+		r.wantedSince, r.short = time.Time{}, 0
 		clear(r.served)
 		return nil
 	}
@@ -125,7 +128,8 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *re
 		return nil
 	}
 	tokens := r.l.budget.purchasable(w.now)
-	orders, short := p.afford(tokens, r.served)
+	var orders []need
+	orders, r.short = p.afford(tokens, r.served)
 	var held []offer
 	for _, part := range orders {
 		if slices.Contains(held, part.offer) {
@@ -144,17 +148,23 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *re
 		tokens -= part.count
 	}
 	r.wantedSince = time.Time{}
-	if short > 0 { // it is ordered when there are
-		r.wantedSince = w.now.Add(r.l.budget.refill(short-tokens, w.now) - batchFor)
-		if failed == nil {
-			failed = &refusal{kind: launcher.ErrThrottled, message: inTurn}
-		}
+	if r.short > 0 { // it is ordered when there are
+		r.wantedSince = w.now.Add(r.l.budget.refill(r.short-tokens, w.now) - batchFor)
 	}
 	return failed
 }
 
-// inTurn is what is told to those whose hosts the account's bucket has no tokens for.
-const inTurn = "AWS lets an account start so many instances at once and then a few each second; it is their turn by itself"
+// tellTurns records once for all who wait whether hosts wait for tokens.
+func (r *reconciler) tellTurns(ctx context.Context, inTurn bool) error {
+	if inTurn == r.toldTurns {
+		return nil
+	}
+	_, err := r.l.changeFleet(ctx, func(f *fleetRecord) { f.InTurn = inTurn })
+	if err == nil {
+		r.toldTurns = inTurn
+	}
+	return err
+}
 
 // askSpotPrices asks for the spot prices that a plan needs and that are not known,
 // beside the loop.
@@ -222,11 +232,10 @@ func (r *reconciler) order(ctx context.Context, n need, now time.Time) (ordered 
 	return true, nil
 }
 
-// buy makes a journalled purchase, and has EC2 asked about it right after.
+// buy makes a journalled purchase.
 func (r *reconciler) buy(ctx context.Context, b buyRecord) {
 	r.task(ctx, "buy "+b.Token, func(ctx context.Context) error {
 		defer r.replan.Store(true)
-		defer r.l.changed.Store(true)
 		return r.fleet.buy(ctx, b.Token)
 	})
 }

@@ -33,7 +33,7 @@ const (
 	// planPause is the least time between two plans, for each workload and host that
 	// one looks at: twenty times what it takes. Between two of a queue for which
 	// everything is on its way it is twenty times as long, and at least planAgain.
-	planPause = 100 * time.Microsecond
+	planPause = 200 * time.Microsecond
 	planAgain = time.Second
 	// terminateEvery is how often EC2 is asked to end a host that has not ended:
 	// asking twice is harmless, and once is usually enough.
@@ -77,8 +77,11 @@ type reconciler struct {
 	plannedBuys int
 	replan      atomic.Bool // something that a plan waited for has come
 	unplanned   bool        // something waits that the last plan did not see
-	// wantedSince is since when hosts are wanted that were not ordered.
+	// wantedSince is since when hosts are wanted that were not ordered, short how many
+	// of them next for which there were no tokens. toldTurns is whether that is recorded.
 	wantedSince time.Time
+	short       int
+	toldTurns   bool
 	// served are when hosts of a kind were ordered last while some are wanted.
 	served map[offer]time.Time
 	// trouble is why steps come to nothing that workloads wait for.
@@ -114,13 +117,14 @@ type world struct {
 	again  time.Duration // when to look again at the latest
 }
 
-// reconcile is the work of the lease's holder.
-func (l *Launcher) reconcile(ctx context.Context, term store.Term) error {
+// reconcile is the work of the lease's holder, whose process has seen some records
+// already.
+func (l *Launcher) reconcile(ctx context.Context, term store.Term, seen mirrors) error {
 	r := &reconciler{
 		l: l, term: term, tasks: newTasks(l.wake, parallel), pulling: newTasks(l.wake, pullsAtOnce),
 		hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{}, restless: map[string]bool{}, served: map[offer]time.Time{},
-		board: newBoard(l.workloads), known: store.NewMirror(l.hosts), buys: store.NewMirror(l.buys), compared: store.NewMirror(l.hosts),
-		fleet: &fleet{l: l, capacity: &capacity{}},
+		board: newBoard(seen.board.mirror.Twin()), known: seen.hosts.Twin(), buys: store.NewMirror(l.buys), compared: seen.hosts.Twin(),
+		fleet: &fleet{l: l, capacity: &capacity{}}, toldTurns: true, // by a process before, as far as is known
 	}
 	defer l.warm.Store(nil)
 	defer l.telemetry.leave()

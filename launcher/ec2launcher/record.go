@@ -58,13 +58,20 @@ func (w *workloadRecord) unplace(reason launcher.Kind, message string) {
 	}
 }
 
-// An outlook is what a host's state says of the workloads that it runs.
+// An outlook is what is to be told of many workloads and is recorded once: what a
+// host's state says of those that it runs, and the fleet's of those that have none.
 type outlook struct {
 	silent, endangered bool
 	interruption       time.Time
+	inTurn             bool
 }
 
-func (h Host) outlook() outlook { return outlook{h.silent(), h.Endangered, h.Interruption} }
+func (h Host) outlook() outlook {
+	return outlook{silent: h.silent(), endangered: h.Endangered, interruption: h.Interruption}
+}
+
+// inTurn is what is told to those that wait while the account's bucket is empty.
+const inTurn = "AWS lets an account start so many instances at once and then a few each second; it is their turn by itself"
 
 // status is the workload's status as told to callers, on a host with an outlook.
 func (w *workloadRecord) status(on outlook) launcher.Status {
@@ -74,6 +81,9 @@ func (w *workloadRecord) status(on outlook) launcher.Status {
 	}
 	s.Unknown = on.silent && w.Delivered
 	s.Endangered, s.Interruption = on.endangered, on.interruption
+	if on.inTurn && s.Reason == "" {
+		s.Reason, s.Message = launcher.ErrThrottled, inTurn
+	}
 	return s
 }
 
@@ -312,4 +322,9 @@ func (b buyRecord) input() (*ec2.RunInstancesInput, error) {
 type fleetRecord struct {
 	Begun  time.Time
 	Bought int
+	// InTurn is set while hosts are wanted that the account's bucket has no tokens for.
+	InTurn bool `json:",omitempty"`
 }
+
+// outlook is that of what has no host yet.
+func (f fleetRecord) outlook() outlook { return outlook{inTurn: f.InTurn} }

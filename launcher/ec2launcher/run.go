@@ -56,7 +56,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 	g.Go(func() error { return l.mirror(ctx, seen) })
 	g.Go(func() error {
 		return again(ctx, func() error {
-			return lease.Hold(ctx, l.cfg.Store, l.reconcile)
+			return lease.Hold(ctx, l.cfg.Store, func(ctx context.Context, term store.Term) error { return l.reconcile(ctx, term, seen) })
 		}, func(err error) { l.cfg.Logger.Warn("the fleet's lease was lost", "error", err) })
 	})
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
@@ -104,23 +104,32 @@ func (l *Launcher) mirrors() mirrors {
 	l.published.Lock()
 	defer l.published.Unlock()
 	l.outlooks = map[string]outlook{}
-	return mirrors{newBoard(l.workloads), store.NewMirror(l.hosts), map[string]bool{}}
+	return mirrors{newBoard(store.NewMirror(l.workloads)), store.NewMirror(l.hosts), map[string]bool{}}
 }
 
 // refresh publishes what has changed in the store, and drops the ways to hosts
 // that are no more.
 func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
+	fleet, err := l.fleet.Get(ctx, onlyFleet)
+	if ignoreNotFound(err) != nil {
+		return err
+	}
 	hosts, err := seen.hosts.Update(ctx)
-	l.published.Lock()
-	for _, c := range hosts {
-		before := l.outlooks[c.ID]
-		if c.Value == nil {
-			delete(l.outlooks, c.ID)
-		} else {
-			l.outlooks[c.ID] = c.Value.outlook()
+	outlooks := map[string]outlook{"": fleet.outlook()}
+	for _, c := range hosts { // also beside an error: they are not told again
+		outlooks[c.ID] = outlook{}
+		if c.Value != nil {
+			outlooks[c.ID] = c.Value.outlook()
 		}
-		if l.outlooks[c.ID] != before {
-			seen.moved[c.ID] = true
+	}
+	l.published.Lock()
+	for id, now := range outlooks {
+		if now == l.outlooks[id] {
+			continue
+		}
+		seen.moved[id] = true
+		if l.outlooks[id] = now; now == (outlook{}) {
+			delete(l.outlooks, id)
 		}
 	}
 	l.published.Unlock()
@@ -143,6 +152,11 @@ func (l *Launcher) refresh(ctx context.Context, seen mirrors) error {
 	}
 	for host := range seen.moved {
 		for _, rec := range seen.board.on[host] {
+			l.publish(rec)
+		}
+	}
+	if seen.moved[""] {
+		for _, rec := range seen.board.waiting {
 			l.publish(rec)
 		}
 	}

@@ -111,7 +111,7 @@ func (t *telemetry) count(r *reconciler, w *world) {
 		c.hosts[kept{buying, b.Market}] += int64(b.Count)
 	}
 	for _, rec := range r.board.waiting {
-		c.waiting[rec.Status.Reason]++
+		c.waiting[rec.status(outlook{inTurn: r.toldTurns}).Reason]++
 	}
 	t.census.Store(c)
 }

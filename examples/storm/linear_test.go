@@ -1,0 +1,54 @@
+package main
+
+import (
+	"runtime"
+	"testing"
+	"time"
+)
+
+// TestWorkIsLinear: a storm of ten times as many takes no more work for each, though the
+// account lets the large one's hosts start only bit by bit. Work is counted in allocations:
+// time says the same on a quiet machine, and something else on a busy one.
+func TestWorkIsLinear(t *testing.T) {
+	if testing.Short() {
+		t.Skip("eleven storms, one of them of 10,000 sessions")
+	}
+	const small, times = 1000, 10
+	work := func(sessions int, seed uint64) (allocations, bytes uint64, took time.Duration) {
+		o := Options{Scenario: "signin", Sessions: sessions, Users: sessions, Seed: seed, Policy: "pool", Overcommit: 1}
+		trace, err := o.sessions()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		begun := time.Now()
+		if r := replays(t, o, trace); r.Running != sessions {
+			t.Fatalf("of %d sessions %d came to run", sessions, r.Running)
+		}
+		took = time.Since(begun)
+		runtime.ReadMemStats(&after)
+		return after.Mallocs - before.Mallocs, after.TotalAlloc - before.TotalAlloc, took
+	}
+	var one, ten struct {
+		allocations, bytes uint64
+		took               time.Duration
+	}
+	add := func(seed uint64) {
+		allocations, bytes, took := work(small, seed)
+		one.allocations, one.bytes, one.took = one.allocations+allocations, one.bytes+bytes, one.took+took
+	}
+	for seed := range uint64(times / 2) {
+		add(seed)
+	}
+	ten.allocations, ten.bytes, ten.took = work(times*small, 1)
+	for seed := range uint64(times / 2) {
+		add(seed + times/2)
+	}
+	ratio := func(a, b uint64) float64 { return float64(a) / float64(b) }
+	t.Logf("one of %d beside %d of %d: %.3f times the allocations, %.3f the bytes, %.3f the time (%v)", times*small, times, small,
+		ratio(ten.allocations, one.allocations), ratio(ten.bytes, one.bytes), ratio(uint64(ten.took), uint64(one.took)), ten.took.Round(time.Millisecond))
+	if ratio(ten.allocations, one.allocations) > 1.05 || ratio(ten.bytes, one.bytes) > 1.15 {
+		t.Errorf("ten times as many sessions take more than ten times the work: %d allocations of %d bytes beside %d of %d", ten.allocations, ten.bytes, one.allocations, one.bytes)
+	}
+}
