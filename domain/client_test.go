@@ -171,6 +171,7 @@ func TestCreateBadInput(t *testing.T) {
 			_, err := w.client().Create(t.Context(), q)
 			is(t, err, domain.ErrInvalid)
 			fmt.Fprintf(&text, "# %s\n%v\n\n", c.name, err)
+			checkAgrees(t, w, q, err)
 			if got := w.mutations(); got != nil {
 				t.Errorf("a refused request made calls: %v", got)
 			}

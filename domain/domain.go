@@ -89,7 +89,8 @@ type Description struct {
 	// first user.
 	FileSystem              string
 	FileSystemSecurityGroup string
-	// External is as created: zero if the file system is the domain's own.
+	// External is as created, but for what [Domain.SetHostSecurityGroups] has changed: zero
+	// if the file system is the domain's own.
 	External External `json:",omitzero"`
 	// Policy is the domain's policy; GroupPolicies are those of groups.
 	Policy        Policy

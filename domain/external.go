@@ -34,6 +34,7 @@ type External struct {
 	// HostSecurityGroups are those that hosts are in beside the domain's own, so that
 	// they reach the file system; see [Description.HostSecurityGroups]. At most 3, which
 	// with the domain's and the fleet's are the 5 that an interface has by default.
+	// [Domain.SetHostSecurityGroups] changes them later.
 	HostSecurityGroups []string `json:",omitempty"`
 	// HomeGID is the group of a home's directory that does not exist yet and is made
 	// when a session first enters it, as the keeper would make it. Zero is root's. A
@@ -58,17 +59,22 @@ var (
 // none reports whether the domain has a file system of its own.
 func (x External) none() bool { return x.FileSystem == "" }
 
-// equal reports whether two are the same.
-func (x External) equal(y External) bool {
-	return x.Keeper == y.Keeper && x.FileSystem == y.FileSystem && x.HomeGID == y.HomeGID &&
-		slices.Equal(slices.Sorted(slices.Values(x.HostSecurityGroups)), slices.Sorted(slices.Values(y.HostSecurityGroups)))
+// differences says in what y is another.
+func (x External) differences(y External) (found []error) {
+	groups, want := slices.Sorted(slices.Values(x.HostSecurityGroups)), slices.Sorted(slices.Values(y.HostSecurityGroups))
+	if x.Keeper != y.Keeper || x.FileSystem != y.FileSystem || x.HomeGID != y.HomeGID {
+		found = append(found, fmt.Errorf("its external file system is %+v, not %+v", x, y))
+	} else if !slices.Equal(groups, want) {
+		found = append(found, fmt.Errorf("its security groups of hosts are %v, not %v; change them with SetHostSecurityGroups", groups, want))
+	}
+	return found
 }
 
 // problems is all that x itself shows to be wrong.
 func (x External) problems() (wrong []error) {
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf("external: "+format, args...)) }
 	if x.none() {
-		if !x.equal(External{}) {
+		if x.differences(External{}) != nil {
 			bad("the file system is missing: want its identifier, or nothing of the others")
 		}
 		return wrong
@@ -126,14 +132,11 @@ func (c *Client) checkExternal(ctx context.Context, q CreateRequest, subnets []S
 		}
 	}
 	missing, err := c.missingGroups(ctx, q.VPC, q.External.HostSecurityGroups)
-	for _, g := range missing {
-		wrong = append(wrong, fmt.Errorf("security group %s does not exist in %s", g, q.VPC))
-	}
-	return wrong, err
+	return append(wrong, missing...), err
 }
 
-// missingGroups returns which of some security groups are not in a VPC, in order.
-func (c *Client) missingGroups(ctx context.Context, vpc string, ids []string) ([]string, error) {
+// missingGroups reports which of some security groups are not in a VPC.
+func (c *Client) missingGroups(ctx context.Context, vpc string, ids []string) (wrong []error, err error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -153,15 +156,72 @@ func (c *Client) missingGroups(ctx context.Context, vpc string, ids []string) ([
 			delete(missing, aws.ToString(g.GroupId))
 		}
 	}
-	return slices.Sorted(maps.Keys(missing)), nil
+	for _, g := range slices.Sorted(maps.Keys(missing)) {
+		wrong = append(wrong, fmt.Errorf("security group %s does not exist in %s", g, vpc))
+	}
+	return wrong, nil
+}
+
+// SetHostSecurityGroups replaces the security groups by which the domain's hosts reach its
+// external file system, [External.HostSecurityGroups]: its keeper has others now. All for which
+// it refuses, see [Domain.CheckHostSecurityGroups], is one error, and then nothing is changed.
+//
+// It changes the record alone. Hosts that run stay in the groups that they are in, and so
+// does a Workbench host. Hosts that start later join the new ones once their fleet has been
+// told: a launcher is given its groups when it is made, so make it again with what
+// [Description.HostSecurityGroups] says then, in every process that has one. It is idempotent and
+// safe for concurrent use; the last call holds.
+func (d *Domain) SetHostSecurityGroups(ctx context.Context, groups []string) error {
+	const op = "set host security groups"
+	wrong, err := d.checkHostSecurityGroups(ctx, groups)
+	if refused := wrong.err(op, d.name); refused != nil {
+		return refused
+	}
+	if err != nil {
+		return fail(ctx, op, d.name, err)
+	}
+	return d.change(ctx, op, func(r *record) error {
+		r.External.HostSecurityGroups = slices.Clone(groups)
+		return nil
+	})
+}
+
+// CheckHostSecurityGroups returns everything for which [Domain.SetHostSecurityGroups] would
+// refuse groups now, each an error of a [Kind] and of one sentence: what [Client.Create] would
+// have against them is [ErrInvalid], and a domain with a file system of its own, or one that is
+// being deleted, [ErrState]. err is what kept it from looking. It changes nothing.
+func (d *Domain) CheckHostSecurityGroups(ctx context.Context, groups []string) (refusals []error, err error) {
+	wrong, err := d.checkHostSecurityGroups(ctx, groups)
+	return wrong, fail(ctx, "check host security groups", d.name, err)
+}
+
+func (d *Domain) checkHostSecurityGroups(ctx context.Context, groups []string) (wrong problems, err error) {
+	r, err := d.client.domains.Get(ctx, d.name)
+	if err != nil {
+		return nil, d.missing(err)
+	}
+	wrong.add("domain", ErrState, r.open())
+	if r.External.none() {
+		wrong.add("external", ErrState, errors.New("the domain has a file system of its own, which its hosts reach as they are"))
+		return wrong, nil
+	}
+	r.External.HostSecurityGroups = groups
+	found := r.External.problems()
+	if len(found) == 0 {
+		found, err = d.client.missingGroups(ctx, r.VPC, groups)
+	}
+	for _, f := range found {
+		wrong.add("external", ErrInvalid, f)
+	}
+	return wrong, err
 }
 
 // checkPredecessor reports why a domain cannot be made under the name of an earlier one:
 // records of users outlive it, and their uids mean nothing on another's file system.
-func (d *Domain) checkPredecessor(ctx context.Context, x External) error {
+func (d *Domain) checkPredecessor(ctx context.Context, x External) (wrong []error, err error) {
 	for u, err := range d.users.All(ctx) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if u.UID == 0 {
 			continue
@@ -170,7 +230,7 @@ func (d *Domain) checkPredecessor(ctx context.Context, x External) error {
 		if x.none() { // the domain's own file system is not known yet
 			_, err := d.claims.Get(ctx, OnboardRequest{UID: u.UID}.uidClaim())
 			if absent(err) != nil {
-				return err
+				return nil, err
 			}
 			if err != nil { // it is one that the domain gave
 				continue
@@ -178,10 +238,10 @@ func (d *Domain) checkPredecessor(ctx context.Context, x External) error {
 		} else if theirs == x.FileSystem {
 			continue
 		}
-		return &Error{Op: "create", Name: d.name, Kind: ErrConflict, Err: fmt.Errorf(
-			"an earlier domain of this name had users with homes on another file system (%s, uid %d, on %s): choose another name", u.Name, u.UID, theirs)}
+		return []error{fmt.Errorf("an earlier domain of this name had users with homes on another file system (%s, uid %d, on %s): choose another name",
+			u.Name, u.UID, theirs)}, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // checkUID reports why a user cannot be onboarded with a uid, or without one.

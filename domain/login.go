@@ -114,8 +114,17 @@ func (d *Domain) checkNames(ctx context.Context, q OnboardRequest, wrong *proble
 	if !errors.Is(err, store.ErrNotFound) {
 		return err // who is there already has a login
 	}
+	wrong.add("login", ErrInvalid, q.checkOwnLogin())
+	return nil
+}
+
+// checkOwnLogin reports why the name of a new user cannot be the login, too, if it is to be.
+func (q OnboardRequest) checkOwnLogin() error {
+	if q.Login != "" {
+		return nil
+	}
 	if err := checkLogin(q.User); err != nil {
-		wrong.add("login", ErrInvalid, fmt.Errorf("user %s has no other login: %w, by Login", q.User, err))
+		return fmt.Errorf("user %s has no other login: %w, by Login", q.User, err)
 	}
 	return nil
 }

@@ -131,9 +131,7 @@ func (c *Client) ensureGroup(ctx context.Context, r record, spec groupSpec) (str
 	}
 	id := aws.ToString(group.GroupId)
 	if !ours(group, r.Name) {
-		return "", &Error{Op: "ensure security group", Name: r.Name, Kind: ErrConflict, Err: fmt.Errorf(
-			"%s in %s is already called %s and lacks the tag %s=%s, so it is not this domain's: rename or delete it",
-			id, r.VPC, spec.name, TagDomain, r.Name)}
+		return "", &Error{Op: "ensure security group", Name: r.Name, Kind: ErrConflict, Err: foreign(id, r.VPC, spec, r.Name)}
 	}
 	if spec.nfsFrom == "" {
 		return id, nil
@@ -161,6 +159,11 @@ func (c *Client) ensureGroup(ctx context.Context, r record, spec groupSpec) (str
 		}
 	}
 	return id, nil
+}
+
+// foreign says that a security group has the name of one of a domain's.
+func foreign(id, vpc string, spec groupSpec, domain string) error {
+	return fmt.Errorf("%s in %s is already called %s and lacks the tag %s=%s, so it is not this domain's: rename or delete it", id, vpc, spec.name, TagDomain, domain)
 }
 
 // findGroup returns the security group of a name in a VPC, or nil.

@@ -15,7 +15,7 @@ type Fate string
 
 const (
 	// Blocks: it has to come to its end first. As long as there is such a thing
-	// the call is refused with [ErrState] and changes nothing.
+	// the call is refused, with [ErrState] unless it says otherwise, and changes nothing.
 	Blocks Fate = "blocks"
 	// Ends: it would be gone, or be over.
 	Ends Fate = "ends"
@@ -35,7 +35,7 @@ const (
 	ThingHome          Thing = "home"           // by its user's name
 	ThingProject       Thing = "project"        // by name
 	ThingImage         Thing = "image"          // by name
-	ThingPolicy        Thing = "policy"         // by its group's name
+	ThingPolicy        Thing = "policy"         // by its group's name, the domain's own by that of the domain
 	ThingMountTarget   Thing = "mount target"   // by EFS's id
 	ThingSecurityGroup Thing = "security group" // by name
 	ThingOccupant      Thing = "occupant"       // by the name given to [Domain.Occupy]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/atelier-go/atelier/domain/store"
@@ -94,9 +95,7 @@ func (r record) differences(q CreateRequest, region string) []error {
 	if r.KMSKeyID != q.KMSKeyID {
 		found = append(found, fmt.Errorf("its KMS key is %q, not %q", r.KMSKeyID, q.KMSKeyID))
 	}
-	if !r.External.equal(q.External) {
-		found = append(found, fmt.Errorf("its external file system is %+v, not %+v", r.External, q.External))
-	}
+	found = append(found, r.External.differences(q.External)...)
 	if !maps.Equal(r.Tags, q.Tags) {
 		differ("its tags", r.Tags, q.Tags)
 	}
@@ -104,6 +103,16 @@ func (r record) differences(q CreateRequest, region string) []error {
 		found = append(found, errors.New("its policy is another; change it with SetPolicy"))
 	}
 	return found
+}
+
+// refusals are why a request is not met by the domain that exists.
+func (r record) refusals(q CreateRequest, region string) (wrong problems) {
+	if differ := r.differences(q, region); differ != nil {
+		sentence := strings.ReplaceAll(errors.Join(differ...).Error(), "\n", "; ")
+		wrong.add("name", ErrConflict, errors.New("a domain of this name exists and was made by another request: "+sentence))
+	}
+	wrong.add("domain", ErrState, r.open())
+	return wrong
 }
 
 // load reads the domain's record.

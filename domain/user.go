@@ -76,6 +76,18 @@ func (q OnboardRequest) problems() problems {
 	return wrong
 }
 
+// CheckOnboard returns everything for which [Domain.Onboard] would refuse q whoever else is
+// there, each an error of a [Kind] and of one sentence: names, groups and the uid. Without
+// a Login the name has to be one, as of a user who is new. It is for programs that make
+// such requests from others' users.
+func CheckOnboard(q OnboardRequest) (refusals []error) {
+	wrong := q.problems()
+	if CheckName("user", q.User) == nil {
+		wrong.add("login", ErrInvalid, q.checkOwnLogin())
+	}
+	return wrong
+}
+
 // checkGroups reports what is wrong with a list of groups.
 func checkGroups(groups []string, wrong *problems) {
 	for _, g := range groups {

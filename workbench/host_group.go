@@ -115,8 +115,8 @@ func nfsRule(group string) []ec2types.IpPermission {
 }
 
 // hostGroups are the security groups of the host's interface: its own and, where another
-// keeps the file system, those by which that lets hosts in. They are those of the
-// interface for good: what a domain is over never changes.
+// keeps the file system, those by which that lets hosts in. An interface stays in those that
+// the domain had when it was made; SetHostSecurityGroups of the domain changes none.
 func hostGroups(r record, d domain.Description) []string {
 	return append([]string{r.Group}, d.External.HostSecurityGroups...)
 }

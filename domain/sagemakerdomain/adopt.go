@@ -3,7 +3,6 @@ package sagemakerdomain
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -18,8 +17,16 @@ type AdoptRequest struct {
 	// Name is that of our domain: 1 to 20 of a-z, 0-9 and hyphen, beginning with a
 	// letter. Required.
 	Name string
+	// Subnets are where our hosts are, when the domain is made: of SageMaker's, or others of
+	// its VPC in whose zones the file system has a mount target. Empty is all of SageMaker's.
+	// A domain that exists stays in its own.
+	Subnets []string
 	// Policy is what sessions may use when the domain is made; later it is changed by
-	// [domain.Domain.SetPolicy]. The zero value allows every image on every type.
+	// [domain.Domain.SetPolicy]. The zero value allows every image. If it has no Types, they
+	// are EC2's of those on which the account's quotas let sessions of RStudio run ("t3.medium"
+	// of "ml.t3.medium"), as far as the catalogue of the client of domains has them; every
+	// type where it has none of them or the credentials may not read quotas. The pattern "*"
+	// allows every type.
 	Policy domain.Policy
 	// Users are names for the users of profiles, by the profiles' names, whose case does
 	// not matter. A profile that is not among them is the user of its name in lower case,
@@ -61,24 +68,31 @@ func (c *Client) PreviewAdopt(ctx context.Context, to *domain.Client, q AdoptReq
 // Manager.
 //
 // A profile is left out, and the preview says so, that has no uid, is not in service, was
-// made anew, so that its uid is not the user's, or whose name is none of ours; and an
+// made anew, so that its uid is not the user's, or whose name or uid is none of ours; and an
 // image that has no name of ours, or another one's, or is not there. Roles, security
-// groups and access to RStudio of profiles are not taken over: what sessions may use is up
-// to the policy, and an empty one allows every type. Images for RStudio on SageMaker
-// are sessions' alone, without RStudio's server: for sessions by a browser attach one that
-// has it, or have them behind a Workbench (package workbench).
+// groups, default types and access to RStudio are not taken over: what sessions may use is
+// up to the policy. The preview has a line for each profile that has others than its domain,
+// one for the network that our hosts need, and one for spaces, whose files are not in homes.
+// Images for RStudio on SageMaker are sessions' alone, without RStudio's server: for sessions
+// by a browser attach one that has it, or have them behind a Workbench (package workbench).
 //
-// What blocks is one error that is [domain.ErrState] and lists everything, before
-// anything is made. Of the rest what fails is told at the end, and all else is done. It
-// is idempotent, and what a failure left half-way another call finishes. While a domain
-// is adopted, [Client.DeleteDomain] of SageMaker's is refused.
+// What blocks is one error that lists everything, before anything is made: what stands in the
+// way there is [domain.ErrState], and for what [domain.Client.CheckCreate] has against our
+// domain it is of that kind. Where SageMaker has another security group for outbound NFS than
+// when the domain was made, hosts that start later join it, as
+// [domain.Domain.SetHostSecurityGroups] says. If our records were lost, it makes the domain
+// again: everybody has the name, uid and access point of before, which the file system knows;
+// the preview says what nobody knows any more, such as who was offboarded. Of the rest what
+// fails is told at the end, and all else is done. It is idempotent, and what a failure left
+// half-way another call finishes. While a domain is adopted, [Client.DeleteDomain] of
+// SageMaker's is refused.
 func (c *Client) Adopt(ctx context.Context, to *domain.Client, q AdoptRequest) (*domain.Domain, error) {
 	const op = "adopt"
 	a, err := c.planAdoption(ctx, to, q)
 	if err != nil {
 		return nil, fail(ctx, op, q.ID, err)
 	}
-	if err := a.blocked(); err != nil {
+	if err := a.wrong.err(); err != nil {
 		return nil, fail(ctx, op, q.ID, err)
 	}
 	d, err := a.carryOut(ctx)
@@ -114,18 +128,6 @@ func (c *Client) Diff(ctx context.Context, d *domain.Domain) ([]domain.Consequen
 // id of the domain follows.
 const keeper = "SageMaker domain "
 
-// blocked is one failure of all that blocks an adoption, or nil.
-func (a *adoption) blocked() error {
-	var wrong []error
-	for _, c := range a.blocks {
-		wrong = append(wrong, fmt.Errorf("%s %s: %s", c.Thing, c.Name, c.Detail))
-	}
-	if len(wrong) == 0 {
-		return nil
-	}
-	return refusal.New(domain.ErrState, "%w", errors.Join(wrong...))
-}
-
 // carryOut makes what was planned. Each step looks itself whether it is done, and what
 // fails keeps none of the others from being made: above all not those who left from being
 // offboarded.
@@ -135,6 +137,9 @@ func (a *adoption) carryOut(ctx context.Context) (*domain.Domain, error) {
 		return nil, refusal.Step("domain "+a.create.Name, err)
 	}
 	var failed []error
+	if a.groups != nil {
+		failed = append(failed, refusal.Step("security groups of hosts", d.SetHostSecurityGroups(ctx, a.groups)))
+	}
 	for _, user := range a.gone {
 		failed = append(failed, refusal.Step("user "+user, d.Offboard(ctx, user)))
 	}

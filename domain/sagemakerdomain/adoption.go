@@ -1,18 +1,14 @@
 package sagemakerdomain
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
-	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
-	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
-
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/efs"
 	"github.com/atelier-go/atelier/internal/refusal"
 )
 
@@ -20,9 +16,13 @@ import (
 type adoption struct {
 	to     *domain.Client
 	create domain.CreateRequest
+	groups []string                // of hosts, in place of those that the domain has; nil is none
 	images []domain.AttachRequest  // that are not attached as they are there
 	users  []domain.OnboardRequest // who are not users yet, or not any more
 	gone   []string                // users whose profile is gone
+
+	points []efs.AccessPoint // that are ours on the file system
+	wrong  problems          // what blocks, as sentences
 
 	blocks, makes, ends []domain.Consequence
 	apart               []domain.Consequence // what differs and stays so
@@ -35,7 +35,17 @@ func (a *adoption) differences() []domain.Consequence {
 }
 
 func (a *adoption) block(thing domain.Thing, name, format string, args ...any) {
-	a.blocks = append(a.blocks, domain.Consequence{Fate: domain.Blocks, Thing: thing, Name: name, Detail: fmt.Sprintf(format, args...)})
+	detail := fmt.Sprintf(format, args...)
+	a.blocks = append(a.blocks, domain.Consequence{Fate: domain.Blocks, Thing: thing, Name: name, Detail: detail})
+	a.wrong.add(domain.ErrState, "%s %s: %s", thing, name, detail)
+}
+
+// refuse blocks for what package domain would refuse.
+func (a *adoption) refuse(thing domain.Thing, name string, refusals []error) {
+	for _, err := range refusals {
+		a.blocks = append(a.blocks, domain.Consequence{Fate: domain.Blocks, Thing: thing, Name: name, Detail: err.Error()})
+		a.wrong = append(a.wrong, fmt.Errorf("%s %s: %w", thing, name, err)) // which has its kind
+	}
 }
 
 func (a *adoption) make(thing domain.Thing, name, format string, args ...any) {
@@ -69,35 +79,60 @@ func (c *Client) planAdoption(ctx context.Context, to *domain.Client, q AdoptReq
 		return nil, err
 	}
 	a := &adoption{to: to}
-	if err := a.planDomain(ctx, c, q, source, ours); err != nil {
+	if err := a.readPoints(ctx, c, source.FileSystem); err != nil {
 		return nil, err
 	}
-	if err := a.planImages(ctx, c, q, source, ours); err != nil {
-		return nil, err
+	for _, plan := range []func(context.Context, *Client, AdoptRequest, Description, *present) error{
+		a.planDomain, a.planImages, a.planUsers, a.planSpaces,
+	} {
+		if err := plan(ctx, c, q, source, ours); err != nil {
+			return nil, err
+		}
 	}
-	if err := a.planUsers(ctx, c, q, ours); err != nil {
-		return nil, err
+	a.checkHomes(q.Name)
+	return a, nil
+}
+
+// readPoints reads which access points of ours a file system has. One that is gone has
+// none.
+func (a *adoption) readPoints(ctx context.Context, c *Client, fileSystem string) error {
+	if fileSystem == "" {
+		return nil
 	}
-	return a, a.checkHomes(ctx, c, q, source)
+	for p, err := range c.files.AccessPoints(ctx, fileSystem) {
+		if err != nil && kindOf(err) == domain.ErrNotFound {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if p.Tags[domain.TagDomain] != "" {
+			a.points = append(a.points, p)
+		}
+	}
+	return nil
 }
 
 // A present is a domain of ours that exists; nil is none.
 type present struct {
 	domain.Description
+	handle *domain.Domain
 	users  map[uint32]domain.User
 	names  map[string]domain.User
 	images map[string]domain.Image // by name
 }
 
+// ourDomain reads the domain of a name. A name that is none, and a domain elsewhere, are none
+// here: Create refuses them.
 func ourDomain(ctx context.Context, to *domain.Client, name string) (*present, error) {
 	d, err := to.Get(ctx, name)
-	if errors.Is(err, domain.ErrNotFound) {
+	if errors.Is(err, domain.ErrNotFound) || errors.Is(err, domain.ErrInvalid) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	p := &present{users: map[uint32]domain.User{}, names: map[string]domain.User{}, images: map[string]domain.Image{}}
+	p := &present{handle: d, users: map[uint32]domain.User{}, names: map[string]domain.User{}, images: map[string]domain.Image{}}
 	if p.Description, err = d.Describe(ctx); err != nil {
 		return nil, err
 	}
@@ -138,15 +173,38 @@ func (a *adoption) planDomain(ctx context.Context, c *Client, q AdoptRequest, so
 	} else {
 		external.HostSecurityGroups = []string{groups.Outbound}
 	}
-	a.create = domain.CreateRequest{
-		Name: q.Name, VPC: source.VPC, Subnets: slices.Sorted(slices.Values(source.Subnets)), External: external, Policy: q.Policy,
+	a.create = domain.CreateRequest{Name: q.Name, VPC: source.VPC, Subnets: q.Subnets, External: external, Policy: q.Policy}
+	if len(q.Subnets) == 0 {
+		a.create.Subnets = slices.Sorted(slices.Values(source.Subnets))
 	}
 	if ours == nil {
-		a.make(domain.ThingDomain, q.Name, "over %s of %s, in %s of %s", source.FileSystem, source.ID, strings.Join(a.create.Subnets, ", "), source.VPC)
-		a.make(domain.ThingSecurityGroup, "atelier-"+q.Name+"-hosts", "of our hosts, which are in %s, too", groups.Outbound)
+		a.make(domain.ThingDomain, printable(q.Name), "over %s of %s, in %s of %s", source.FileSystem, source.ID, strings.Join(a.create.Subnets, ", "), source.VPC)
+		a.make(domain.ThingSecurityGroup, "atelier-"+printable(q.Name)+"-hosts", "of our hosts, which are in %s, too", groups.Outbound)
+		a.tellOfBefore(q.Name)
+		if err := a.planTypes(ctx, c); err != nil {
+			return err
+		}
 	} else {
-		a.planAgain(ours)
+		if over := a.planAgain(ours, q.Subnets, source.Subnets); over && groups.Outbound != "" {
+			if err := a.planGroups(ctx, c, ours, groups.Outbound); err != nil {
+				return err
+			}
+		}
 	}
+	refusals, err := a.to.CheckCreate(ctx, a.create)
+	if err != nil {
+		return err
+	}
+	if source.FileSystem == "" { // which is told, as SageMaker has it
+		refusals = slices.DeleteFunc(refusals, func(err error) bool { return strings.HasPrefix(err.Error(), "external: the file system is missing") })
+	}
+	a.refuse(domain.ThingDomain, printable(q.Name), refusals)
+	a.tellOfNetwork(source, groups)
+	return nil
+}
+
+// tellOfNetwork says what stays of SageMaker's network, and what ours needs besides.
+func (a *adoption) tellOfNetwork(source Description, groups NFSGroups) {
 	if source.FileSystem != "" {
 		a.stay(domain.ThingFileSystem, source.FileSystem, "with its mount targets and all files")
 	}
@@ -158,12 +216,19 @@ func (a *adoption) planDomain(ctx context.Context, c *Client, q AdoptRequest, so
 	for _, g := range source.SecurityGroups {
 		a.stay(domain.ThingSecurityGroup, g, "of SageMaker's apps; our hosts are not in it")
 	}
-	return nil
+	// "Non-EFS traffic is through a VPC managed by Amazon SageMaker AI" (API_CreateDomain,
+	// AppNetworkAccessType).
+	theirs := "go through a network of SageMaker's own"
+	if source.NetworkType == "VpcOnly" {
+		theirs = "are VpcOnly and may have endpoints of other services alone"
+	}
+	a.stay(ThingSubnet, strings.Join(a.create.Subnets, ", "), "as they are: hosts there need a way to Secrets Manager, ECR, CloudWatch Logs, EFS and Amazon Linux's packages, "+
+		"a NAT gateway or VPC endpoints, which nobody has looked for; that the apps of %s work is no sign of one: they %s", source.ID, theirs)
 }
 
 // planAgain plans what becomes of a domain that exists: what differs for good blocks,
-// what is another's to decide stays.
-func (a *adoption) planAgain(ours *present) {
+// what is another's to decide stays. It reports whether the domain is over the file system.
+func (a *adoption) planAgain(ours *present, asked, theirs []string) (over bool) {
 	have, want := ours.External, a.create.External
 	switch {
 	case have.Keeper != want.Keeper:
@@ -172,228 +237,112 @@ func (a *adoption) planAgain(ours *present) {
 			what = "is over that of " + have.Keeper
 		}
 		a.block(domain.ThingDomain, ours.Name, "a domain of this name exists and %s: choose another name", what)
-	case have.FileSystem != want.FileSystem:
+	case want.FileSystem != "" && have.FileSystem != want.FileSystem:
 		a.block(domain.ThingFileSystem, have.FileSystem, "SageMaker has %s in its place: adopt it under another name, and delete domain %s, whose homes are gone", want.FileSystem, ours.Name)
-	case len(want.HostSecurityGroups) > 0 && !slices.Equal(have.HostSecurityGroups, want.HostSecurityGroups):
-		a.block(domain.ThingSecurityGroup, strings.Join(have.HostSecurityGroups, ", "), "SageMaker has %s in its place: delete domain %s and adopt again; uids and homes stay, groups, policies and images have to be given again",
-			strings.Join(want.HostSecurityGroups, ", "), ours.Name)
+	default:
+		over = true
 	}
 	var subnets []string
 	for _, s := range ours.Subnets {
 		subnets = append(subnets, s.ID)
 	}
 	slices.Sort(subnets)
-	if !slices.Equal(subnets, a.create.Subnets) {
-		a.differ(domain.ThingDomain, ours.Name, "in %s, although SageMaker is in %s", strings.Join(subnets, ", "), strings.Join(a.create.Subnets, ", "))
+	other := func(s string) bool { return !slices.Contains(theirs, s) }
+	switch wanted := slices.Sorted(slices.Values(asked)); {
+	case len(asked) > 0 && !slices.Equal(subnets, wanted):
+		a.differ(domain.ThingDomain, ours.Name, "in %s, not in %s: a domain's subnets are for good", strings.Join(subnets, ", "), strings.Join(wanted, ", "))
+	case slices.ContainsFunc(subnets, other):
+		a.differ(domain.ThingDomain, ours.Name, "in %s, although SageMaker is in %s", strings.Join(subnets, ", "), strings.Join(slices.Sorted(slices.Values(theirs)), ", "))
+	case len(subnets) < len(theirs):
+		a.stay(domain.ThingDomain, ours.Name, "in %s of SageMaker's %d subnets", strings.Join(subnets, ", "), len(theirs))
 	}
 	a.create.Subnets, a.create.Policy, a.create.Tags = subnets, ours.Policy, ours.Tags
+	a.create.KMSKeyID, a.create.External = ours.KMSKeyID, have // what is another is told above, and groups by planGroups
+	return over
 }
 
-// planUsers plans a user for each profile.
-func (a *adoption) planUsers(ctx context.Context, c *Client, q AdoptRequest, ours *present) error {
-	profiles, err := c.wholeProfiles(ctx, q.ID)
-	if err != nil {
-		return err
-	}
-	known := map[string]bool{}
-	for _, p := range profiles {
-		name, taken := a.userOf(q, p, ours)
-		switch {
-		case name == "":
-			known[taken] = taken != ""
-			continue
-		case known[name]:
-			a.block(domain.ThingUser, name, "two profiles would be this user, %s is one of them: name them by Users", p.Name)
-			continue
-		}
-		known[name] = true
-		onboard := domain.OnboardRequest{User: name, UID: p.UID}
-		if ours != nil {
-			u := ours.names[name]
-			switch {
-			case u.UID != p.UID: // there is none yet
-			case !u.Offboarded.IsZero():
-				a.differ(domain.ThingUser, name, "was offboarded here, profile %s is there: onboard them, with uid %d, if that is not meant", p.Name, p.UID)
-				continue
-			case !u.Onboarded.IsZero():
-				a.stay(domain.ThingUser, name, "with uid %d, profile %s", p.UID, p.Name)
-				continue
-			}
-			onboard.Groups, onboard.Login = u.Groups, u.Login
-		}
-		a.users = append(a.users, onboard)
-		a.make(domain.ThingUser, name, "with uid %d, profile %s", p.UID, p.Name)
-		a.make(domain.ThingAccessPoint, fmt.Sprintf("/%d", p.UID), "of the home of %s, entered as %d", name, p.UID)
-	}
-	if ours == nil {
-		return nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(ours.names)) {
-		if !known[name] && ours.names[name].Offboarded.IsZero() {
-			a.gone = append(a.gone, name)
-			a.ends = append(a.ends, domain.Consequence{Fate: domain.Ends, Thing: domain.ThingUser, Name: name, Detail: "has no profile any more; home and records stay"})
-		}
-	}
-	return nil
-}
-
-// checkHomes blocks what would open a home that a domain of ours has already, in another's
-// name: the file system has one access point of ours for a uid.
-func (a *adoption) checkHomes(ctx context.Context, c *Client, q AdoptRequest, source Description) error {
-	if source.FileSystem == "" || len(a.users) == 0 {
-		return nil
-	}
-	asked := map[uint32]string{}
-	for _, u := range a.users {
-		asked[u.UID] = u.User
-	}
-	for p, err := range c.files.AccessPoints(ctx, source.FileSystem) {
+// planGroups plans that hosts are in SageMaker's group for outbound NFS, if that is another
+// now. Others that an administrator has added stay, as long as they are there.
+func (a *adoption) planGroups(ctx context.Context, c *Client, ours *present, outbound string) error {
+	have := ours.External.HostSecurityGroups
+	there := map[string]bool{}
+	if len(have) > 0 {
+		found, err := c.groups(ctx, filters("group-id", have...))
 		if err != nil {
 			return err
 		}
-		user, ok := asked[p.UID]
-		of := p.Tags[domain.TagDomain]
-		if ok && p.User != "" && (p.User != user || of != q.Name) {
-			a.block(domain.ThingHome, p.Path, "is that of user %s of domain %s, and would be that of %s of %s: adopt under that name, with that name in Users, or delete access point %s (files stay)",
-				p.User, of, user, q.Name, p.ID)
+		for _, g := range found {
+			there[*g.GroupId] = true
 		}
 	}
-	return nil
-}
-
-// userOf is the name of the user that a profile is. If it is to be left out, it is empty
-// and left is the user whom it keeps from being taken for gone, if there is one.
-func (a *adoption) userOf(q AdoptRequest, p Profile, ours *present) (name, left string) {
-	name = cmp.Or(lookup(q.Users, p.Name), strings.ToLower(p.Name))
-	if ours != nil {
-		if u, ok := ours.users[p.UID]; ok && p.UID != 0 {
-			name = u.Name // whoever has the uid is the profile's user, by whatever name
+	var want, lost []string
+	for _, g := range have {
+		if there[g] {
+			want = append(want, g)
+		} else {
+			lost = append(lost, g)
 		}
 	}
-	switch {
-	case p.Status == Deleting:
-		a.differ(domain.ThingUser, name, "profile %s is being deleted", p.Name)
-		return "", name
-	case p.UID == 0:
-		a.differ(domain.ThingUser, name, "profile %s has no uid yet: it is left out; adopt again when it has signed in", p.Name)
-		return "", name
-	case p.Status != InService && p.Status != Updating && p.Status != UpdateFailed:
-		a.differ(domain.ThingUser, name, "profile %s is %s: it is left out", p.Name, p.Status)
-		return "", name
-	case domain.CheckName("user", name) != nil:
-		a.differ(domain.ThingUser, p.Name, "is left out: %v; name the user of this profile by Users", domain.CheckName("user", name))
-		return "", ""
+	added := !slices.Contains(want, outbound)
+	if added {
+		want = append(want, outbound)
 	}
-	if ours == nil {
-		return name, ""
-	}
-	if u, ok := ours.names[name]; ok && u.UID != 0 && u.UID != p.UID {
-		a.differ(domain.ThingUser, name, "profile %s was made anew, with uid %d and the home /%d, which are not the user's, %d and %s: it is left out; name the user that it is by Users",
-			p.Name, p.UID, p.UID, u.UID, u.Home.Path)
-		return "", ""
-	}
-	return name, ""
-}
-
-// lookup finds what a map has for a name, whose case does not matter.
-func lookup(m map[string]string, name string) string {
-	for key, value := range m {
-		if strings.EqualFold(key, name) {
-			return value
-		}
-	}
-	return ""
-}
-
-// wholeProfiles returns the profiles of a domain in the order of their names. One that is
-// gone before it is looked at is not among them.
-func (c *Client) wholeProfiles(ctx context.Context, id string) (all []Profile, err error) {
-	var names []string
-	for s, err := range c.listProfiles(ctx, id) {
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, s.Name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		p, err := c.profile(ctx, id, name)
-		if kindOf(err) == domain.ErrNotFound {
-			continue
-		}
-		if err != nil {
-			return nil, refusal.Step("user profile "+name, err)
-		}
-		all = append(all, p)
-	}
-	return all, nil
-}
-
-// planImages plans to attach the container images that RStudio offers there. An image
-// that is attached already is so by whatever name.
-func (a *adoption) planImages(ctx context.Context, c *Client, q AdoptRequest, source Description, ours *present) error {
-	attached := map[string]string{} // names by reference
-	if ours != nil {
-		for name, i := range ours.images {
-			attached[i.Source] = name
-		}
-	}
-	done := map[string]bool{}
-	for _, i := range source.Images {
-		v, err := c.version(ctx, i.Image, i.Version)
-		switch {
-		case err != nil && kindOf(err) == domain.ErrNotFound:
-			a.differ(domain.ThingImage, i.Image, "is left out: SageMaker names it and does not have it")
-			continue
-		case err != nil:
-			return refusal.Step("image "+i.Image, err)
-		case v.Status != string(types.ImageVersionStatusCreated):
-			a.differ(domain.ThingImage, i.Image, "is left out: its version %d is %s", v.Number, v.Status)
-			continue
-		}
-		reference := cmp.Or(v.Container, v.Base)
-		if name := attached[reference]; name != "" {
-			a.stay(domain.ThingImage, name, "%s", reference)
-			done[name] = true
-			continue
-		}
-		name := cmp.Or(lookup(q.Images, i.Image), strings.ToLower(i.Image))
-		if err := domain.CheckName("image", name); err != nil {
-			a.differ(domain.ThingImage, i.Image, "is left out: %v; name it by Images, or attach it", err)
-			continue
-		}
-		if done[name] {
-			a.differ(domain.ThingImage, i.Image, "is left out: another of SageMaker's images is %s; name it by Images", name)
-			continue
-		}
-		done[name] = true
-		if ours != nil && ours.images[name].Source != "" {
-			a.differ(domain.ThingImage, name, "is %s here and %s there, version %d of %s: attach that, if it is meant", ours.images[name].Source, reference, v.Number, i.Image)
-			continue
-		}
-		a.images = append(a.images, domain.AttachRequest{Name: name, Reference: reference})
-		a.make(domain.ThingImage, name, "%s, version %d of %s", reference, v.Number, i.Image)
-	}
-	if ours == nil {
+	if !added && len(lost) == 0 {
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(ours.images)) {
-		if !done[name] {
-			a.differ(domain.ThingImage, name, "is offered here alone")
-		}
+	a.groups = want
+	instead := ""
+	if len(lost) > 0 {
+		instead = fmt.Sprintf(", in place of %s, which is gone", strings.Join(lost, ", "))
 	}
-	return nil
+	a.make(domain.ThingSecurityGroup, strings.Join(want, ", "), "of hosts that start later%s, once their fleet is set up with the domain's HostSecurityGroups as they are then", instead)
+	refusals, err := ours.handle.CheckHostSecurityGroups(ctx, want)
+	a.refuse(domain.ThingSecurityGroup, outbound, refusals)
+	return err
 }
 
-// version describes a version of a SageMaker image; zero is the latest.
-func (c *Client) version(ctx context.Context, name string, number int32) (ImageVersion, error) {
-	in := &awssagemaker.DescribeImageVersionInput{ImageName: &name}
-	if number > 0 {
-		in.Version = &number
+// tellOfBefore says what a domain that was here before had and nobody knows any more.
+func (a *adoption) tellOfBefore(name string) {
+	homes := 0
+	for _, p := range a.points {
+		if p.User != "" && p.Tags[domain.TagDomain] == name {
+			homes++
+		}
 	}
-	out, err := c.aws.SageMaker.DescribeImageVersion(ctx, in)
+	if homes > 0 {
+		a.differ(domain.ThingDomain, printable(name), "was there before, and its access points of %d homes are here: they are opened by the same users; groups, policies, images and projects of then "+
+			"have to be given again, and if its records were lost, logins too, and who was offboarded has to be so again", homes)
+	}
+}
+
+// printable keeps a caller's text from breaking a line.
+func printable(name string) string {
+	if domain.CheckName("domain", name) == nil {
+		return name
+	}
+	return fmt.Sprintf("%.40q", name)
+}
+
+// planTypes gives a policy that names no types EC2's of those on which the account's quotas
+// let sessions of RStudio run: who may use what stays as it is there.
+func (a *adoption) planTypes(ctx context.Context, c *Client) error {
+	if len(a.create.Policy.Types) > 0 {
+		return nil
+	}
+	q, err := c.quotas(ctx)
+	if kindOf(err) == domain.ErrDenied {
+		a.stay(domain.ThingPolicy, printable(a.create.Name), "the domain's allows types as it is given: the credentials may not read the account's quotas, which would say what types RStudio's sessions run on")
+		return nil
+	}
 	if err != nil {
-		return ImageVersion{}, err
+		return refusal.Step("quotas", err)
 	}
-	return versionOf(name, out), nil
+	types := sessionTypes(q, a.to.Catalog())
+	if len(types) == 0 {
+		a.stay(domain.ThingPolicy, printable(a.create.Name), "the domain's allows types as it is given: the account's quotas let RStudio's sessions run on none that is known here")
+		return nil
+	}
+	a.create.Policy.Types = types
+	a.make(domain.ThingPolicy, printable(a.create.Name), "the domain's allows the types that the account's quotas let RStudio's sessions run on, unless Policy.Types names others: %s", strings.Join(types, ", "))
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/efs"
 )
 
 // TestAdoptionOfEachStatus: a profile that cannot be worked with is left out, and keeps
@@ -39,29 +40,90 @@ func TestAdoptedAgain(t *testing.T) {
 		return &present{Description: d}
 	}
 	for name, test := range map[string]struct {
-		change         func(*domain.Description)
-		blocks, differ string
+		asked                 []string
+		change                func(*domain.Description)
+		blocks, differ, stays string
 	}{
 		"Same":       {change: func(*domain.Description) {}},
 		"Own":        {change: func(d *domain.Description) { d.External = domain.External{} }, blocks: "has a file system of its own"},
 		"Anothers":   {change: func(d *domain.Description) { d.External.Keeper = keeper + "d-2" }, blocks: "is over that of SageMaker domain d-2"},
 		"FileSystem": {change: func(d *domain.Description) { d.External.FileSystem = "fs-2" }, blocks: "SageMaker has fs-1 in its place"},
-		"Groups":     {change: func(d *domain.Description) { d.External.HostSecurityGroups = []string{"sg-2"} }, blocks: "SageMaker has sg-1 in its place"},
-		"Subnets":    {change: func(d *domain.Description) { d.Subnets = d.Subnets[:1] }, differ: "in subnet-2, although SageMaker is in subnet-1, subnet-2"},
+		"Gone":       {change: func(d *domain.Description) { d.Subnets[0].ID = "subnet-3" }, differ: "in subnet-1, subnet-3, although SageMaker is in subnet-1, subnet-2"},
+		"Some":       {change: func(d *domain.Description) { d.Subnets = d.Subnets[:1] }, stays: "in subnet-2 of SageMaker's 2 subnets"},
+		"AsAsked":    {asked: []string{"subnet-1", "subnet-2"}, change: func(*domain.Description) {}},
+		"Others":     {asked: []string{"subnet-1"}, change: func(*domain.Description) {}, differ: "in subnet-1, subnet-2, not in subnet-1: a domain's subnets are for good"},
 	} {
 		a := &adoption{create: domain.CreateRequest{Name: "research", Subnets: []string{"subnet-1", "subnet-2"}, External: ours(func(*domain.Description) {}).External}}
 		is := ours(test.change)
-		a.planAgain(is)
+		if over := a.planAgain(is, test.asked, a.create.Subnets); over == (test.blocks != "") {
+			t.Errorf("%s: it is over SageMaker's: %t", name, over)
+		}
 		for what, got := range map[string]struct {
 			all  []domain.Consequence
 			want string
-		}{"blocks": {a.blocks, test.blocks}, "differs": {a.apart, test.differ}} {
+		}{"blocks": {a.blocks, test.blocks}, "differs": {a.apart, test.differ}, "stays": {a.stays, test.stays}} {
 			if got.want == "" && len(got.all) > 0 || got.want != "" && (len(got.all) != 1 || !strings.Contains(got.all[0].Detail, got.want)) {
 				t.Errorf("%s: it %s: %v, want %q", name, what, got.all, got.want)
 			}
 		}
 		if len(a.create.Subnets) != len(is.Subnets) || !slices.Equal(a.create.Policy.Types, is.Policy.Types) || a.create.Tags["a"] != "b" {
 			t.Errorf("%s: it asks for %+v", name, a.create)
+		}
+	}
+}
+
+// TestHolder: a uid is a user's whose home of that domain it opens, and nobody's otherwise.
+func TestHolder(t *testing.T) {
+	tags := func(name string) map[string]string { return map[string]string{domain.TagDomain: name} }
+	a := &adoption{points: []efs.AccessPoint{
+		{Shared: "genome", Tags: tags("research")}, {User: "ada", UID: 200001, Tags: tags("research")}, {User: "eve", UID: 200002, Tags: tags("other")},
+	}}
+	for uid, want := range map[uint32]string{0: "", 200001: "ada", 200002: "", 200003: ""} {
+		if got := a.holder("research", uid); got != want {
+			t.Errorf("uid %d is of %q, want %q", uid, got, want)
+		}
+	}
+}
+
+// TestNotTaken: of settings that differ from the domain's each is named with what does instead,
+// once; of those that do not nothing is said.
+func TestNotTaken(t *testing.T) {
+	rstudio := &RStudio{}
+	d := Description{RStudio: rstudio, ExecutionRole: "role-1", SecurityGroups: []string{"sg-1"}, Images: []AttachedImage{{Image: "r"}}}
+	set := &types.UserSettings{RSessionAppSettings: &types.RSessionAppSettings{CustomImages: []types.CustomImage{}}}
+	for name, test := range map[string]struct {
+		domain  func(*Description)
+		profile Profile
+		want    []string
+	}{
+		"Nothing":    {},
+		"Same":       {profile: Profile{ExecutionRole: "role-1", SessionInstance: "ml.t3.medium", Access: AccessUser, SecurityGroups: []string{"sg-1"}}},
+		"Role":       {profile: Profile{ExecutionRole: "role-2"}, want: []string{"execution role role-2, which"}},
+		"Groups":     {profile: Profile{SecurityGroups: []string{"sg-1", "sg-2", "sg-3"}}, want: []string{"security groups sg-2, sg-3, as"}},
+		"Off":        {profile: Profile{Access: AccessOff}, want: []string{"no access to RStudio: offboard"}},
+		"Admin":      {profile: Profile{Access: AccessAdmin}, want: []string{"administrator of RStudio"}},
+		"Given":      {domain: func(d *Description) { d.DefaultAccess = AccessOff }, profile: Profile{Access: AccessUser}},
+		"AllOff":     {domain: func(d *Description) { d.DefaultAccess = AccessOff }, profile: Profile{Access: AccessOff}},
+		"WithoutOne": {domain: func(d *Description) { d.RStudio = nil }, profile: Profile{Access: AccessAdmin}},
+		"Type":       {profile: Profile{SessionInstance: "ml.m5.large"}, want: []string{"default type ml.m5.large"}},
+		"Images":     {profile: Profile{Settings: set, Images: []AttachedImage{{Image: "a"}, {Image: "b"}}}, want: []string{"images a, b: attach"}},
+		"Everything": {
+			profile: Profile{ExecutionRole: "role-2", SecurityGroups: []string{"sg-2"}, Access: AccessAdmin, SessionInstance: "ml.m5.large"},
+			want:    []string{"execution role role-2", "; security groups sg-2", "; administrator", "; default type"},
+		},
+	} {
+		d := d
+		if test.domain != nil {
+			test.domain(&d)
+		}
+		got := effective(d, test.profile).notTaken(effective(d, Profile{}))
+		for _, want := range test.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: %q does not say %q", name, got, want)
+			}
+		}
+		if parts := strings.Count(got, "; ") + min(1, len(got)); parts != len(test.want) {
+			t.Errorf("%s: %q tells of %d settings, want %d", name, got, parts, len(test.want))
 		}
 	}
 }

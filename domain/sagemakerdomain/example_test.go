@@ -14,7 +14,9 @@ import (
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	awsquotas "github.com/aws/aws-sdk-go-v2/service/servicequotas"
 
+	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/sagemakerdomain"
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/image"
 )
@@ -152,6 +154,70 @@ func ExampleClient_AttachImage() {
 	// Output:
 	// restart due: true then visible after 15m0s to 30m0s
 	// used as default: true
+}
+
+// What adopting a domain would make is listed, and made; again, when people have come.
+func ExampleClient_Adopt() {
+	cloud, request := account()
+	defer cloud.Close()
+	ctx := context.Background()
+	client, err := sagemakerdomain.NewFromConfig(cloud.Config(), sagemakerdomain.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	theirs, err := client.CreateDomain(ctx, request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.CreateProfile(ctx, sagemakerdomain.ProfileRequest{Domain: theirs.ID, Name: "Alice"}); err != nil {
+		log.Fatal(err)
+	}
+	// In a real program records are kept, by boltstore or dynamostore for example.
+	domains, err := domain.NewFromConfig(cloud.Config(), domain.Config{Store: store.NewMemory()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	q := sagemakerdomain.AdoptRequest{ID: theirs.ID, Name: "research", Policy: domain.Policy{Types: []string{"t3.*", "m7i.*"}}}
+	preview, err := client.PreviewAdopt(ctx, domains, q)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range preview {
+		fmt.Println(p.Fate, p.Thing)
+	}
+	ours, err := client.Adopt(ctx, domains, q)
+	if err != nil {
+		log.Fatal(err)
+	}
+	alice, err := ours.User(ctx, "alice")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(alice.Name, alice.UID, alice.Home.Path)
+
+	if _, err := client.CreateProfile(ctx, sagemakerdomain.ProfileRequest{Domain: theirs.ID, Name: "bob"}); err != nil {
+		log.Fatal(err)
+	}
+	differences, err := client.Diff(ctx, ours)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, d := range differences {
+		fmt.Println(d)
+	}
+	// Output:
+	// makes domain
+	// makes security group
+	// makes user
+	// makes access point
+	// stays file system
+	// stays security group
+	// stays security group
+	// stays subnet
+	// stays domain
+	// alice 200001 /200001
+	// makes: user bob (with uid 200002, profile bob)
+	// makes: access point /200002 (of the home of bob, entered as 200002)
 }
 
 func ExampleClient_DeleteDomain() {

@@ -77,6 +77,7 @@ const (
 	ThingApp       domain.Thing = "app"               // by its id
 	ThingProfile   domain.Thing = "user profile"      // by name
 	ThingSpace     domain.Thing = "space"             // by name
+	ThingSubnet    domain.Thing = "subnet"            // by EC2's id, of several by all of them
 	ThingInterface domain.Thing = "network interface" // by EC2's id
 )
 
