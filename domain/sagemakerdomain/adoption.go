@@ -191,12 +191,13 @@ func (a *adoption) planDomain(ctx context.Context, c *Client, q AdoptRequest, so
 			}
 		}
 	}
-	refusals, err := a.to.CheckCreate(ctx, a.create)
+	check := a.create
+	if check.External.FileSystem == "" { // which is told already
+		check.External = domain.External{}
+	}
+	refusals, err := a.to.CheckCreate(ctx, check)
 	if err != nil {
 		return err
-	}
-	if source.FileSystem == "" { // which is told, as SageMaker has it
-		refusals = slices.DeleteFunc(refusals, func(err error) bool { return strings.HasPrefix(err.Error(), "external: the file system is missing") })
 	}
 	a.refuse(domain.ThingDomain, printable(q.Name), refusals)
 	a.tellOfNetwork(source, groups)
