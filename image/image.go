@@ -4,7 +4,8 @@
 // [Parse] reads a reference as container engines do. A [Resolver] turns it
 // into an [Image]: pinned to a digest, with the platforms it runs on and its
 // size. [Client] is the Resolver for images of Amazon ECR, by its API, and of
-// any OCI registry, by the distribution protocol.
+// any OCI registry, by the distribution protocol; its Configuration tells how an
+// image was made.
 package image
 
 import (

@@ -133,26 +133,35 @@ func (i *Image) addManifest(ctx context.Context, s source, top document) error {
 	if err != nil {
 		return err
 	}
-	body, err := s.config(ctx, i.Reference, m.Config)
+	config, err := readConfig(ctx, s, i.Reference, m)
 	if err != nil {
 		return err
 	}
-	if m.Config.Digest.Algorithm().FromBytes(body) != m.Config.Digest {
-		return unavailable("the registry's configuration does not have the digest it was asked for")
-	}
-	var config ocispec.Image
-	if err := json.Unmarshal(body, &config); err != nil {
-		return invalid("its configuration is malformed: %w", err)
-	}
 	p := Platform{config.OS, config.Architecture}
-	if p.OS == "" || p.Architecture == "" {
-		return invalid("its configuration names no operating system and architecture")
-	}
 	i.Platforms = []Platform{p}
 	if p.onHosts() {
 		i.Size = size(m)
 	}
 	return nil
+}
+
+// readConfig fetches and checks the configuration of a manifest.
+func readConfig(ctx context.Context, s source, ref Reference, m ocispec.Manifest) (ocispec.Image, error) {
+	var config ocispec.Image
+	body, err := s.config(ctx, ref, m.Config)
+	if err != nil {
+		return config, err
+	}
+	if m.Config.Digest.Algorithm().FromBytes(body) != m.Config.Digest {
+		return config, unavailable("the registry's configuration does not have the digest it was asked for")
+	}
+	if err := json.Unmarshal(body, &config); err != nil {
+		return config, invalid("its configuration is malformed: %w", err)
+	}
+	if config.OS == "" || config.Architecture == "" {
+		return config, invalid("its configuration names no operating system and architecture")
+	}
+	return config, nil
 }
 
 // verify checks the content against the digest it claims and, if there is one,
@@ -201,6 +210,10 @@ func size(m ocispec.Manifest) int64 {
 
 func invalid(format string, args ...any) error {
 	return &failure{ErrInvalid, fmt.Errorf(format, args...)}
+}
+
+func wrongPlatform(format string, args ...any) error {
+	return &failure{ErrPlatform, fmt.Errorf(format, args...)}
 }
 
 func unavailable(format string, args ...any) error {

@@ -10,7 +10,7 @@ import (
 // indented JSON to be attached by an administrator, or compared with what is attached.
 // The policy of a repository of another account has to allow it, too.
 type Policies struct {
-	// Resolve is for [Client.Resolve].
+	// Resolve is for [Client.Resolve] and [Client.Configuration].
 	Resolve string
 	// Pull is for who gives out the tokens of [ECRCredentials]: what is pulled with one
 	// is pulled under the credentials that asked for it.

@@ -209,6 +209,9 @@ func (y *yard) inventory() string {
 	enis, err := ec2.DescribeNetworkInterfaces(ctx, &awsec2.DescribeNetworkInterfacesInput{})
 	y.must(err)
 	for _, n := range enis.NetworkInterfaces {
+		if n.InterfaceType == "efs" { // of a mount target
+			continue
+		}
 		address = *n.PrivateIpAddress
 		say("interface %s %s %v", n.Status, *n.PrivateIpAddress, tagged(n.TagSet))
 	}

@@ -23,8 +23,8 @@ type Services struct {
 	IAM       IAM
 	Licenses  LicenseManager
 	Quotas    ServiceQuotas
-	// Images tells how large images of Amazon ECR are.
-	Images image.Resolver
+	// Images tells of images of Amazon ECR how large they are and how they were made.
+	Images Images
 }
 
 func servicesOf(cfg aws.Config) Services {
@@ -32,6 +32,12 @@ func servicesOf(cfg aws.Config) Services {
 		SageMaker: awssagemaker.NewFromConfig(cfg), EC2: awsec2.NewFromConfig(cfg), EFS: awsefs.NewFromConfig(cfg), IAM: awsiam.NewFromConfig(cfg),
 		Licenses: awslicenses.NewFromConfig(cfg), Quotas: awsquotas.NewFromConfig(cfg), Images: image.NewFromConfig(cfg, image.Config{}),
 	}
+}
+
+// Images asks registries about container images, as [image.Client] does.
+type Images interface {
+	image.Resolver
+	Configuration(context.Context, image.Reference, image.Platform) (image.Configuration, error)
 }
 
 // API is the part of the SageMaker client this package calls.
@@ -106,4 +112,5 @@ var (
 	_ IAM            = (*awsiam.Client)(nil)
 	_ LicenseManager = (*awslicenses.Client)(nil)
 	_ ServiceQuotas  = (*awsquotas.Client)(nil)
+	_ Images         = (*image.Client)(nil)
 )

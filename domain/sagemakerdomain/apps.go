@@ -199,14 +199,17 @@ func (id AppID) problems() (wrong problems) {
 // StartAppRequest says what app is to run.
 type StartAppRequest struct {
 	AppID
-	// InstanceType is SageMaker's name of a type. Empty is that of the settings in force.
+	// InstanceType is SageMaker's name of a type. Empty is that of the settings in force: the
+	// space's, the profile's or the domain's.
 	InstanceType string
 }
 
 // StartApp starts an app and returns when it is InService. It is idempotent by the id:
 // one that runs, or begins to, is returned; on another type than is asked for, it is
 // [domain.ErrConflict]. One that has failed, or was deleted, is made again. A quota that it
-// would exceed is [domain.ErrQuota] before it is asked for, see [Client.CheckStart].
+// would exceed is [domain.ErrQuota] before it is asked for, see [Client.CheckStart]; where
+// neither the request nor the settings name a type it is SageMaker that chooses, and that
+// checks.
 //
 // Sessions of RStudio are refused: its server alone starts them, when their user asks in
 // the browser. So is the server, which [Client.RestartServer] starts. JupyterLab and
@@ -236,7 +239,8 @@ func (c *Client) StartApp(ctx context.Context, q StartAppRequest) (App, error) {
 }
 
 func (c *Client) startApp(ctx context.Context, q StartAppRequest) error {
-	if _, err := c.still(ctx, q.Domain); err != nil {
+	d, err := c.still(ctx, q.Domain)
+	if err != nil {
 		return err
 	}
 	runs, err := c.describeApp(ctx, q.AppID)
@@ -250,8 +254,12 @@ func (c *Client) startApp(ctx context.Context, q StartAppRequest) error {
 		runs = nil
 	}
 	if runs == nil || !Status(runs.Status).live() {
-		if q.InstanceType != "" {
-			if err := c.checkStart(ctx, q.Type, q.InstanceType); err != nil {
+		instance, err := c.startsOn(ctx, q, d)
+		if err != nil {
+			return err
+		}
+		if instance != "" {
+			if err := c.checkStart(ctx, q.Type, instance); err != nil {
 				return err
 			}
 		}

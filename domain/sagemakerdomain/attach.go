@@ -28,7 +28,8 @@ type AttachRequest struct {
 	// its dots.
 	Config string
 	// SessionVersion is that of the session components in the image. Empty is what the tag
-	// of its container image says, if it says any.
+	// of its container image says or, if that says none, the RSW_VERSION with which it was
+	// built, by its configuration.
 	SessionVersion string
 	// ServerVersion is that of the domain's Workbench, as RStudio's own page shows it: no call
 	// of the API tells it. Empty is not known.
@@ -65,11 +66,13 @@ type Visibility struct {
 const visibleLeast, visibleMost = 15 * time.Minute, 30 * time.Minute
 
 // AttachImage has RStudio in a domain offer a version of an image, in the place of another
-// version of it. The image is checked first, as far as it can be: its registry and region, its
-// compressed size, its architecture, and its session components against the server, where
-// both versions are known. What was not checked is in the answer: nothing here can look
-// into an image. SageMaker overrides its entry point and command, and has /opt/.sagemakerinternal
-// and /opt/ml for itself ("Custom RStudio image specifications", developer guide).
+// version of it. The image is checked first, as far as its registry tells of it: its registry and
+// region, its compressed size, its architecture, the variables RSTUDIO_CONNECT_URL and
+// RSTUDIO_PACKAGE_MANAGER_URL, which it has to give values for, and its session components
+// against the server, where both versions are known. What was not checked is in the answer:
+// nothing here looks into the layers. Entry point and command are not looked at, since
+// SageMaker overrides both; /opt/.sagemakerinternal and /opt/ml it has for itself ("Custom
+// RStudio image specifications", developer guide).
 //
 // It is idempotent, and can be called after any failure. The API replaces the whole list of
 // images and knows no condition: calls of one Client take turns; somebody else's change
@@ -114,7 +117,15 @@ func (c *Client) attachImage(ctx context.Context, q AttachRequest) (Attached, er
 	if err != nil {
 		return Attached{}, refusal.Step("container image "+v.Base, err)
 	}
-	done.Unchecked = append(done.Unchecked, wrong.checkSession(session, server, v.Base)...)
+	var built SessionVersion
+	if wrong == nil { // there is an image
+		var unchecked []string
+		if built, unchecked, err = c.checkConfiguration(ctx, &wrong, v.Base); err != nil {
+			return Attached{}, refusal.Step("container image "+v.Base, err)
+		}
+		done.Unchecked = append(done.Unchecked, unchecked...)
+	}
+	done.Unchecked = append(done.Unchecked, wrong.checkSession(session, server, v.Base, built)...)
 	if err := wrong.err(); err != nil {
 		return Attached{}, err
 	}
@@ -150,16 +161,21 @@ func (p *problems) version(what, s string) (v SessionVersion) {
 // checkSession compares the session components of an image with the server. A pair that
 // differs is not supported ("Session version mismatch", developer guide), and between 2022
 // and later ones a session did not start at all.
-func (p *problems) checkSession(session, server SessionVersion, base string) (unchecked []string) {
+//
+// The version is what the request says, the tag of base, or what it was built with.
+func (p *problems) checkSession(session, server SessionVersion, base string, built SessionVersion) (unchecked []string) {
 	if session == (SessionVersion{}) {
 		tag := base[strings.LastIndexByte(base, '/')+1:]
 		if _, t, ok := strings.Cut(tag, ":"); ok {
 			session, _ = findSessionVersion(t)
 		}
 	}
+	if session == (SessionVersion{}) {
+		session = built
+	}
 	switch {
 	case session == (SessionVersion{}):
-		unchecked = append(unchecked, "the session components: the tag of the container image names no version, and nothing looks into it")
+		unchecked = append(unchecked, "the session components: neither the tag nor the configuration of the container image names their version, and nothing looks into its layers")
 	case server == (SessionVersion{}):
 		unchecked = append(unchecked, fmt.Sprintf("the session components, %s, against the server, whose version no call tells", session))
 	case session.Compare(server) != 0:
@@ -169,7 +185,7 @@ func (p *problems) checkSession(session, server SessionVersion, base string) (un
 		}
 		p.add(domain.ErrInvalid, "its session components are %s, %s than the server's %s, which is not supported: build it from r-session-complete of the server's version", session, relation, server)
 	}
-	return append(unchecked, "entry point, command, packages and reserved paths in the image: nothing looks into it, and SageMaker overrides the first two")
+	return append(unchecked, "packages, session binaries and reserved paths in the image: nothing looks into its layers")
 }
 
 // without are the images other than one, whose name is told apart without regard to case.

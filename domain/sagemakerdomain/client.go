@@ -50,7 +50,8 @@ const (
 )
 
 // A Client works on the domains that SageMaker manages in one region of an account.
-// It keeps no records: what it knows is what AWS answers, and two tags of domains.
+// It keeps no records: what it knows is what AWS answers, and two tags of domains. For some
+// minutes it remembers the account's quotas, see [Client.CheckStart].
 // All methods are safe for concurrent use.
 type Client struct {
 	region   string
@@ -62,6 +63,8 @@ type Client struct {
 	catalog  *instancetype.Catalog
 	// lists has one element while a list of images is read, changed and written.
 	lists chan struct{}
+	// recent are the account's quotas as they were last listed.
+	recent quotaList
 }
 
 // NewFromConfig returns a Client that calls AWS as cfg says. It makes no call. Its

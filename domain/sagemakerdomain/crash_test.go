@@ -3,11 +3,14 @@ package sagemakerdomain_test
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/atelier-go/atelier/domain/sagemakerdomain"
 	"github.com/atelier-go/atelier/fake/fakeaws"
@@ -118,15 +121,15 @@ var failing = fakeaws.Fault{Action: "sagemaker:CreateApp", Subject: "bob/Jupyter
 func TestCrashesAtEveryCall(t *testing.T) {
 	for story, s := range stories {
 		var calls []fakeaws.Call
-		var want string
+		var want []string
 		t.Run(story+"/undisturbed", func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				w := newWorld(t, slow(failing))
 				id := s.before(w)
-				from := len(w.cloud.Calls())
+				before, from := w.inventory(), len(w.cloud.Calls())
 				w.must(s.call(w, id))
 				calls = w.cloud.Calls()[from:]
-				want = w.ended(story, id)
+				want = w.ended(story, id, before)
 			})
 		})
 		if calls == nil {
@@ -150,6 +153,7 @@ func TestCrashesAtEveryCall(t *testing.T) {
 					bubble(t, func(t *testing.T) {
 						w := newWorld(t, slow(failing, fault))
 						id := s.before(w)
+						before := w.inventory()
 						if err := s.call(w, id); !errors.Is(err, fakeaws.ErrCrashed) {
 							t.Fatalf("%v; want a crash", err)
 						}
@@ -159,8 +163,8 @@ func TestCrashesAtEveryCall(t *testing.T) {
 							err = s.call(w, id)
 						}
 						w.must(err)
-						if got := w.ended(story, id); got != want {
-							t.Errorf("got  %s\nwant %s", got, want)
+						if diff := cmp.Diff(want, w.ended(story, id, before)); diff != "" {
+							t.Errorf("it ends otherwise than undisturbed (-want +got):\n%s", diff)
 						}
 					})
 				})
@@ -169,8 +173,9 @@ func TestCrashesAtEveryCall(t *testing.T) {
 	}
 }
 
-// ended says what has become of the account, and checks what every story promises.
-func (w *world) ended(story, id string) string {
+// ended says what has become of the account, which had an inventory before, and checks what
+// every story promises.
+func (w *world) ended(story, id string, before map[string]string) []string {
 	w.Helper()
 	time.Sleep(5 * time.Minute)
 	all := w.inventory()
@@ -194,5 +199,52 @@ func (w *world) ended(story, id string) string {
 			w.Errorf("the server is %s", s)
 		}
 	}
-	return kindsOf(all)
+	return alike(before, all)
+}
+
+var (
+	// instants are times as an inventory has them.
+	instants = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^"]*"`)
+	// drawn is what is drawn by lot for a network interface or a mount target: its address, and
+	// for an app's also the subnet; grouped are its groups, in the order of their ids.
+	drawn   = regexp.MustCompile(`eni-attach-[0-9a-f]+| - [0-9a-f]+|(/new domain|/d-[0-9a-z]+)/[0-9a-f]+/|"(Private)?IpAddress":"[0-9.]+"|"NetworkInterfaceId":"eni-[0-9a-f]+"`)
+	placed  = regexp.MustCompile(`"(AvailabilityZone|SubnetId)":"[^"]*"`)
+	grouped = regexp.MustCompile(`"Groups":\[[^]]*\]`)
+)
+
+// alike is a whole inventory, a line for each resource, that is the same in every run that
+// comes to the same: what has come since an inventory before has no ids of its own, which
+// depend on the calls there were, and nothing that is drawn by lot; nothing has instants.
+func alike(before, after map[string]string) (lines []string) {
+	var pairs []string
+	for id := range after {
+		if _, old := before[id]; old {
+			continue
+		}
+		kind, _, _ := strings.Cut(id, "-")
+		if i := strings.LastIndex(id, ":"); i >= 0 {
+			kind, _, _ = strings.Cut(id[i+1:], "/")
+		}
+		pairs = append(pairs, id, "new "+kind)
+		if _, short, ok := strings.Cut(id, ":domain/"); ok {
+			pairs = append(pairs, short, "new domain")
+		}
+	}
+	names := strings.NewReplacer(pairs...)
+	for id, text := range after {
+		line := names.Replace(id + " " + instants.ReplaceAllString(text, `"then"`))
+		if strings.HasPrefix(line, "new eni ") || strings.HasPrefix(line, "new fsmt ") {
+			line = drawn.ReplaceAllString(line, "drawn")
+		}
+		if strings.HasPrefix(line, "new eni ") {
+			line = grouped.ReplaceAllStringFunc(placed.ReplaceAllString(line, "placed"), func(groups string) string {
+				list := strings.Split(strings.TrimSuffix(strings.TrimPrefix(groups, `"Groups":[{`), `}]`), "},{")
+				slices.Sort(list)
+				return strings.Join(list, " and ")
+			})
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	return lines
 }

@@ -121,8 +121,14 @@ func boolOrder(b bool) int {
 // It can be called as often as one likes, and after any failure: it goes on, also when the
 // domain itself is gone already; then a file system that is named and still there is
 // [domain.ErrState], since nothing says any more whose it was: package efs deletes it.
-// What others have in the security groups for NFS, their own network interfaces or rules,
-// is ErrState and named, when the domain is gone. A domain that one of ours was made over,
+// What others have in the security groups for NFS, their own network interfaces, mount targets of
+// file systems of their own or rules, is ErrState and named, when the domain is gone: its own
+// group for inbound NFS, which mount targets of a custom file system have to be in ("Attaching
+// a custom file system to a domain or user profile", developer guide), goes when they have
+// left it. It stays, without an error, while mount targets of the homes that are kept are in it;
+// [Client.PreviewDelete] and [Config.Progress] name them. A network interface that SageMaker has left
+// without its tag the Administrator of [Policies] may not delete: that is
+// [domain.ErrDenied], and says which and what statement it takes. A domain that one of ours was made over,
 // see [Client.Adopt], is ErrState before anything is done: our sessions reach the homes
 // by what goes with it. Delete ours first, with [domain.Client.Delete].
 func (c *Client) DeleteDomain(ctx context.Context, q DeleteDomainRequest) error {

@@ -47,7 +47,13 @@
 //     profile cannot be changed while an app of its user runs: refused here, with the reason.
 //   - A domain cannot be deleted before its profiles, those not before their spaces and apps, the server
 //     not before its sessions, what has failed not at all; it leaves security groups that keep each
-//     other, and network interfaces: DeleteDomain does it in order.
+//     other, and network interfaces: DeleteDomain does it in order. The group for inbound NFS stays
+//     with the mount targets of homes that are kept, and those of a custom file system, which have
+//     to be in it too, are told.
+//   - An image that lacks what RStudio needs is attached all the same, and its sessions fail: what its
+//     configuration says is read before.
+//   - Images can be neither used nor deleted while they are created or updated: it is waited for, and
+//     for what stays as it is nobody waits.
 //   - A profile that is made again has another user id, and so another home. User ids are texts in the
 //     API and numbers here.
 //   - LastUserActivityTimestamp is also set by health checks: it is not told.
@@ -60,7 +66,8 @@
 // developer guide's way to detach images has it, and that LastModifiedTime changes with each
 // update; the names of the security groups, the descriptions of network interfaces and the names
 // of quotas, which are as people have exported them; that License Manager tells of Posit's licence
-// in us-east-1; that SageMaker's user ids stay below 1,000,000,000, above which the gids of an adopted
-// domain's projects are. Prices of SageMaker, the version of a domain's Workbench and what is inside an image
-// no call tells, and nothing here guesses them.
+// in us-east-1; that the type of instance of a space is over its owner's; that SageMaker's user
+// ids stay below 1,000,000,000, above which the gids of an adopted domain's projects are. Prices
+// of SageMaker, the version of a domain's Workbench, the unpacked size of an image and what is in
+// its layers no call tells, and nothing here guesses them.
 package sagemakerdomain

@@ -130,7 +130,8 @@ func ExampleClient_AttachImage() {
 		log.Fatal(err)
 	}
 	base := "123456789012.dkr.ecr.us-east-1.amazonaws.com/r-session:2025.05.1-513.pro3"
-	if _, err := cloud.PushImage(base, fakeaws.Image{}); err != nil {
+	image := fakeaws.Image{Env: []string{"RSTUDIO_CONNECT_URL=https://connect.example.com", "RSTUDIO_PACKAGE_MANAGER_URL=https://packages.example.com"}}
+	if _, err := cloud.PushImage(base, image); err != nil {
 		log.Fatal(err)
 	}
 	if _, err := client.RegisterImage(ctx, sagemakerdomain.RegisterImageRequest{Name: "genomics", Role: request.ExecutionRole}); err != nil {

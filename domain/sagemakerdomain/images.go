@@ -91,6 +91,13 @@ func (c *Client) untilImage(ctx context.Context, name string) (out *awssagemaker
 	in := &awssagemaker.DescribeImageInput{ImageName: &name}
 	waiter := awssagemaker.NewImageCreatedWaiter(c.aws.SageMaker, func(o *awssagemaker.ImageCreatedWaiterOptions) {
 		o.MinDelay, o.MaxDelay = shortestPause, longestPause
+		goesOn := o.Retryable
+		o.Retryable = func(ctx context.Context, in *awssagemaker.DescribeImageInput, out *awssagemaker.DescribeImageOutput, err error) (bool, error) {
+			if err == nil && stays(string(out.ImageStatus)) {
+				return false, errStays
+			}
+			return goesOn(ctx, in, out, err)
+		}
 	})
 	err = c.visible(ctx, func() (err error) {
 		out, err = waiter.WaitForOutput(ctx, in, c.timeouts.Image)
@@ -111,6 +118,16 @@ func (c *Client) untilImage(ctx context.Context, name string) (out *awssagemaker
 		return nil, lookErr
 	}
 	return seen, explainImage("image "+name, string(seen.ImageStatus), aws.ToString(seen.FailureReason), err)
+}
+
+// errStays is that something is in a status in which it stays, which the SDK's waiters do not
+// know to end a wait for its creation.
+var errStays = errors.New("it stays so")
+
+// stays reports whether the status of an image or a version stays, and is not one of those
+// that the SDK's waiters for a creation end with.
+func stays(status string) bool {
+	return status == string(types.ImageStatusUpdateFailed) || status == string(types.ImageStatusDeleteFailed)
 }
 
 // settled looks again for as long as something may be shown as it was before a wait.
@@ -158,8 +175,8 @@ func explainImage(what, status, reason string, waited error) error {
 
 // DeleteImage deletes a SageMaker image with all its versions; the container images stay in
 // ECR. One that settings or apps still name is [domain.ErrState]: SageMaker would delete it,
-// and sessions of it would not start any more. It is idempotent: an image that is not there
-// is no error. It returns when it is gone.
+// and sessions of it would not start any more. One that is being created or updated is waited
+// for. It is idempotent: an image that is not there is no error. It returns when it is gone.
 func (c *Client) DeleteImage(ctx context.Context, name string) error {
 	const op = "delete image"
 	var wrong problems
@@ -169,7 +186,16 @@ func (c *Client) DeleteImage(ctx context.Context, name string) error {
 		err = c.unused(ctx, name, 0)
 	}
 	if err == nil {
-		_, err = c.aws.SageMaker.DeleteImage(ctx, &awssagemaker.DeleteImageInput{ImageName: &name})
+		err = c.deleteIdle(ctx, "image", name, func() (string, error) {
+			out, err := c.aws.SageMaker.DescribeImage(ctx, &awssagemaker.DescribeImageInput{ImageName: &name})
+			if err != nil {
+				return "", err
+			}
+			return string(out.ImageStatus), nil
+		}, func() error {
+			_, err := c.aws.SageMaker.DeleteImage(ctx, &awssagemaker.DeleteImageInput{ImageName: &name})
+			return err
+		})
 		if refusal.Code(err) == notFound {
 			return nil
 		}
@@ -181,4 +207,25 @@ func (c *Client) DeleteImage(ctx context.Context, name string) error {
 		err = waiter.Wait(ctx, &awssagemaker.DescribeImageInput{ImageName: &name}, c.timeouts.Image)
 	}
 	return fail(ctx, op, name, err)
+}
+
+// deleteIdle deletes an image or a version of one when it is not created or updated any more,
+// which SageMaker refuses before.
+func (c *Client) deleteIdle(ctx context.Context, step, what string, look func() (status string, err error), call func() error) error {
+	status := ""
+	err := pace.Poll(ctx, c.timeouts.Image, errLate, func() (_ bool, err error) {
+		if status, err = look(); err != nil && refusal.Code(err) != notFound { // what is new may not show yet
+			return false, err
+		}
+		switch types.ImageStatus(status) {
+		case types.ImageStatusCreating, types.ImageStatusUpdating:
+			c.progress(Progress{Step: step, Resource: what, State: status})
+			return false, nil
+		}
+		return true, call()
+	})
+	if errors.Is(err, errLate) {
+		return refusal.New(domain.ErrState, "%s %s is still %s: call again to go on waiting", step, what, status)
+	}
+	return err
 }

@@ -31,7 +31,7 @@ func TestAttachImage(t *testing.T) {
 		if a.Version != 1 || a.Config != "r-session" || !a.RestartDue || a.Least != 15*time.Minute || a.Most != 30*time.Minute || a.Size < 1<<30 {
 			t.Errorf("got %+v", a)
 		}
-		if text := strings.Join(a.Unchecked, "\n"); !strings.Contains(text, "unpacked size") || !strings.Contains(text, "entry point") || strings.Contains(text, "no call tells") {
+		if text := strings.Join(a.Unchecked, "\n"); !strings.Contains(text, "unpacked size") || !strings.Contains(text, "session binaries") || strings.Contains(text, "no call tells") {
 			t.Errorf("unchecked is %q", a.Unchecked)
 		}
 		// Users do not see it before the server was made again, and then not at once.
@@ -292,13 +292,8 @@ func TestTrapTwoHundredImages(t *testing.T) {
 	})
 }
 
-// Images and versions have statuses of their own, which are explained too.
-func TestImageStatuses(t *testing.T) {
-	for _, status := range types.ImageVersionStatus("").Values() {
-		if !slices.Contains(types.ImageStatus("").Values(), types.ImageStatus(status)) {
-			t.Errorf("versions have a status that images have not: %s", status)
-		}
-	}
+// Images and versions have statuses of their own, whose failures are explained too.
+func TestImageFailuresAreExplained(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault fakeaws.Fault
 		words []string
@@ -324,4 +319,75 @@ func TestImageStatuses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What the configuration of a container image says is read before it is attached, and what it
+// lacks is said all at once.
+func TestTrapImageConfiguration(t *testing.T) {
+	const server = "2025.05.1+513.pro3"
+	connect, packages := sessionImage.Env[0], sessionImage.Env[1]
+	for name, test := range map[string]struct {
+		image     fakeaws.Image
+		tag       string
+		server    string
+		wrong     []string // words of the refusal; none is that it is attached
+		unchecked string
+	}{
+		"no variables":  {fakeaws.Image{}, "1", "", []string{"gives RSTUDIO_CONNECT_URL no value", "gives RSTUDIO_PACKAGE_MANAGER_URL no value", "ENV RSTUDIO_CONNECT_URL=..."}, ""},
+		"an empty one":  {fakeaws.Image{Env: []string{connect, "RSTUDIO_PACKAGE_MANAGER_URL="}}, "1", "", []string{"gives RSTUDIO_PACKAGE_MANAGER_URL no value"}, ""},
+		"of two":        {fakeaws.Image{Env: sessionImage.Env, Platforms: []string{"linux/arm64", "linux/amd64"}}, "1", server, nil, "neither the tag nor the configuration"},
+		"older":         {fakeaws.Image{Env: sessionImage.Env, History: []string{"FROM x", "ARG RSW_VERSION=2023.09.1+494.pro2"}}, "1", server, []string{"2023.09.1+494.pro2, older than the server's"}, ""},
+		"both":          {fakeaws.Image{Env: []string{packages}, History: []string{"ARG RSW_VERSION=2023.09.1+494.pro2"}}, "1", server, []string{"RSTUDIO_CONNECT_URL", "older than the server's"}, ""},
+		"the last":      {fakeaws.Image{Env: sessionImage.Env, History: []string{"ARG RSW_VERSION=2023.09.1+494.pro2", `ARG RSW_VERSION="` + server + `"`, "RUN |1 RSW_VERSION=" + server + " /bin/sh -c true"}}, "1", server, nil, "session binaries"},
+		"tag first":     {fakeaws.Image{Env: sessionImage.Env, History: []string{"ARG RSW_VERSION=2023.09.1+494.pro2"}}, "2025.05.1-513.pro3", server, nil, "session binaries"},
+		"not a version": {fakeaws.Image{Env: sessionImage.Env, History: []string{"ARG RSW_VERSION=${X}"}}, "1", server, nil, "neither the tag nor the configuration"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, fakeaws.Config{})
+				c, d := w.client(), w.domain()
+				_, err := w.cloud.PushImage(ecr+"r:"+test.tag, test.image)
+				w.must(err)
+				_, err = c.RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: "r", Role: userRole})
+				w.must(err)
+				_, err = c.AddVersion(t.Context(), sagemakerdomain.AddVersionRequest{Image: "r", Base: ecr + "r:" + test.tag})
+				w.must(err)
+				a, err := c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "r", ServerVersion: test.server})
+				if test.wrong != nil {
+					w.is(err, domain.ErrInvalid, test.wrong...)
+					if n := w.calls("sagemaker:UpdateDomain"); n != 0 {
+						t.Errorf("the domain was changed %d times", n)
+					}
+					return
+				}
+				w.must(err)
+				text := strings.Join(a.Unchecked, "\n")
+				if !strings.Contains(text, test.unchecked) || !strings.Contains(text, "session binaries") || strings.Contains(text, "entry point") {
+					t.Errorf("unchecked is %q", a.Unchecked)
+				}
+				if test.unchecked == "session binaries" && strings.Contains(text, "session components") {
+					t.Errorf("the version was compared, and unchecked is %q", a.Unchecked)
+				}
+			})
+		})
+	}
+}
+
+// Who may not read the registry is told what was not checked.
+func TestTrapImageConfigurationDenied(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{Deny: []string{"ecr:GetDownloadUrlForLayer"}})
+		c, d := w.client(), w.domain()
+		_, err := w.cloud.PushImage(ecr+"r-session:1", fakeaws.Image{Platforms: []string{"linux/arm64", "linux/amd64"}}) // of two, whose size the index tells
+		w.must(err)
+		_, err = c.RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: "r", Role: userRole})
+		w.must(err)
+		_, err = c.AddVersion(t.Context(), sagemakerdomain.AddVersionRequest{Image: "r", Base: ecr + "r-session:1"})
+		w.must(err)
+		a, err := c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "r"})
+		w.must(err)
+		if text := strings.Join(a.Unchecked, "\n"); !strings.Contains(text, "RSTUDIO_CONNECT_URL and RSTUDIO_PACKAGE_MANAGER_URL in the image: ") {
+			t.Errorf("unchecked is %q", a.Unchecked)
+		}
+	})
 }

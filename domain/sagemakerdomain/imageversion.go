@@ -123,6 +123,13 @@ func (c *Client) untilVersion(ctx context.Context, imageName string, number int3
 	in := &awssagemaker.DescribeImageVersionInput{ImageName: &imageName, Version: &number}
 	waiter := awssagemaker.NewImageVersionCreatedWaiter(c.aws.SageMaker, func(o *awssagemaker.ImageVersionCreatedWaiterOptions) {
 		o.MinDelay, o.MaxDelay = shortestPause, longestPause
+		goesOn := o.Retryable
+		o.Retryable = func(ctx context.Context, in *awssagemaker.DescribeImageVersionInput, out *awssagemaker.DescribeImageVersionOutput, err error) (bool, error) {
+			if err == nil && stays(string(out.ImageVersionStatus)) {
+				return false, errStays
+			}
+			return goesOn(ctx, in, out, err)
+		}
 	})
 	var out *awssagemaker.DescribeImageVersionOutput
 	err := c.visible(ctx, func() (err error) {
@@ -185,7 +192,8 @@ func (c *Client) Versions(ctx context.Context, imageName string) iter.Seq2[Image
 
 // DeleteVersion deletes a version of a SageMaker image; the container image stays in ECR.
 // One that settings or apps still name is [domain.ErrState]: sessions of it would not start
-// any more. It is idempotent and returns when it is gone.
+// any more. One that is being created is waited for. It is idempotent and returns when it is
+// gone.
 func (c *Client) DeleteVersion(ctx context.Context, imageName string, number int32) error {
 	const op = "delete image version"
 	name := fmt.Sprintf("%s/%d", imageName, number)
@@ -199,7 +207,13 @@ func (c *Client) DeleteVersion(ctx context.Context, imageName string, number int
 		err = c.unused(ctx, imageName, number)
 	}
 	if err == nil {
-		_, err = c.aws.SageMaker.DeleteImageVersion(ctx, &awssagemaker.DeleteImageVersionInput{ImageName: &imageName, Version: &number})
+		err = c.deleteIdle(ctx, "image version", name, func() (string, error) {
+			v, err := c.version(ctx, imageName, number)
+			return v.Status, err
+		}, func() error {
+			_, err := c.aws.SageMaker.DeleteImageVersion(ctx, &awssagemaker.DeleteImageVersionInput{ImageName: &imageName, Version: &number})
+			return err
+		})
 		if refusal.Code(err) == notFound {
 			return nil
 		}

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	awsefs "github.com/aws/aws-sdk-go-v2/service/efs"
-	efstypes "github.com/aws/aws-sdk-go-v2/service/efs/types"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/internal/pace"
@@ -51,7 +48,7 @@ func (c *Client) nfsGroups(ctx context.Context, id string) (in, out *ec2types.Se
 		return nil, nil, err
 	}
 	for i, g := range found {
-		if !managedBy(ec2Tag(g.Tags, tagManaged), id) {
+		if !managedBy(managedTag(g.Tags), id) {
 			continue
 		}
 		if aws.ToString(g.GroupName) == inboundName(id) {
@@ -63,41 +60,14 @@ func (c *Client) nfsGroups(ctx context.Context, id string) (in, out *ec2types.Se
 	return in, out, nil
 }
 
-func ec2Tag(tags []ec2types.Tag, key string) string {
+// managedTag is the value of SageMaker's own tag, empty if there is none.
+func managedTag(tags []ec2types.Tag) string {
 	for _, t := range tags {
-		if aws.ToString(t.Key) == key {
+		if aws.ToString(t.Key) == tagManaged {
 			return aws.ToString(t.Value)
 		}
 	}
 	return ""
-}
-
-func (c *Client) interfacesIn(ctx context.Context, groups ...string) (found []ec2types.NetworkInterface, err error) {
-	if len(groups) == 0 {
-		return nil, nil
-	}
-	pages := awsec2.NewDescribeNetworkInterfacesPaginator(c.aws.EC2, &awsec2.DescribeNetworkInterfacesInput{Filters: filters("group-id", groups...)})
-	for pages.HasMorePages() {
-		out, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, out.NetworkInterfaces...)
-	}
-	return found, nil
-}
-
-// leftBy reports whether SageMaker made a network interface for apps of a domain, by its tag
-// or by its description, which people have exported so.
-func leftBy(n ec2types.NetworkInterface, id string) bool {
-	return managedBy(ec2Tag(n.TagSet, tagManaged), id) ||
-		strings.HasPrefix(aws.ToString(n.Description), "[DO NOT DELETE] ENI managed by SageMaker for Studio Domain("+id+")")
-}
-
-// ofMountTarget reports whether EFS made a network interface, which goes with its mount
-// target ("Managing mount targets", EFS user guide).
-func ofMountTarget(n ec2types.NetworkInterface) bool {
-	return strings.HasPrefix(aws.ToString(n.Description), "EFS mount target for ")
 }
 
 // previewLeftovers tells what of a domain's network would go with it.
@@ -122,23 +92,39 @@ func (c *Client) previewLeftovers(ctx context.Context, d Description, q DeleteDo
 	}
 	var ids []string
 	for _, g := range []*ec2types.SecurityGroup{in, out} {
-		if g == nil {
-			continue
-		}
-		ids = append(ids, aws.ToString(g.GroupId))
-		if g == in && len(targets) > 0 && fate == domain.Stays {
-			add(domain.Stays, domain.ThingSecurityGroup, aws.ToString(g.GroupName), "the mount targets are in it")
-		} else {
-			add(domain.Ends, domain.ThingSecurityGroup, aws.ToString(g.GroupName), aws.ToString(g.GroupId))
+		if g != nil {
+			ids = append(ids, aws.ToString(g.GroupId))
 		}
 	}
 	interfaces, err := c.interfacesIn(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range interfaces {
+	doors, err := c.doorsOf(ctx, d.ID, interfaces)
+	if err != nil {
+		return nil, err
+	}
+	kept := fate == domain.Stays && keepsInbound(in, doors)
+	for _, g := range []*ec2types.SecurityGroup{in, out} {
 		switch {
-		case ofMountTarget(n):
+		case g == nil:
+		case g == in && kept:
+			add(domain.Stays, domain.ThingSecurityGroup, aws.ToString(g.GroupName), "for "+names(doorsIn(in, doors)))
+		default:
+			add(domain.Ends, domain.ThingSecurityGroup, aws.ToString(g.GroupName), aws.ToString(g.GroupId))
+		}
+	}
+	for _, door := range doors {
+		if !door.home && (!kept || !door.in(in)) {
+			add(domain.Blocks, domain.ThingMountTarget, door.target, "of file system "+door.fileSystem+", which is not the domain's home, is in a security group of the domain: "+adviceHeld)
+		}
+	}
+	for _, n := range interfaces {
+		_, _, ofTarget := mountTargetOf(n)
+		switch {
+		case ofTarget:
+		case leftBy(n, d.ID) && managedTag(n.TagSet) == "":
+			add(domain.Ends, ThingInterface, aws.ToString(n.NetworkInterfaceId), "of apps, without SageMaker's tag, by which Policy lets it be deleted: it takes "+c.statementFor(n))
 		case leftBy(n, d.ID):
 			add(domain.Ends, ThingInterface, aws.ToString(n.NetworkInterfaceId), "of apps")
 		default:
@@ -158,7 +144,7 @@ func (c *Client) previewLeftovers(ctx context.Context, d Description, q DeleteDo
 const adviceHeld = "take it out of the group, or end what it belongs to"
 
 // deleteLeftovers deletes what SageMaker leaves of a domain that is gone. The group for
-// inbound NFS stays with mount targets that are in it.
+// inbound NFS stays while mount targets of the domain's home are in it.
 func (c *Client) deleteLeftovers(ctx context.Context, id string) error {
 	in, out, err := c.nfsGroups(ctx, id)
 	if err != nil {
@@ -189,75 +175,21 @@ func (c *Client) deleteLeftovers(ctx context.Context, id string) error {
 	if in == nil {
 		return nil
 	}
-	if kept, err := c.keepsMountTargets(ctx, id); err != nil || kept {
-		return refusal.Step("the file system", err)
+	interfaces, err := c.interfacesIn(ctx, aws.ToString(in.GroupId))
+	if err != nil {
+		return refusal.Step("network interfaces", err)
+	}
+	doors, err := c.doorsOf(ctx, id, interfaces)
+	if err != nil {
+		return refusal.Step("mount targets", err)
+	}
+	if keepsInbound(in, doors) {
+		held := names(doors)
+		c.progress(Progress{Domain: id, Step: "security group", Resource: aws.ToString(in.GroupId), State: "kept for " + held})
+		c.log.InfoContext(ctx, "security group kept", "domain", id, "group", aws.ToString(in.GroupName), "for", held)
+		return nil
 	}
 	return refusal.Step("security group "+aws.ToString(in.GroupName), c.deleteGroup(ctx, id, in))
-}
-
-// keepsMountTargets reports whether the home of a domain, found by SageMaker's tag since the
-// domain may be gone, is there with mount targets.
-func (c *Client) keepsMountTargets(ctx context.Context, id string) (bool, error) {
-	pages := awsefs.NewDescribeFileSystemsPaginator(c.aws.EFS, &awsefs.DescribeFileSystemsInput{})
-	for pages.HasMorePages() {
-		out, err := pages.NextPage(ctx)
-		if err != nil {
-			return false, err
-		}
-		for _, fs := range out.FileSystems {
-			if fs.LifeCycleState == efstypes.LifeCycleStateDeleting || fs.LifeCycleState == efstypes.LifeCycleStateDeleted ||
-				!slices.ContainsFunc(fs.Tags, func(t efstypes.Tag) bool {
-					return aws.ToString(t.Key) == tagManaged && managedBy(aws.ToString(t.Value), id)
-				}) {
-				continue
-			}
-			targets, err := c.mountTargets(ctx, aws.ToString(fs.FileSystemId))
-			if err != nil || len(targets) > 0 {
-				return len(targets) > 0, err
-			}
-		}
-	}
-	return false, nil
-}
-
-// deleteInterfaces deletes the interfaces that apps have left, once they are free.
-func (c *Client) deleteInterfaces(ctx context.Context, id string, groups []string) error {
-	var held []string
-	err := pace.Poll(ctx, freedWithin, errLate, func() (bool, error) {
-		held = nil
-		all, err := c.interfacesIn(ctx, groups...)
-		if err != nil {
-			return false, err
-		}
-		for _, n := range all {
-			if !leftBy(n, id) || ofMountTarget(n) {
-				continue
-			}
-			name := aws.ToString(n.NetworkInterfaceId)
-			if n.Status != ec2types.NetworkInterfaceStatusAvailable {
-				held = append(held, name)
-				continue
-			}
-			_, err := c.aws.EC2.DeleteNetworkInterface(ctx, &awsec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: n.NetworkInterfaceId})
-			switch code := refusal.Code(err); {
-			case err == nil:
-				c.log.InfoContext(ctx, "network interface deleted", "domain", id, "interface", name)
-			case code == noSuchENI:
-			case code == wrongParameter, code == interfaceInUse, code == groupInUse: // it is attached still
-				held = append(held, name)
-			default:
-				return false, err
-			}
-		}
-		if len(held) > 0 {
-			c.progress(Progress{Domain: id, Step: "network interface", Resource: held[0], State: "in use"})
-		}
-		return len(held) == 0, nil
-	})
-	if errors.Is(err, errLate) {
-		return refusal.New(domain.ErrState, "SageMaker still uses %s: call again later", strings.Join(held, ", "))
-	}
-	return err
 }
 
 // revoke takes from each of the two groups the rules that name the other, which keep it
@@ -322,30 +254,4 @@ func (c *Client) deleteGroup(ctx context.Context, id string, g *ec2types.Securit
 		return refusal.New(domain.ErrState, "something uses it that EC2 does not show: %w; call again later", held)
 	}
 	return err
-}
-
-// holders are what has a security group and is neither SageMaker's nor EFS's: interfaces
-// in it and groups whose rules name it.
-func (c *Client) holders(ctx context.Context, id, group string) (found []string, err error) {
-	interfaces, err := c.interfacesIn(ctx, group)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range interfaces {
-		if !leftBy(n, id) && !ofMountTarget(n) {
-			found = append(found, "network interface "+aws.ToString(n.NetworkInterfaceId))
-		}
-	}
-	for _, name := range []string{"ip-permission.group-id", "egress.ip-permission.group-id"} {
-		groups, err := c.groups(ctx, filters(name, group))
-		if err != nil {
-			return nil, err
-		}
-		for _, g := range groups {
-			if other := aws.ToString(g.GroupId); other != group && !managedBy(ec2Tag(g.Tags, tagManaged), id) {
-				found = append(found, "a rule of security group "+other)
-			}
-		}
-	}
-	return found, nil
 }

@@ -13,7 +13,11 @@ import (
 // ec2:DeleteNetworkInterface for theirs (API_DeleteMountTarget, EFS), which have no tag to
 // name them by.
 type Policies struct {
-	// Administrator is for whoever calls everything here but Adopt.
+	// Administrator is for whoever calls everything here but Adopt. Of network interfaces and
+	// security groups it lets those be deleted that have SageMaker's tag, which is all that
+	// SageMaker lets its apps use. IAM has no condition on descriptions: for an
+	// interface without the tag DeleteDomain names the statement it takes, as its preview
+	// does.
 	Administrator string
 	// Adopter is for whoever calls Adopt: Reader, and what making our domain takes, with
 	// access points on file systems that SageMaker made and the security group of our
@@ -74,7 +78,7 @@ func (c *Client) adopterStatements() []iampolicy.Statement {
 
 // administratorStatements are what changing takes besides.
 func (c *Client) administratorStatements() []iampolicy.Statement {
-	// What SageMaker leaves in the network bears its tag.
+	// What SageMaker leaves in the network bears its tag, see leftBy.
 	left := iampolicy.Where("Null", "aws:ResourceTag/"+tagManaged, "false")
 	return []iampolicy.Statement{
 		iampolicy.Allow("Change", []string{

@@ -9,7 +9,6 @@ import (
 
 	"github.com/atelier-go/atelier/domain/sagemakerdomain"
 	"github.com/atelier-go/atelier/domain/store"
-	"github.com/atelier-go/atelier/fake/fakeaws"
 )
 
 // allowedBy are the actions that a policy allows.
@@ -43,7 +42,7 @@ func TestPolicy(t *testing.T) {
 				w.session(d.ID, "alice")
 				_, err := c.UpdateProfile(t.Context(), sagemakerdomain.ProfileRequest{Domain: w.domain().ID, Name: w.profile(d.ID, "bob").Name, Access: sagemakerdomain.AccessAdmin})
 				w.must(err)
-				_, err = w.cloud.PushImage(ecr+"r:1", fakeaws.Image{})
+				_, err = w.cloud.PushImage(ecr+"r:1", sessionImage)
 				w.must(err)
 				_, err = c.RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: "r", Role: userRole})
 				w.must(err)

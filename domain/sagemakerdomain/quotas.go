@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsquotas "github.com/aws/aws-sdk-go-v2/service/servicequotas"
@@ -69,7 +71,38 @@ func (c *Client) Quotas(ctx context.Context) (Quotas, error) {
 	return q, fail(ctx, "quotas", "", err)
 }
 
+// quotasFor is how long checks go by a list of quotas before it is asked for again.
+const quotasFor = 5 * time.Minute
+
+// quotaList is the last list of quotas and when it was asked for.
+type quotaList struct {
+	mu   sync.Mutex
+	at   time.Time
+	list Quotas
+}
+
+// underQuotas makes a check by a list of quotas that is at most quotasFor old. What it would
+// refuse by an older list than this moment's it checks again: a quota that was raised is seen
+// at once.
+func (c *Client) underQuotas(ctx context.Context, check func(Quotas) (problems, error)) (problems, error) {
+	c.recent.mu.Lock()
+	list, recent := c.recent.list, !c.recent.at.IsZero() && time.Since(c.recent.at) < quotasFor
+	c.recent.mu.Unlock()
+	if recent {
+		wrong, err := check(list)
+		if err != nil || len(wrong) == 0 {
+			return nil, err
+		}
+	}
+	list, err := c.quotas(ctx)
+	if err != nil {
+		return nil, refusal.Step("quotas", err)
+	}
+	return check(list)
+}
+
 func (c *Client) quotas(ctx context.Context) (Quotas, error) {
+	asked := time.Now()
 	byName := map[string]Quota{}
 	add := func(list []quotatypes.ServiceQuota) {
 		for _, s := range list {
@@ -101,6 +134,10 @@ func (c *Client) quotas(ctx context.Context) (Quotas, error) {
 	slices.SortFunc(q.ByType, func(a, b AppQuota) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.InstanceType, b.InstanceType))
 	})
+	c.recent.mu.Lock()
+	defer c.recent.mu.Unlock()
+	c.recent.at, c.recent.list = asked, q
+	c.recent.list.ByType = slices.Clone(q.ByType) // the other is the caller's
 	return q, nil
 }
 
@@ -134,20 +171,23 @@ func (p *problems) exceeded(what string, q Quota, used int) {
 // quota of the account: [domain.ErrQuota], which names the quota to ask more of. A type of
 // instance that the type of app has no quota for is [domain.ErrInvalid]. It says nothing
 // about whether AWS has such an instance now.
+//
+// A Client asks for the quotas at most once in five minutes, unless by those it knows it
+// would refuse: a quota that was raised is seen at once, one that was lowered after five
+// minutes, and before by SageMaker itself.
 func (c *Client) CheckStart(ctx context.Context, t AppType, instance string) error {
 	return fail(ctx, "check start", string(t)+" on "+instance, c.checkStart(ctx, t, instance))
 }
 
 func (c *Client) checkStart(ctx context.Context, t AppType, instance string) error {
-	q, err := c.quotas(ctx)
+	wrong, err := c.underQuotas(ctx, func(q Quotas) (wrong problems, err error) {
+		err = c.roomFor(ctx, &wrong, q, t, instance)
+		return wrong, err
+	})
 	if kindOf(err) == domain.ErrDenied {
 		return nil // SageMaker says it itself
 	}
 	if err != nil {
-		return refusal.Step("quotas", err)
-	}
-	var wrong problems
-	if err := c.roomFor(ctx, &wrong, q, t, instance); err != nil {
 		return err
 	}
 	return wrong.err()
@@ -179,10 +219,6 @@ func (c *Client) roomFor(ctx context.Context, wrong *problems, q Quotas, t AppTy
 
 // checkDomainQuotas looks whether one more domain, and its server, can be had.
 func (c *Client) checkDomainQuotas(ctx context.Context, instance string) (wrong problems, err error) {
-	q, err := c.quotas(ctx)
-	if err != nil {
-		return nil, err
-	}
 	used := 0
 	for _, err := range c.listDomains(ctx) {
 		if err != nil {
@@ -190,9 +226,11 @@ func (c *Client) checkDomainQuotas(ctx context.Context, instance string) (wrong 
 		}
 		used++
 	}
-	wrong.exceeded("domains", q.Domains, used)
-	if instance = or(instance, serverSystem); slices.Contains(serverInstances[:], instance) {
-		err = c.roomFor(ctx, &wrong, q, RStudioServer, instance)
-	}
-	return wrong, err
+	return c.underQuotas(ctx, func(q Quotas) (wrong problems, err error) {
+		wrong.exceeded("domains", q.Domains, used)
+		if instance = or(instance, serverSystem); slices.Contains(serverInstances[:], instance) {
+			err = c.roomFor(ctx, &wrong, q, RStudioServer, instance)
+		}
+		return wrong, err
+	})
 }

@@ -7,8 +7,6 @@ import (
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
-
-	"github.com/atelier-go/atelier/fake/fakeaws"
 )
 
 // raw makes a domain by the API itself, as others do, and returns its id at once.
@@ -70,7 +68,7 @@ func (w *world) group(name string) string {
 func (w *world) rawImage(name string) {
 	w.Helper()
 	base := ecr + name + ":1"
-	_, err := w.cloud.PushImage(base, fakeaws.Image{})
+	_, err := w.cloud.PushImage(base, sessionImage)
 	w.must(err)
 	_, err = w.sm.CreateImage(w.Context(), &awssagemaker.CreateImageInput{ImageName: &name, RoleArn: aws.String(userRole)})
 	w.must(err)

@@ -3,6 +3,7 @@ package sagemakerdomain_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/sagemakerdomain"
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/fake/fakeaws"
 )
 
@@ -32,28 +34,30 @@ var domainStates = map[types.DomainStatus]struct {
 	faults []fakeaws.Fault
 	bring  func(*world, string)
 	// What the calls come to, in the order of domainCalls.
-	want [8]domain.Kind
+	want [11]domain.Kind
 }{
-	types.DomainStatusPending:   {nil, func(*world, string) { time.Sleep(3 * time.Second) }, [8]domain.Kind{ok, ok, ok, ok, ok, ok, ok, ok}},
-	types.DomainStatusInService: {nil, (*world).inService, [8]domain.Kind{ok, ok, ok, ok, ok, ok, ok, ok}},
-	types.DomainStatusUpdating: {nil, func(w *world, id string) { w.inService(id); w.touch(id); time.Sleep(3 * time.Second) }, [8]domain.Kind{
-		ok, ok, ok, ok, ok, ok, ok, ok,
+	types.DomainStatusPending:   {nil, func(*world, string) { time.Sleep(3 * time.Second) }, [11]domain.Kind{ok, ok, ok, ok, ok, ok, ok, ok, domain.ErrState, ok, ok}},
+	types.DomainStatusInService: {nil, (*world).inService, [11]domain.Kind{ok, ok, ok, ok, ok, ok, ok, ok, ok, ok, ok}},
+	types.DomainStatusUpdating: {nil, func(w *world, id string) { w.inService(id); w.touch(id); time.Sleep(3 * time.Second) }, [11]domain.Kind{
+		ok, ok, ok, ok, ok, ok, ok, ok, ok, ok, ok,
 	}},
-	types.DomainStatusDeleting: {nil, func(w *world, id string) { w.inService(id); w.remove(id); time.Sleep(3 * time.Second) }, [8]domain.Kind{
+	types.DomainStatusDeleting: {nil, func(w *world, id string) { w.inService(id); w.remove(id); time.Sleep(3 * time.Second) }, [11]domain.Kind{
 		ok /* another is made */, domain.ErrNotFound, ok, domain.ErrNotFound, domain.ErrNotFound, domain.ErrNotFound, domain.ErrNotFound, ok,
+		domain.ErrState, ok, ok,
 	}},
-	types.DomainStatusFailed: {[]fakeaws.Fault{{Action: "sagemaker:CreateDomain", Nth: 1, Reason: late}}, (*world).still, [8]domain.Kind{
+	types.DomainStatusFailed: {[]fakeaws.Fault{{Action: "sagemaker:CreateDomain", Nth: 1, Reason: late}}, (*world).still, [11]domain.Kind{
 		domain.ErrState, domain.ErrState, ok, domain.ErrState, domain.ErrState, domain.ErrState, domain.ErrState, ok,
+		domain.ErrState, ok, ok,
 	}},
 	types.DomainStatusUpdateFailed: {[]fakeaws.Fault{{Action: "sagemaker:UpdateDomain", Nth: 1, Reason: late}},
-		func(w *world, id string) { w.inService(id); w.touch(id); w.still(id) }, [8]domain.Kind{domain.ErrState, ok, ok, ok, ok, ok, ok, ok}},
+		func(w *world, id string) { w.inService(id); w.touch(id); w.still(id) }, [11]domain.Kind{domain.ErrState, ok, ok, ok, ok, ok, ok, ok, ok, ok, ok}},
 	types.DomainStatusDeleteFailed: {[]fakeaws.Fault{{Action: "sagemaker:DeleteDomain", Nth: 1, Reason: late}},
 		func(w *world, id string) { w.inService(id); w.remove(id); w.still(id) },
-		[8]domain.Kind{domain.ErrState, domain.ErrState, ok, domain.ErrState, domain.ErrState, domain.ErrState, domain.ErrState, ok}},
+		[11]domain.Kind{domain.ErrState, domain.ErrState, ok, domain.ErrState, domain.ErrState, domain.ErrState, domain.ErrState, ok, domain.ErrState, ok, ok}},
 }
 
 // domainCalls are what can be done with a domain.
-var domainCalls = [8]struct {
+var domainCalls = [11]struct {
 	name string
 	call func(*world, *sagemakerdomain.Client, string) error
 }{
@@ -88,6 +92,48 @@ var domainCalls = [8]struct {
 		_, err := c.Describe(w.Context(), id)
 		return err
 	}},
+	{"Adopt", func(w *world, c *sagemakerdomain.Client, id string) error {
+		time.Sleep(5 * time.Second) // a read may be late, and what it finds is told, not waited for
+		_, err := c.Adopt(w.Context(), w.domains(store.NewMemory()), sagemakerdomain.AdoptRequest{ID: id, Name: "research"})
+		return err
+	}},
+	{"PreviewAdopt", func(w *world, c *sagemakerdomain.Client, id string) error {
+		time.Sleep(5 * time.Second)
+		would, err := c.PreviewAdopt(w.Context(), w.domains(store.NewMemory()), sagemakerdomain.AdoptRequest{ID: id, Name: "research"})
+		if err == nil && w.domainStatus(id) != "" {
+			w.blocked(id, would)
+		}
+		return err
+	}},
+	{"Diff", func(w *world, c *sagemakerdomain.Client, id string) error {
+		// One of ours over the same, as Adopt made it before the status came.
+		ours, err := w.domains(store.NewMemory()).Create(w.Context(), domain.CreateRequest{
+			Name: "research", VPC: w.cloud.DefaultVPC(), Subnets: []string{w.cloud.Subnets()[0].ID},
+			External: domain.External{Keeper: "SageMaker domain " + id, FileSystem: w.home},
+		})
+		w.must(err)
+		before := w.domainStatus(id)
+		differences, err := c.Diff(w.Context(), ours)
+		if after := w.domainStatus(id); after != before {
+			w.Fatalf("the domain was %s, and is %s", before, after)
+		}
+		if err == nil {
+			w.blocked(id, differences)
+		}
+		return err
+	}},
+}
+
+// blocked checks that what is listed of an adoption is blocked by the status of the domain
+// where that keeps it from being adopted.
+func (w *world) blocked(id string, list []domain.Consequence) {
+	w.Helper()
+	status := w.domainStatus(id)
+	line := fmt.Sprintf("blocks: domain %s (it is %s", id, status)
+	serves := status == types.DomainStatusInService || status == types.DomainStatusUpdating || status == types.DomainStatusUpdateFailed
+	if strings.Contains(lines(list), line) == serves {
+		w.Errorf("in status %s it lists\n%s", status, lines(list))
+	}
 }
 
 // still waits until nothing is under way of a domain.
@@ -132,6 +178,9 @@ func TestDomainStatuses(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", status, c.name), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					w := newWorld(t, slow(s.faults...))
+					if c.name == "Diff" {
+						w.home, _ = w.customFiles(w.group("files"))
+					}
 					id := w.raw(ours)
 					s.bring(w, id)
 					if got := w.domainStatus(id); got != status {
@@ -291,25 +340,22 @@ func TestAppStatuses(t *testing.T) {
 // Every status of a space ends in its being deleted.
 func TestSpaceStatuses(t *testing.T) {
 	states := map[types.SpaceStatus]struct {
-		fault  fakeaws.Fault
-		delete bool
-		wait   time.Duration
+		fault fakeaws.Fault
+		call  string // by the API itself, a minute after the creation
+		wait  time.Duration
 	}{
 		types.SpaceStatusPending:      {wait: 3 * time.Second},
 		types.SpaceStatusInService:    {wait: time.Minute},
-		types.SpaceStatusUpdating:     {wait: -1}, // nothing here updates a space
-		types.SpaceStatusUpdateFailed: {wait: -1},
-		types.SpaceStatusDeleting:     {delete: true, wait: 3 * time.Second},
+		types.SpaceStatusUpdating:     {call: "update", wait: 3 * time.Second},
+		types.SpaceStatusUpdateFailed: {fault: fakeaws.Fault{Action: "sagemaker:UpdateSpace", Reason: late}, call: "update", wait: time.Minute},
+		types.SpaceStatusDeleting:     {call: "delete", wait: 3 * time.Second},
 		types.SpaceStatusFailed:       {fault: fakeaws.Fault{Action: "sagemaker:CreateSpace", Reason: late}, wait: time.Minute},
-		types.SpaceStatusDeleteFailed: {fault: fakeaws.Fault{Action: "sagemaker:DeleteSpace", Nth: 1, Reason: late}, delete: true, wait: time.Minute},
+		types.SpaceStatusDeleteFailed: {fault: fakeaws.Fault{Action: "sagemaker:DeleteSpace", Nth: 1, Reason: late}, call: "delete", wait: time.Minute},
 	}
 	for _, status := range types.SpaceStatus("").Values() {
 		s, known := states[status]
 		if !known {
 			t.Errorf("SageMaker has the status %s of spaces: say what the calls do with it", status)
-			continue
-		}
-		if s.wait < 0 {
 			continue
 		}
 		t.Run(string(status), func(t *testing.T) {
@@ -322,11 +368,16 @@ func TestSpaceStatuses(t *testing.T) {
 				id := w.domain().ID
 				_, err := w.sm.CreateSpace(t.Context(), &awssagemaker.CreateSpaceInput{DomainId: &id, SpaceName: new("lab")})
 				w.must(err)
-				if s.delete {
+				if s.call != "" {
 					time.Sleep(time.Minute)
-					_, err := w.sm.DeleteSpace(t.Context(), &awssagemaker.DeleteSpaceInput{DomainId: &id, SpaceName: new("lab")})
-					w.must(err)
 				}
+				switch s.call {
+				case "update":
+					_, err = w.sm.UpdateSpace(t.Context(), &awssagemaker.UpdateSpaceInput{DomainId: &id, SpaceName: new("lab"), SpaceDisplayName: new("Lab")})
+				case "delete":
+					_, err = w.sm.DeleteSpace(t.Context(), &awssagemaker.DeleteSpaceInput{DomainId: &id, SpaceName: new("lab")})
+				}
+				w.must(err)
 				time.Sleep(s.wait)
 				out, err := w.sm.DescribeSpace(t.Context(), &awssagemaker.DescribeSpaceInput{DomainId: &id, SpaceName: new("lab")})
 				w.must(err)

@@ -216,7 +216,7 @@ func collect[T any](t testing.TB, seq func(func(T, error) bool)) (all []T) {
 func (w *world) imageOf(name, tag string) sagemakerdomain.ImageVersion {
 	w.Helper()
 	base := ecr + "r-session:" + tag
-	_, err := w.cloud.PushImage(base, fakeaws.Image{})
+	_, err := w.cloud.PushImage(base, sessionImage)
 	w.must(err)
 	_, err = w.client().RegisterImage(w.Context(), sagemakerdomain.RegisterImageRequest{Name: name, Role: userRole})
 	w.must(err)
@@ -224,6 +224,9 @@ func (w *world) imageOf(name, tag string) sagemakerdomain.ImageVersion {
 	w.must(err)
 	return v
 }
+
+// sessionImage is a container image that RStudio on SageMaker takes.
+var sessionImage = fakeaws.Image{Env: []string{"RSTUDIO_CONNECT_URL=https://connect.example.com", "RSTUDIO_PACKAGE_MANAGER_URL=https://packages.example.com"}}
 
 const ecr = "123456789012.dkr.ecr.us-east-1.amazonaws.com/"
 

@@ -3,11 +3,11 @@
 //
 //	go run ./examples/adopt
 //	go run ./examples/adopt -domain d-8uq7jfb3ghoe -name research -records domains.bolt
-//	go run ./examples/adopt -domain d-8uq7jfb3ghoe -name research -records domains.bolt -apply
+//	go run ./examples/adopt -domain d-8uq7jfb3ghoe -name research -user Jane-Doe-Contractor-7=jane -records domains.bolt -apply
 //
-// Without -domain it shows that on an account in memory: what would be made, what was
-// made of it and nothing else, and one file as an app of SageMaker's and a session of
-// ours see it. With -domain it is an account of AWS, with the credentials and the region
+// Without -domain it shows that on an account in memory: what would be made, that just that
+// was made, line by line, and one file as RStudio and Studio Classic on SageMaker and a
+// session of ours see it. With -domain it is an account of AWS, with the credentials and the region
 // of the environment: it prints what would be made, and makes it with -apply. Run again it
 // prints, and with -apply picks up, what has changed.
 package main
@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
@@ -33,7 +34,12 @@ func main() {
 	q := sagemakerdomain.AdoptRequest{}
 	flags.StringVar(&q.ID, "domain", "", "SageMaker's id of the domain; without, it is shown on an account in memory")
 	flags.StringVar(&q.Name, "name", "research", "the name of the domain that is made")
-	records := flags.String("records", "domains.bolt", "the `file` of records of the program that runs the sessions")
+	flags.Func("user", "the user that a profile is, as `profile=name`, where the profile's name in lower case is none for a user; can be repeated", users(&q))
+	flags.Func("subnet", "a `subnet` that our hosts are in; can be repeated; without, all of SageMaker's", func(s string) error {
+		q.Subnets = append(q.Subnets, s)
+		return nil
+	})
+	records := flags.String("records", "domains.bolt", "the `file` of records of the program that runs the sessions. One process at a time opens it:\nend that program before, or have it adopt by itself")
 	apply := flags.Bool("apply", false, "make what is printed")
 	_ = flags.Parse(os.Args[1:]) // the set says what happens to an error
 	if q.ID == "" {
@@ -42,6 +48,26 @@ func main() {
 	if err := adopt(context.Background(), os.Stdout, q, *records, *apply); err != nil {
 		fmt.Fprintf(os.Stderr, "adopt: %v\n", err)
 		os.Exit(1)
+	}
+}
+
+// users reads one -user.
+func users(q *sagemakerdomain.AdoptRequest) func(string) error {
+	return func(s string) error {
+		profile, name, ok := strings.Cut(s, "=")
+		if !ok || profile == "" || name == "" {
+			return errors.New("want profile=name")
+		}
+		for given := range q.Users {
+			if strings.EqualFold(given, profile) {
+				return fmt.Errorf("profile %s is there twice", profile)
+			}
+		}
+		if q.Users == nil {
+			q.Users = map[string]string{}
+		}
+		q.Users[profile] = name
+		return nil
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"time"
 
 	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
@@ -44,13 +42,23 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	// Ada works in RStudio on SageMaker, and keeps a file.
+	// Ada works in RStudio and in Studio Classic on SageMaker, and keeps a file.
 	app, err := cloud.StartRSession(id, "ada", fakeaws.RSession{InstanceType: "ml.t3.medium"})
 	if err != nil {
 		return err
 	}
-	time.Sleep(10 * time.Minute) // until the app runs
+	_, err = managed.StartApp(ctx, sagemakerdomain.StartAppRequest{
+		AppID: sagemakerdomain.AppID{Domain: id, Profile: "ada", Type: sagemakerdomain.StudioClassic, Name: "default"},
+	})
+	if err != nil {
+		return err
+	}
+	time.Sleep(10 * time.Minute) // until the session runs, too
 	home, err := cloud.AppFiles(fakeaws.App{Domain: id, UserProfile: "ada", Type: "RSessionGateway", Name: app})
+	if err != nil {
+		return err
+	}
+	classic, err := cloud.AppFiles(fakeaws.App{Domain: id, UserProfile: "ada", Type: "JupyterServer", Name: "default"})
 	if err != nil {
 		return err
 	}
@@ -74,8 +82,12 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	made, err := recordsOf(ctx, d)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(out, "what was made:")
-	if err := tellChanges(out, before, cloud.Inventory()); err != nil {
+	if err := tellMade(out, plan, made, before, cloud.Inventory()); err != nil {
 		return err
 	}
 
@@ -107,15 +119,20 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(out, "our session: %s", said)
-	text, err := home.ReadFile("notes.txt")
-	if err != nil {
-		return err
+	for _, app := range []struct {
+		name  string
+		files *fakelauncher.Dir
+	}{{"RStudio", home}, {"Studio Classic", classic}} {
+		text, err := app.files.ReadFile("notes.txt")
+		if err != nil {
+			return err
+		}
+		info, err := app.files.Stat("notes.txt")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s on SageMaker: %q of uid %d\n", app.name, text, info.Sys().(launcher.User).UID)
 	}
-	info, err := home.Stat("notes.txt")
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "SageMaker's app: %q of uid %d\n", text, info.Sys().(launcher.User).UID)
 
 	// People come and go there.
 	if _, err := managed.CreateProfile(ctx, sagemakerdomain.ProfileRequest{Domain: id, Name: "eve"}); err != nil {
@@ -211,21 +228,4 @@ func open(ctx context.Context, cloud *fakeaws.Cloud, d *domain.Domain, records s
 	work.Go(func() error { return fleet.Run(running) })
 	work.Go(func() error { return sessions.Run(running) })
 	return sessions, func() error { stop(); return work.Wait() }, nil
-}
-
-// tellChanges prints what has come to an account, and fails if anything has changed or
-// gone.
-func tellChanges(out io.Writer, before, after map[string]string) error {
-	for _, id := range slices.Sorted(maps.Keys(before)) {
-		if is, there := after[id]; !there || is != before[id] {
-			return fmt.Errorf("%s was %s and is %s", id, before[id], is)
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(after)) {
-		if _, there := before[id]; !there {
-			fmt.Fprintln(out, " ", id)
-		}
-	}
-	fmt.Fprintf(out, "  of %d resources none has changed\n", len(before))
-	return nil
 }

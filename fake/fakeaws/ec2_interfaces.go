@@ -14,6 +14,7 @@ import (
 // A networkInterface is one that exists by itself, not with an instance. Its
 // state is a function of its instants.
 type networkInterface struct {
+	kind                   types.NetworkInterfaceType // empty is an ordinary one; the SDK has no name for "efs"
 	id, token, description string
 	subnet, vpc, zone      string
 	address                string
@@ -42,12 +43,17 @@ func (c *Cloud) networkInterface(id string, now time.Time) (*networkInterface, e
 	if !interfaceIDPattern.MatchString(id) {
 		return nil, ec2Refuse("InvalidNetworkInterfaceId.Malformed", `Invalid id: "%s" (expecting "eni-...")`, id)
 	}
-	for _, n := range c.ec2.interfaces {
+	for _, n := range c.allInterfaces(now) {
 		if n.id == id && !now.Before(n.created.Add(c.delays.Visible)) {
 			return n, nil
 		}
 	}
 	return nil, ec2Refuse("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '%s' does not exist", id)
+}
+
+// allInterfaces are those that exist by themselves and those of mount targets.
+func (c *Cloud) allInterfaces(now time.Time) []*networkInterface {
+	return append(slices.Clone(c.ec2.interfaces), c.mountTargetInterfaces(now)...)
 }
 
 // createNetworkInterface follows
@@ -119,7 +125,7 @@ func (c *Cloud) addressFor(s *subnet, wanted string, at call) (string, error) {
 
 func (c *Cloud) describeInterface(n *networkInterface, now time.Time) types.NetworkInterface {
 	d := types.NetworkInterface{
-		NetworkInterfaceId: aws.String(n.id), Description: aws.String(n.description), InterfaceType: types.NetworkInterfaceTypeInterface,
+		NetworkInterfaceId: aws.String(n.id), Description: aws.String(n.description), InterfaceType: or(n.kind, types.NetworkInterfaceTypeInterface),
 		SubnetId: aws.String(n.subnet), VpcId: aws.String(n.vpc), AvailabilityZone: aws.String(n.zone), OwnerId: aws.String(c.account),
 		PrivateIpAddress: aws.String(n.address), Status: types.NetworkInterfaceStatusAvailable, TagSet: tagList(n.tags),
 	}
@@ -149,7 +155,7 @@ func (c *Cloud) describeInterface(n *networkInterface, now time.Time) types.Netw
 }
 
 // describeNetworkInterfaces shows interfaces that exist by themselves, SageMaker's
-// included; those that come and go with an instance, and those of mount targets, are not
+// included, and those of mount targets; those that come and go with an instance are not
 // modelled.
 func (c *Cloud) describeNetworkInterfaces(at call, in *awsec2.DescribeNetworkInterfacesInput) (*awsec2.DescribeNetworkInterfacesOutput, error) {
 	if err := modelled(at, in, "NetworkInterfaceIds", "Filters", "MaxResults", "NextToken"); err != nil {
@@ -161,7 +167,7 @@ func (c *Cloud) describeNetworkInterfaces(at call, in *awsec2.DescribeNetworkInt
 		}
 	}
 	var found []types.NetworkInterface
-	for _, n := range c.ec2.interfaces {
+	for _, n := range c.allInterfaces(at.At) {
 		if at.At.Before(n.created.Add(c.delays.Visible)) || len(in.NetworkInterfaceIds) > 0 && !slices.Contains(in.NetworkInterfaceIds, n.id) {
 			continue
 		}

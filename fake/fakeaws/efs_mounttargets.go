@@ -135,13 +135,35 @@ func (c *Cloud) mountTargetHolds(group string, now time.Time) bool {
 	return false
 }
 
+// interfaceID is that of the network interface by which a target is reached.
+func (c *Cloud) interfaceID(t *mountTarget) string { return resourceID("eni", c.hash("eni", t.id)) }
+
+// mountTargetInterfaces are the network interfaces of targets, described as people have
+// exported them; API_CreateMountTarget has "Mount target fsmt-id for file system fs-id". EFS
+// holds each for as long as its target is there, and they have no tags.
+func (c *Cloud) mountTargetInterfaces(now time.Time) (all []*networkInterface) {
+	for _, fs := range c.efs.fileSystems {
+		for _, t := range fs.targets {
+			if t.seen(now) {
+				id := c.interfaceID(t)
+				all = append(all, &networkInterface{
+					kind: "efs", id: id, description: fmt.Sprintf("EFS mount target for %s (%s)", fs.id, t.id),
+					subnet: t.subnet.id, vpc: t.subnet.vpc, zone: t.subnet.zone, address: t.ip, groups: t.groups, created: t.created,
+					attachment: resourceID("eni-attach", c.hash("eni", t.id)), held: t.seen,
+				})
+			}
+		}
+	}
+	return all
+}
+
 func (c *Cloud) describeMountTarget(fs *fileSystem, t *mountTarget, at time.Time) types.MountTargetDescription {
 	return types.MountTargetDescription{
 		FileSystemId: aws.String(fs.id), MountTargetId: aws.String(t.id), SubnetId: aws.String(t.subnet.id),
 		LifeCycleState:       t.state(at),
 		AvailabilityZoneName: aws.String(t.subnet.zone), VpcId: aws.String(t.subnet.vpc),
 		IpAddress:          aws.String(t.ip),
-		NetworkInterfaceId: aws.String(resourceID("eni", c.hash("eni", t.id))),
+		NetworkInterfaceId: aws.String(c.interfaceID(t)),
 		OwnerId:            aws.String(c.account),
 	}
 }

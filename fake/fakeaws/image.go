@@ -28,6 +28,10 @@ type Image struct {
 	// Size is the size of the compressed layer of each platform, in bytes.
 	// Zero is 1 GiB.
 	Size int64
+	// Env are the environment variables in its configuration, as "NAME=value", and
+	// History the instructions that made it ("ARG VERSION=1"), which a builder
+	// records there.
+	Env, History []string
 }
 
 func (i Image) withDefaults() Image {
@@ -85,7 +89,8 @@ type login struct{ username, password string }
 //
 // Manifests, index and configurations are real, by their true digests, and
 // the same in every run: they follow from the path, the tag, the platforms,
-// the size, and how often that path and tag were pushed to this registry.
+// the size, what the configuration says, and how often that path and tag were
+// pushed to this registry.
 // Pushing a tag again moves it; the image it named stays under its digest. The
 // layers have a digest and a size and no content to download.
 func (c *Cloud) PushImage(reference string, image Image) (digest string, err error) {
@@ -156,12 +161,17 @@ func (r *repository) addManifest(ref registry.Reference, revision, platform stri
 	target := ocispec.Platform{OS: os, Architecture: arch}
 	layer := digest.FromString(strings.Join([]string{ref.Repository, ref.Reference, revision, platform, fmt.Sprint(image.Size)}, "\n"))
 	r.layers[layer] = true
+	var history []ocispec.History
+	for _, instruction := range image.History {
+		history = append(history, ocispec.History{CreatedBy: instruction, EmptyLayer: true})
+	}
 	config := encode(ocispec.MediaTypeImageConfig, ocispec.Image{
 		Platform: target,
-		Config: ocispec.ImageConfig{Labels: map[string]string{
+		Config: ocispec.ImageConfig{Env: image.Env, Labels: map[string]string{
 			ocispec.AnnotationTitle: ref.Repository, ocispec.AnnotationVersion: ref.Reference, ocispec.AnnotationRevision: revision,
 		}},
-		RootFS: ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{layer}},
+		RootFS:  ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{layer}},
+		History: history,
 	})
 	r.configs[config.descriptor().Digest] = config
 	manifest := encode(ocispec.MediaTypeImageManifest, ocispec.Manifest{

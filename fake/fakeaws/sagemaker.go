@@ -40,7 +40,7 @@ var lateActions = [...]string{
 	"sagemaker:CreateDomain", "sagemaker:UpdateDomain", "sagemaker:DeleteDomain",
 	"sagemaker:CreateImage", "sagemaker:UpdateImage", "sagemaker:DeleteImage",
 	"sagemaker:CreateImageVersion", "sagemaker:DeleteImageVersion",
-	"sagemaker:CreateSpace", "sagemaker:DeleteSpace",
+	"sagemaker:CreateSpace", "sagemaker:UpdateSpace", "sagemaker:DeleteSpace",
 	"sagemaker:CreateUserProfile", "sagemaker:UpdateUserProfile", "sagemaker:DeleteUserProfile",
 }
 
@@ -64,6 +64,7 @@ func (c *Cloud) registerSageMaker() {
 	handle(c, c.createSpace)
 	handle(c, c.describeSpace)
 	handle(c, c.listSpaces)
+	handle(c, c.updateSpace)
 	handle(c, c.deleteSpace)
 
 	handle(c, c.createApp)

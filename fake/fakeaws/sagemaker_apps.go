@@ -196,7 +196,8 @@ func (c *Cloud) checkOwner(d *studioDomain, a *studioApp, at time.Time) (*studio
 // ResourceSpec in the CreateApp call overrides the value passed as part of the ResourceSpec
 // configured for the user profile or the domain" (API_CreateApp). What each type of app
 // may run on is what has a quota. That ml.t3.medium is the default of sessions is in the
-// developer guide; that it is of JupyterLab and Code Editor is an assumption.
+// developer guide; that it is of JupyterLab and Code Editor is an assumption, and so is that what
+// a space has is over what its owner has.
 func (c *Cloud) specOf(d *studioDomain, a *studioApp, owner *studioUser, asked *types.ResourceSpec) (*types.ResourceSpec, error) {
 	settings := d.effective(owner)
 	var configured *types.ResourceSpec
@@ -233,7 +234,7 @@ func (c *Cloud) specOf(d *studioDomain, a *studioApp, owner *studioUser, asked *
 	default:
 		return nil, fmt.Errorf("fakeaws: apps of type %s are not modelled", a.kind)
 	}
-	spec := overlay(overlay(&types.ResourceSpec{InstanceType: otherwise}, configured), asked)
+	spec := overlay(overlay(overlay(&types.ResourceSpec{InstanceType: otherwise}, configured), d.spaceSpec(a)), asked)
 	if a.kind == types.AppTypeKernelGateway && spec.InstanceType == types.AppInstanceTypeSystem {
 		// "The system value is translated to ml.t3.medium" (API_ResourceSpec).
 		spec.InstanceType = types.AppInstanceTypeMlT3Medium
@@ -245,6 +246,23 @@ func (c *Cloud) specOf(d *studioDomain, a *studioApp, owner *studioUser, asked *
 		return nil, invalid("Instance type %s is not supported for app type %s", spec.InstanceType, a.kind)
 	}
 	return spec, nil
+}
+
+// spaceSpec is what the settings of an app's space say it runs on.
+func (d *studioDomain) spaceSpec(a *studioApp) *types.ResourceSpec {
+	s := d.spaces[strings.ToLower(a.space)]
+	if s == nil || s.in.SpaceSettings == nil {
+		return nil
+	}
+	switch in := s.in.SpaceSettings; {
+	case a.kind == types.AppTypeKernelGateway && in.KernelGatewayAppSettings != nil:
+		return in.KernelGatewayAppSettings.DefaultResourceSpec
+	case a.kind == types.AppTypeJupyterLab && in.JupyterLabAppSettings != nil:
+		return in.JupyterLabAppSettings.DefaultResourceSpec
+	case a.kind == types.AppTypeCodeEditor && in.CodeEditorAppSettings != nil:
+		return in.CodeEditorAppSettings.DefaultResourceSpec
+	}
+	return nil
 }
 
 // studioTypes are the instances with a name of their own.

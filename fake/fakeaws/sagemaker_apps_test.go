@@ -358,7 +358,7 @@ func TestInterfacesOfApps(t *testing.T) {
 	a.user(t, domain, "ada", "bob")
 	count := func(want string) {
 		t.Helper()
-		out, err := a.ec2.DescribeNetworkInterfaces(t.Context(), &awsec2.DescribeNetworkInterfacesInput{Filters: []ec2types.Filter{{Name: aws.String("vpc-id"), Values: []string{a.DefaultVPC()}}}})
+		out, err := a.ec2.DescribeNetworkInterfaces(t.Context(), &awsec2.DescribeNetworkInterfacesInput{Filters: []ec2types.Filter{{Name: aws.String("description"), Values: []string{"*SageMaker*"}}}})
 		if err != nil {
 			t.Fatal(err)
 		}

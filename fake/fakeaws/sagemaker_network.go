@@ -174,8 +174,12 @@ func (c *Cloud) removeHomePoint(d *studioDomain, uid int, at time.Time) {
 }
 
 // attachApp gives an app its network interface, in one of the domain's subnets: one for each
-// running app, described and in the groups as people have exported it. It is attached
-// while the app is there. That it stays when the app has gone, until another app of the
+// running app, described, tagged and in the groups as people have exported it: the tag
+// names a node of the domain, not the domain. That each second one has no tag is the worst
+// that could be, taken for the rule: SageMaker's service-linked role needs the tag to let
+// apps use an interface, and neither to make nor to delete one
+// (AmazonSageMakerNotebooksServiceRolePolicy), and whoever may tag may take it away. It is
+// attached while the app is there. That it stays when the app has gone, until another app of the
 // domain takes it or somebody deletes it, is the worst of what people report
 // (hashicorp/terraform-provider-aws issue 20986), taken for the rule.
 func (c *Cloud) attachApp(d *studioDomain, a *studioApp, groups []string, at time.Time) {
@@ -190,8 +194,10 @@ func (c *Cloud) attachApp(d *studioDomain, a *studioApp, groups []string, at tim
 		n := &networkInterface{
 			id: resourceID("eni", id), subnet: net.id, vpc: net.vpc, zone: net.zone, created: at,
 			description: fmt.Sprintf("[DO NOT DELETE] ENI managed by SageMaker for Studio Domain(%s) - %016x%016x", d.id, id, mix(id)),
-			tags:        map[string]string{managedKey: c.domainARN(d.id)},
 			attachment:  resourceID("eni-attach", id), address: c.address(net, id, at),
+		}
+		if len(d.interfaces)%2 == 0 {
+			n.tags = map[string]string{managedKey: c.sagemakerARN(fmt.Sprintf("node/%s/%016x/%s", d.id, id, strings.ToLower(string(a.kind))))}
 		}
 		c.ec2.interfaces = append(c.ec2.interfaces, n)
 		slices.SortFunc(c.ec2.interfaces, func(a, b *networkInterface) int { return strings.Compare(a.id, b.id) })

@@ -1,6 +1,7 @@
 package fakeaws
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -172,6 +173,28 @@ func (c *Cloud) listedSpace(d *studioDomain, s *studioSpace, at time.Time) types
 	return details
 }
 
+// updateSpace changes the name that a space shows, and its settings, which are laid over
+// those it has. That it is refused while something is under way of the space is as with
+// profiles, an assumption.
+func (c *Cloud) updateSpace(at call, in *awssagemaker.UpdateSpaceInput) (*awssagemaker.UpdateSpaceOutput, error) {
+	d, err := c.servingDomain(in.DomainId, at.At)
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.space(in.SpaceName, at.At)
+	if err != nil {
+		return nil, err
+	}
+	if stage, _ := s.stage(at.At); stage != present && stage != updateFailed {
+		return nil, resourceInUse("Unable to update Space [%s] because it is in status %s.", c.spaceARN(d, s), stage.status())
+	}
+	if s.update = at.step(c.delays.UserProfile); s.update.failure == "" {
+		s.in = copyOf(s.in)
+		s.in.SpaceDisplayName, s.in.SpaceSettings = cmp.Or(in.SpaceDisplayName, s.in.SpaceDisplayName), overlay(s.in.SpaceSettings, in.SpaceSettings)
+	}
+	return &awssagemaker.UpdateSpaceOutput{SpaceArn: aws.String(c.spaceARN(d, s))}, nil
+}
+
 // deleteSpace is refused while the space has apps that have not failed. Its files stay.
 func (c *Cloud) deleteSpace(at call, in *awssagemaker.DeleteSpaceInput) (*awssagemaker.DeleteSpaceOutput, error) {
 	d, err := c.studioDomain(in.DomainId, at.At)
@@ -184,7 +207,7 @@ func (c *Cloud) deleteSpace(at call, in *awssagemaker.DeleteSpaceInput) (*awssag
 	}
 	if stage, _ := s.stage(at.At); stage == deleting {
 		return &awssagemaker.DeleteSpaceOutput{}, nil
-	} else if stage == creating {
+	} else if stage == creating || stage == updating {
 		return nil, resourceInUse("Unable to delete Space [%s] because it is in status %s.", c.spaceARN(d, s), stage.status())
 	}
 	if d.anyApp(func(a *studioApp) bool { return a.in(*s.in.SpaceName) && a.live(at.At) }) {
