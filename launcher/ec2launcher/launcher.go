@@ -190,7 +190,9 @@ func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.St
 			return launcher.Status{}, fail("launch", w.ID, launcher.ErrConflict,
 				errors.New("the ID was launched before with another workload; choose a new ID"))
 		}
-		return known.Status, nil
+		l.published.Lock()
+		defer l.published.Unlock()
+		return known.status(l.outlooks[known.Host]), nil
 	}
 	if err != nil {
 		return launcher.Status{}, l.storeFailed("launch", w.ID, err)
@@ -334,7 +336,8 @@ func (l *Launcher) hostOutlooks(ctx context.Context) (map[string]outlook, error)
 }
 
 // Watch tells of changes as this process learns of them: at once in the
-// process that runs the fleet, within two seconds in the others. See
+// process that runs the fleet, within two seconds in the others, and in all what is told
+// of many at one time, that a host is silent or that others have their turn. See
 // [launcher.Launcher].
 func (l *Launcher) Watch(ctx context.Context, f launcher.Filter) iter.Seq2[launcher.Status, error] {
 	return func(yield func(launcher.Status, error) bool) {

@@ -38,6 +38,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	r.unplanned = false
 	r.keep = nil
 	if len(r.board.waiting) == 0 && len(r.l.cfg.Warm) == 0 {
+		r.wantNothing()
 		return r.tellTurns(ctx, false)
 	}
 	queue := r.board.queue()
@@ -117,8 +118,7 @@ func (w *world) troubles() map[offer]*refusal {
 // together. It returns why an order could not be made, if one could not.
 func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *refusal) {
 	if len(p.buy) == 0 {
-		r.wantedSince, r.short = time.Time{}, 0
-		clear(r.served)
+		r.wantNothing()
 		return nil
 	}
 	if r.wantedSince.IsZero() {
@@ -154,12 +154,22 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *re
 	return failed
 }
 
+// wantNothing notes that no host is wanted that was not ordered.
+func (r *reconciler) wantNothing() {
+	r.wantedSince, r.short = time.Time{}, 0
+	clear(r.served)
+}
+
 // tellTurns records once for all who wait whether hosts wait for tokens.
 func (r *reconciler) tellTurns(ctx context.Context, inTurn bool) error {
 	if inTurn == r.toldTurns {
 		return nil
 	}
-	_, err := r.l.changeFleet(ctx, func(f *fleetRecord) { f.InTurn = inTurn })
+	_, err := r.l.changeFleet(ctx, func(f *fleetRecord) {
+		if epoch := r.term.Epoch(); f.Epoch <= epoch {
+			f.InTurn, f.Epoch = inTurn, epoch
+		}
+	})
 	if err == nil {
 		r.toldTurns = inTurn
 	}

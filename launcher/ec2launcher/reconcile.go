@@ -120,11 +120,15 @@ type world struct {
 // reconcile is the work of the lease's holder, whose process has seen some records
 // already.
 func (l *Launcher) reconcile(ctx context.Context, term store.Term, seen mirrors) error {
+	fleetIs, err := l.fleet.Get(ctx, onlyFleet) // as a process before has left it
+	if ignoreNotFound(err) != nil {
+		return err
+	}
 	r := &reconciler{
 		l: l, term: term, tasks: newTasks(l.wake, parallel), pulling: newTasks(l.wake, pullsAtOnce),
 		hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{}, restless: map[string]bool{}, served: map[offer]time.Time{},
 		board: newBoard(seen.board.mirror.Twin()), known: seen.hosts.Twin(), buys: store.NewMirror(l.buys), compared: seen.hosts.Twin(),
-		fleet: &fleet{l: l, capacity: &capacity{}}, toldTurns: true, // by a process before, as far as is known
+		fleet: &fleet{l: l, capacity: &capacity{}}, toldTurns: fleetIs.InTurn,
 	}
 	defer l.warm.Store(nil)
 	defer l.telemetry.leave()

@@ -323,7 +323,9 @@ type fleetRecord struct {
 	Begun  time.Time
 	Bought int
 	// InTurn is set while hosts are wanted that the account's bucket has no tokens for.
-	InTurn bool `json:",omitempty"`
+	// Epoch is of the term that has told so last: no earlier one tells otherwise.
+	InTurn bool  `json:",omitempty"`
+	Epoch  int64 `json:",omitempty"`
 }
 
 // outlook is that of what has no host yet.

@@ -6,8 +6,11 @@ import (
 	"testing"
 	"time"
 
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/launcher"
+	"github.com/atelier-go/atelier/launcher/ec2launcher"
 )
 
 // turns lists who waits for a turn at the account's bucket, by what a process tells.
@@ -64,7 +67,8 @@ func TestTurns(t *testing.T) {
 	const late = 60
 	t.Run("Served", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
-			w := newWorld(t, published, nil)
+			reader := sdk.NewManualReader()
+			w := newWorld(t, published, func(c *ec2launcher.Config) { c.MeterProvider = sdk.NewMeterProvider(sdk.WithReader(reader)) })
 			other, end := w.process(w.cfg)
 			defer end()
 			var mu sync.Mutex
@@ -89,8 +93,16 @@ func TestTurns(t *testing.T) {
 				}
 			}()
 			ids := w.storm("w", late)
+			last := w.workload(string(ids[len(ids)-1]), fmt.Sprintf("user%d", len(ids)-1))
+			last.Sharing = launcher.Exclusive
+			if again, err := w.fleet.Launch(t.Context(), last); err != nil || again.Reason != launcher.ErrThrottled {
+				t.Errorf("launched again it is %+v, %v", again, err)
+			}
 			if here, there, by := w.turns(w.fleet), w.turns(other), watched(); here < late/2 || there != here || by < late/2 {
 				t.Errorf("%d wait for their turn, by what another process lists %d, and tells %d", here, there, by)
+			}
+			if values, _ := measured(t, reader); values["waiting{error.type=throttled}"] < late/2 {
+				t.Errorf("measured are %v", values)
 			}
 			for _, id := range ids {
 				w.until(id, launcher.Running)
@@ -106,14 +118,19 @@ func TestTurns(t *testing.T) {
 	for name, test := range map[string]struct {
 		soldOut bool // somebody waits for what is not to be had
 		over    func(*world, []launcher.ID)
+		told    bool
 	}{
-		"Withdrawn":       {false, withdraw},
-		"WithdrawnButOne": {true, withdraw},
-		"Restart": {false, func(w *world, _ []launcher.ID) {
+		"Withdrawn":       {over: withdraw},
+		"WithdrawnButOne": {soldOut: true, over: withdraw},
+		"Restart": {over: func(w *world, _ []launcher.ID) {
 			w.stop()
 			time.Sleep(20 * time.Minute) // the bucket fills
 			w.start()
 			time.Sleep(5 * time.Second)
+		}},
+		"OfALaterTerm": {told: true, over: func(w *world, ids []launcher.ID) {
+			w.alter("test.fleet", "fleet", func(doc map[string]any) { doc["Epoch"] = 1000 })
+			withdraw(w, ids)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,8 +146,8 @@ func TestTurns(t *testing.T) {
 				}
 				test.over(w, w.storm("w", late))
 				w.launch(w.workload("anew", "another"))
-				if n := w.turns(w.fleet); n > 0 {
-					t.Errorf("%d are told to wait for their turn, by what was so before", n)
+				if n := w.turns(w.fleet); n > 0 != test.told {
+					t.Errorf("%d are told to wait for their turn", n)
 				}
 			})
 		})
