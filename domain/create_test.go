@@ -3,7 +3,9 @@ package domain_test
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -254,5 +256,52 @@ func TestSetHostSecurityGroups(t *testing.T) {
 			t.Fatal(err)
 		}
 		is(t, d.SetHostSecurityGroups(ctx, nil), domain.ErrNotFound)
+	})
+}
+
+// TestCreateDifferentlyAtOnce: of requests for one name that differ one is met, and the
+// others are told so.
+func TestCreateDifferentlyAtOnce(t *testing.T) {
+	inBubble(t, "All", func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{Delays: fakeaws.Realistic()})
+		errs := make([]error, 10)
+		var wg sync.WaitGroup
+		for i := range errs {
+			wg.Go(func() {
+				q := w.request()
+				q.Tags = map[string]string{"caller": strconv.Itoa(i)}
+				_, errs[i] = w.client().Create(t.Context(), q)
+			})
+		}
+		wg.Wait()
+		met := 0
+		for _, err := range errs {
+			if err == nil {
+				met++
+			} else {
+				is(t, err, domain.ErrConflict)
+			}
+		}
+		if met != 1 {
+			t.Errorf("%d of %d requests were met", met, len(errs))
+		}
+	})
+}
+
+// TestGroupsOfADomainThatIsBeingDeleted: they are as they are.
+func TestGroupsOfADomainThatIsBeingDeleted(t *testing.T) {
+	inBubble(t, "All", func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{Faults: []fakeaws.Fault{{Action: "ec2:DeleteSecurityGroup", Status: 403, Code: "UnauthorizedOperation"}}})
+		q := w.kept(t.Context())
+		d, err := w.client().Create(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is(t, w.client().Delete(t.Context(), q.Name), domain.ErrDenied)
+		refusals, err := d.CheckHostSecurityGroups(t.Context(), q.External.HostSecurityGroups)
+		if err != nil || len(refusals) != 1 || !errors.Is(refusals[0], domain.ErrState) {
+			t.Errorf("it finds %v, %v", refusals, err)
+		}
+		is(t, d.SetHostSecurityGroups(t.Context(), q.External.HostSecurityGroups), domain.ErrState)
 	})
 }
