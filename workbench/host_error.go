@@ -50,9 +50,6 @@ func (c *Client) fail(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if _, ok := errors.AsType[*Error](err); ok {
-		return err
-	}
 	kind, err := refusal.Dress(err, kindOf, whoseTurn)
 	return &Error{Op: op, Domain: c.domain.Name(), Kind: kind, Err: err}
 }

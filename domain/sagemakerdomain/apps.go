@@ -2,8 +2,8 @@ package sagemakerdomain
 
 import (
 	"context"
-	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,6 +30,11 @@ const (
 	TensorBoard    AppType = "TensorBoard"
 	Profiler       AppType = "DetailedProfiler"
 )
+
+// appTypes are all that SageMaker has.
+var appTypes = [...]AppType{RStudioServer, RStudioSession, JupyterLab, CodeEditor, StudioClassic, StudioKernel, Canvas, TensorBoard, Profiler}
+
+func (t AppType) known() bool { return slices.Contains(appTypes[:], t) }
 
 // String is what people call it: "RStudio session".
 func (t AppType) String() string {
@@ -164,7 +169,7 @@ func (c *Client) app(id AppID, s Status, spec *types.ResourceSpec, created *time
 func (c *Client) App(ctx context.Context, id AppID) (App, error) {
 	out, err := c.describeApp(ctx, id)
 	if err != nil {
-		return App{}, fail(ctx, "describe app", id.Domain+"/"+id.String(), err)
+		return App{}, fail(ctx, "describe app", id.Domain+"/"+id.String(), missing(err, adviceApp))
 	}
 	a := c.app(id, Status(out.Status), out.ResourceSpec, out.CreationTime)
 	a.FailureReason = aws.ToString(out.FailureReason)
@@ -190,6 +195,9 @@ func (c *Client) watchApp(id AppID) watch {
 func (id AppID) problems() (wrong problems) {
 	wrong.checkDomainID(id.Domain)
 	wrong.checkName("app", id.Name)
+	if !id.Type.known() {
+		wrong.add(domain.ErrInvalid, "app type %.40q: want one of the constants, such as %s", id.Type, JupyterLab)
+	}
 	if (id.Profile == "") == (id.Space == "") {
 		wrong.add(domain.ErrInvalid, "app %s: want either a profile or a space", id.Name)
 	}
@@ -229,18 +237,25 @@ func (c *Client) StartApp(ctx context.Context, q StartAppRequest) (App, error) {
 			wrong.add(domain.ErrInvalid, "%s runs in a space: name one", q.Type)
 		}
 	}
-	if err := wrong.err(); err != nil {
+	if q.Space != "" {
+		wrong.checkName("space", q.Space)
+	}
+	if q.Profile != "" && q.Type != RStudioServer {
+		wrong.checkProfileName(q.Profile)
+	}
+	if err := c.startApp(ctx, wrong, q); err != nil {
 		return App{}, fail(ctx, op, name, err)
 	}
-	if err := c.startApp(ctx, q); err != nil {
-		return App{}, fail(ctx, op, name, err)
-	}
-	return c.App(ctx, q.AppID)
+	a, err := c.App(ctx, q.AppID)
+	return a, fail(ctx, op, name, err)
 }
 
-func (c *Client) startApp(ctx context.Context, q StartAppRequest) error {
-	d, err := c.still(ctx, q.Domain)
-	if err != nil {
+func (c *Client) startApp(ctx context.Context, wrong problems, q StartAppRequest) error {
+	d, known, err := c.checkedDomain(ctx, &wrong, q.Domain)
+	if err == nil && known && len(wrong) > 0 {
+		err = c.checkOwner(ctx, &wrong, q)
+	}
+	if err := wrong.or(err); err != nil {
 		return err
 	}
 	runs, err := c.describeApp(ctx, q.AppID)
@@ -255,13 +270,14 @@ func (c *Client) startApp(ctx context.Context, q StartAppRequest) error {
 	}
 	if runs == nil || !Status(runs.Status).live() {
 		instance, err := c.startsOn(ctx, q, d)
-		if err != nil {
-			return err
+		if err == nil && instance != "" {
+			err = wrong.take(c.checkStart(ctx, q.Type, instance))
 		}
-		if instance != "" {
-			if err := c.checkStart(ctx, q.Type, instance); err != nil {
-				return err
-			}
+		if err == nil && len(wrong) > 0 {
+			err = c.checkOwner(ctx, &wrong, q)
+		}
+		if err := wrong.or(err); err != nil {
+			return err
 		}
 		if err := c.askForApp(ctx, q); err != nil {
 			return err
@@ -295,7 +311,10 @@ func (c *Client) askForApp(ctx context.Context, q StartAppRequest) error {
 	if err == nil {
 		c.log.InfoContext(ctx, "app created", "domain", q.Domain, "app", q.String())
 	}
-	return err
+	if q.Space != "" {
+		return missing(err, adviceSpace)
+	}
+	return missing(err, adviceProfile)
 }
 
 // untilAppServes waits for an app that was just asked for. A failure of the life before
@@ -395,7 +414,7 @@ func (c *Client) endApps(ctx context.Context, f AppFilter, chosen func(App) bool
 					continue
 				}
 				if err := c.deleteApp(ctx, a.AppID); err != nil {
-					return fmt.Errorf("app %s: %w", a.AppID, err)
+					return refusal.Step("app "+a.AppID.String(), err)
 				}
 			}
 		}

@@ -2,6 +2,7 @@ package sagemakerdomain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -92,36 +93,35 @@ func (c *Client) attachImage(ctx context.Context, q AttachRequest) (Attached, er
 		q.Config = strings.ReplaceAll(q.Image, ".", "-")
 	}
 	wrong.checkName("image configuration", q.Config)
+	if q.Version < 0 {
+		wrong.add(domain.ErrInvalid, "version %d: want a number from 1, or 0 for the latest", q.Version)
+	}
 	session, server := wrong.version("session version", q.SessionVersion), wrong.version("server version", q.ServerVersion)
-	if err := wrong.err(); err != nil {
-		return Attached{}, err
-	}
-	if q.Version == 0 {
-		err := c.visible(ctx, func() error {
-			out, err := c.aws.SageMaker.DescribeImageVersion(ctx, &awssagemaker.DescribeImageVersionInput{ImageName: &q.Image})
-			if err == nil {
-				q.Version = aws.ToInt32(out.Version)
-			}
-			return err
-		})
-		if err != nil {
-			return Attached{}, refusal.Step("image "+q.Image, err)
-		}
-	}
-	v, err := c.untilVersion(ctx, q.Image, q.Version)
+	d, known, err := c.checkedDomain(ctx, &wrong, q.Domain)
 	if err != nil {
-		return Attached{}, refusal.Step("image "+q.Image, err)
+		return Attached{}, wrong.or(err)
+	}
+	if known && d.RStudio == nil {
+		wrong.add(domain.ErrState, "RStudio is off in domain %s: enable it by UpdateDomain", d.ID)
+	}
+	v, found, err := c.checkedVersion(ctx, &wrong, q)
+	if err != nil {
+		return Attached{}, wrong.or(err)
+	}
+	if !found {
+		return Attached{}, wrong.err()
 	}
 	done := Attached{AttachedImage: AttachedImage{q.Image, q.Config, v.Number}}
+	before := len(wrong)
 	done.Size, done.Unchecked, err = c.checkBase(ctx, &wrong, v.Base)
 	if err != nil {
-		return Attached{}, refusal.Step("container image "+v.Base, err)
+		return Attached{}, wrong.or(refusal.Step("container image "+v.Base, err))
 	}
 	var built SessionVersion
-	if wrong == nil { // there is an image
+	if len(wrong) == before { // there is an image
 		var unchecked []string
 		if built, unchecked, err = c.checkConfiguration(ctx, &wrong, v.Base); err != nil {
-			return Attached{}, refusal.Step("container image "+v.Base, err)
+			return Attached{}, wrong.or(refusal.Step("container image "+v.Base, err))
 		}
 		done.Unchecked = append(done.Unchecked, unchecked...)
 	}
@@ -146,14 +146,52 @@ func (c *Client) attachImage(ctx context.Context, q AttachRequest) (Attached, er
 	return done, err
 }
 
+// checkedVersion is the version of an image that is to be attached: once it is CREATED or, if
+// something is wrong already, as it is now. What keeps it from being attached is added to what is
+// wrong; found says that there is one.
+func (c *Client) checkedVersion(ctx context.Context, wrong *problems, q AttachRequest) (v ImageVersion, found bool, err error) {
+	var form problems
+	if form.checkImageName(q.Image); len(form) > 0 || q.Version < 0 {
+		return v, false, nil // which is said already
+	}
+	in := &awssagemaker.DescribeImageVersionInput{ImageName: &q.Image}
+	if q.Version > 0 {
+		in.Version = &q.Version
+	}
+	look := func() error {
+		out, err := c.aws.SageMaker.DescribeImageVersion(ctx, in)
+		if err == nil {
+			v = versionOf(q.Image, out)
+		}
+		return missing(err, adviceVersion)
+	}
+	switch {
+	case len(*wrong) > 0:
+		err = look()
+	case q.Version == 0:
+		if err = c.visible(ctx, look); err == nil {
+			v, err = c.untilVersion(ctx, q.Image, v.Number)
+		}
+	default:
+		v, err = c.untilVersion(ctx, q.Image, q.Version)
+	}
+	if err != nil {
+		if _, refused := errors.AsType[*refusal.Error](err); refused {
+			err = &refusal.Error{Kind: kindOf(err), Err: refusal.Step("image "+q.Image, err)}
+		}
+		return ImageVersion{}, false, wrong.take(err)
+	}
+	return v, true, nil
+}
+
 // version reads a version that may be left out.
 func (p *problems) version(what, s string) (v SessionVersion) {
 	if s == "" {
 		return v
 	}
-	v, err := ParseSessionVersion(s)
+	v, err := parseSessionVersion(s)
 	if err != nil {
-		p.add(domain.ErrInvalid, "%s: %w", what, err)
+		p.add(domain.ErrInvalid, "%s %w", what, err)
 	}
 	return v
 }

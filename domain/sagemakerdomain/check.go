@@ -27,7 +27,12 @@ func (c *Client) CheckDomain(ctx context.Context, q CreateDomainRequest) (unchec
 }
 
 func (c *Client) checkDomain(ctx context.Context, q CreateDomainRequest) (unchecked []string, err error) {
-	wrong := q.problems()
+	return c.checkAround(ctx, q, q.problems())
+}
+
+// checkAround adds to what is wrong with a request by itself what is so around it.
+func (c *Client) checkAround(ctx context.Context, q CreateDomainRequest, wrong problems) (unchecked []string, err error) {
+	var failed error
 	checks := []struct {
 		what  string
 		check func(context.Context) (problems, error)
@@ -48,7 +53,8 @@ func (c *Client) checkDomain(ctx context.Context, q CreateDomainRequest) (unchec
 		found, err := check.check(ctx)
 		if err != nil {
 			if kindOf(err) != domain.ErrDenied {
-				return nil, refusal.Step(check.what, err)
+				failed = refusal.Step(check.what, err)
+				break
 			}
 			unchecked = append(unchecked, fmt.Sprintf("%s could not be checked: %v", check.what, err))
 		}
@@ -57,11 +63,11 @@ func (c *Client) checkDomain(ctx context.Context, q CreateDomainRequest) (unchec
 	if q.KMSKey != "" {
 		unchecked = append(unchecked, "whether the KMS key exists and the roles may use it is not checked")
 	}
-	return unchecked, wrong.err()
+	return unchecked, wrong.or(failed)
 }
 
-// checkNetwork looks whether subnets and groups exist in a VPC. They are asked for by a
-// filter, since by identifier EC2 names only the first that is missing.
+// checkNetwork looks whether subnets and groups exist in a VPC, or at all if that is not known.
+// They are asked for by a filter, since by identifier EC2 names only the first that is missing.
 func (c *Client) checkNetwork(ctx context.Context, vpc string, subnets, groups []string) (wrong problems, err error) {
 	in := map[string]string{}
 	if asked := matching(subnets, subnetPattern.MatchString); len(asked) > 0 {
@@ -100,12 +106,21 @@ func (p *problems) checkPlace(what, id, is, vpc, region string) {
 		p.add(domain.ErrInvalid, "%s %s does not exist in %s", what, id, region)
 	case vpc:
 	default:
+		if vpc == "" {
+			return
+		}
 		p.add(domain.ErrInvalid, "%s %s lies in %s, not in %s", what, id, is, vpc)
 	}
 }
 
-func matching(all []string, is func(string) bool) []string {
-	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return !is(s) })
+// matching are those of a form, each once.
+func matching(all []string, is func(string) bool) (found []string) {
+	for _, s := range all {
+		if is(s) && !slices.Contains(found, s) {
+			found = append(found, s)
+		}
+	}
+	return found
 }
 
 func filters(name string, values ...string) []ec2types.Filter {

@@ -44,6 +44,9 @@ const (
 	// visibleWithin is how long a change may stay invisible to reads. SageMaker names
 	// no time.
 	visibleWithin = time.Minute
+	// agreedFor is for how long a domain has to be seen InService before it is said to be: what
+	// reads afterwards finds it so, too. It is an assumption.
+	agreedFor = 5 * time.Second
 	// freedWithin is how long a network interface that was just given up may hold its
 	// security group.
 	freedWithin = 5 * time.Minute

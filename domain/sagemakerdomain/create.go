@@ -15,7 +15,8 @@ import (
 )
 
 // CreateDomain makes a domain with RStudio on, and returns when it is InService, which
-// takes some minutes. All that is wrong with the request is reported at once before
+// takes some minutes, and reads of it have said so for some seconds: until then one may still
+// say that it is Pending. All that is wrong with the request is reported at once before
 // anything is made, see [Client.CheckDomain]: a licence that is missing or not accepted is
 // [domain.ErrState], a quota that is used up [domain.ErrQuota].
 //
@@ -34,19 +35,20 @@ func (c *Client) CreateDomain(ctx context.Context, q CreateDomainRequest) (Descr
 }
 
 func (c *Client) createDomain(ctx context.Context, q CreateDomainRequest) (Description, error) {
-	if err := q.problems().err(); err != nil {
-		_, all := c.checkDomain(ctx, q) // what is wrong around it is said with it
-		if all != nil {
-			err = all
-		}
-		return Description{}, err
+	wrong := q.problems()
+	made, others, err := c.domainsNamed(ctx, q.Name)
+	if err != nil {
+		return Description{}, wrong.or(err)
 	}
-	id, err := c.findDomain(ctx, q.Name)
+	if len(made) == 0 {
+		wrong.checkFree(others)
+	}
+	id, err := onlyOne(made)
 	if err != nil {
 		return Description{}, err
 	}
-	if id == "" {
-		unchecked, err := c.checkDomain(ctx, q)
+	if id == "" || len(wrong) > 0 { // what is wrong around it is said with it
+		unchecked, err := c.checkAround(ctx, q, wrong)
 		if err != nil {
 			return Description{}, err
 		}
@@ -59,7 +61,9 @@ func (c *Client) createDomain(ctx context.Context, q CreateDomainRequest) (Descr
 		}
 	}
 	var d Description
-	if err := c.untilServes(ctx, c.watchDomain(id, &d), time.Time{}); err != nil {
+	w := c.watchDomain(id, &d)
+	w.agreed = agreedFor
+	if err := c.untilServes(ctx, w, time.Time{}); err != nil {
 		return Description{}, c.whyNot(ctx, err)
 	}
 	if _, err := c.findDomain(ctx, q.Name); err != nil { // are there twins?
@@ -117,10 +121,41 @@ func (c *Client) askForDomain(ctx context.Context, q CreateDomainRequest) (strin
 
 // findDomain returns the id of the domain that has a name, empty if there is none.
 func (c *Client) findDomain(ctx context.Context, name string) (string, error) {
-	var found, others []string
+	made, others, err := c.domainsNamed(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if len(made) == 0 {
+		var wrong problems
+		wrong.checkFree(others)
+		return "", wrong.err()
+	}
+	return onlyOne(made)
+}
+
+// checkFree refuses a name that others have.
+func (p *problems) checkFree(others []string) {
+	if len(others) > 0 {
+		p.add(domain.ErrConflict, "the name is that of %s, which was not made by this package: choose another", strings.Join(others, ", "))
+	}
+}
+
+// onlyOne is the only domain that this package made of a name, empty if there is none.
+func onlyOne(made []string) (string, error) {
+	switch len(made) {
+	case 0:
+		return "", nil
+	case 1:
+		return made[0], nil
+	}
+	return "", refusal.New(domain.ErrConflict, "the domain was made more than once, by calls at the same time: %s; delete by DeleteDomain those without users", strings.Join(made, ", "))
+}
+
+// domainsNamed are the ids of the domains of a name: those that this package made, and others.
+func (c *Client) domainsNamed(ctx context.Context, name string) (made, others []string, err error) {
 	for d, err := range c.listDomains(ctx) {
 		if err != nil {
-			return "", refusal.Step("the list of domains", err)
+			return nil, nil, refusal.Step("the list of domains", err)
 		}
 		if d.Name != name || d.Status == Deleting {
 			continue
@@ -129,22 +164,14 @@ func (c *Client) findDomain(ctx context.Context, name string) (string, error) {
 		switch {
 		case refusal.Code(err) == notFound: // it has gone since
 		case err != nil:
-			return "", refusal.Step("tags", err)
+			return nil, nil, refusal.Step("tags", err)
 		case tags[tagName] == name:
-			found = append(found, d.ID)
+			made = append(made, d.ID)
 		default:
 			others = append(others, d.ID)
 		}
 	}
-	switch {
-	case len(found) > 1:
-		return "", refusal.New(domain.ErrConflict, "the domain was made more than once, by calls at the same time: %s; delete by DeleteDomain those without users", strings.Join(found, ", "))
-	case len(found) == 1:
-		return found[0], nil
-	case len(others) > 0:
-		return "", refusal.New(domain.ErrConflict, "the name is that of %s, which was not made by this package: choose another", strings.Join(others, ", "))
-	}
-	return "", nil
+	return made, others, nil
 }
 
 // whyNot adds to the failure of a domain what can be known of its reasons: without a

@@ -31,8 +31,8 @@ type CreateDomainRequest struct {
 	// SecurityGroups are those of users' apps beside SageMaker's own: at most 2 with VpcOnly,
 	// where one is required, and otherwise 4, those of each profile included.
 	SecurityGroups []string
-	// KMSKey is an id, alias or ARN. It encrypts homes and volumes, for ever. Empty is
-	// AWS's own.
+	// KMSKey is a symmetric key's id, "alias/" and its alias, or the ARN of one of the two. It
+	// encrypts homes and volumes, for ever. Empty is AWS's own.
 	KMSKey string
 	// WorkbenchInstance is what RStudio's server runs on: "ml.c5.4xlarge", "ml.c5.9xlarge",
 	// or "system", which is empty too and costs nothing.
@@ -62,9 +62,19 @@ func (p *problems) checkServerInstance(name string) {
 
 // checkInstance checks a name of an instance type against those that the SDK knows.
 func (p *problems) checkInstance(what, name string) {
-	if name != "" && !slices.Contains(types.AppInstanceType("").Values(), types.AppInstanceType(name)) {
+	switch {
+	case name == "" || knownInstance(name):
+	case instancePattern.MatchString(name):
+		p.add(domain.ErrInvalid, "%s %.40q: SageMaker has no such type for apps", what, name)
+	case knownInstance("ml." + name):
+		p.add(domain.ErrInvalid, "%s %.40q: that is EC2's name: want SageMaker's, ml.%s", what, name, name)
+	default:
 		p.add(domain.ErrInvalid, "%s %.40q: want a type as SageMaker names it, ml.t3.medium", what, name)
 	}
+}
+
+func knownInstance(name string) bool {
+	return slices.Contains(types.AppInstanceType("").Values(), types.AppInstanceType(name))
 }
 
 // problems reports what is wrong with a request by itself.
@@ -82,12 +92,13 @@ func (q CreateDomainRequest) problems() (wrong problems) {
 	}
 	wrong.checkRole("execution role", q.ExecutionRole)
 	wrong.checkRole("domain execution role", q.DomainExecutionRole)
-	wrong.checkGroups(q.SecurityGroups, q.NetworkType)
+	wrong.checkGroupIDs(q.SecurityGroups)
+	wrong.checkGroupCount(q.SecurityGroups, q.NetworkType)
 	if q.vpcOnly() && len(q.SecurityGroups) == 0 {
 		wrong.add(domain.ErrInvalid, "security groups: with VpcOnly want one at least")
 	}
 	if q.KMSKey != "" && !keyPattern.MatchString(q.KMSKey) {
-		wrong.add(domain.ErrInvalid, "KMS key %.80q: want the id, alias or ARN of a symmetric key", q.KMSKey)
+		wrong.add(domain.ErrInvalid, "KMS key %.80q: want the id of a symmetric key, alias/ and its alias, or the ARN of one", q.KMSKey)
 	}
 	wrong.checkServerInstance(q.WorkbenchInstance)
 	wrong.checkURL("connect URL", q.ConnectURL)
@@ -115,11 +126,14 @@ func (p *problems) checkSubnets(subnets []string) {
 	}
 }
 
-// checkGroups checks the security groups that users of a domain with RStudio have.
-func (p *problems) checkGroups(groups []string, network string) {
+// checkGroupCount checks how many security groups users of a domain with RStudio have.
+func (p *problems) checkGroupCount(groups []string, network string) {
 	if n, most := len(groups), mostGroups(network); n > most {
 		p.add(domain.ErrInvalid, "%d security groups: with RStudio and %s want at most %d", n, networkName(network), most)
 	}
+}
+
+func (p *problems) checkGroupIDs(groups []string) {
 	for i, g := range groups {
 		if !groupPattern.MatchString(g) {
 			p.add(domain.ErrInvalid, "security group %.40q: want its id, sg-", g)

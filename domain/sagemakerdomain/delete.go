@@ -50,8 +50,9 @@ func (q DeleteDomainRequest) against(d Description) error {
 }
 
 // PreviewDelete returns what [Client.DeleteDomain] would do now: what blocks it, what it
-// would end, in the order of its going, and what stays. It changes nothing. A domain
-// that is not there is [domain.ErrNotFound].
+// would end, in the order of its going, and what stays. It changes nothing. Of a domain
+// that is gone it is what the domain has left; one that is not there and has left nothing,
+// no security group, network interface or file system, is [domain.ErrNotFound].
 func (c *Client) PreviewDelete(ctx context.Context, q DeleteDomainRequest) ([]domain.Consequence, error) {
 	found, err := c.previewDelete(ctx, q)
 	return found, fail(ctx, "preview delete", q.Domain, err)
@@ -62,6 +63,9 @@ func (c *Client) previewDelete(ctx context.Context, q DeleteDomainRequest) (foun
 		return nil, err
 	}
 	d, err := c.describe(ctx, q.Domain)
+	if refusal.Code(err) == notFound {
+		return c.previewGone(ctx, q, err)
+	}
 	if err == nil {
 		err = q.against(d)
 	}
@@ -73,7 +77,7 @@ func (c *Client) previewDelete(ctx context.Context, q DeleteDomainRequest) (foun
 		return nil, err
 	}
 	slices.SortStableFunc(live, func(a, b App) int { return boolOrder(isServer(a)) - boolOrder(isServer(b)) })
-	found = endings(live)
+	found = endings(live, "goes with the domain")
 	spaces, err := c.previewSpaces(ctx, d.ID, func(Space) bool { return true })
 	if err != nil {
 		return nil, err
@@ -86,13 +90,11 @@ func (c *Client) previewDelete(ctx context.Context, q DeleteDomainRequest) (foun
 		found = append(found, domain.Consequence{Fate: domain.Ends, Thing: ThingProfile, Name: p.Name})
 	}
 	found = append(found, domain.Consequence{Fate: domain.Ends, Thing: domain.ThingDomain, Name: d.ID, Detail: d.Name})
-	adopters, err := c.adopters(ctx, d.FileSystem)
+	blocks, err := c.previewAdopters(ctx, d.FileSystem)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range adopters {
-		found = append(found, domain.Consequence{Fate: domain.Blocks, Thing: domain.ThingDomain, Name: name, Detail: "of ours opens its homes: delete that one first"})
-	}
+	found = append(found, blocks...)
 	left, err := c.previewLeftovers(ctx, d, q)
 	if err != nil {
 		return nil, err
@@ -120,7 +122,8 @@ func boolOrder(b bool) int {
 //
 // It can be called as often as one likes, and after any failure: it goes on, also when the
 // domain itself is gone already; then a file system that is named and still there is
-// [domain.ErrState], since nothing says any more whose it was: package efs deletes it.
+// [domain.ErrState]: package efs deletes it. So an id that never was a domain's is no error:
+// that nothing was found is told to [Config.Progress] and logged, and PreviewDelete refuses it.
 // What others have in the security groups for NFS, their own network interfaces, mount targets of
 // file systems of their own or rules, is ErrState and named, when the domain is gone: its own
 // group for inbound NFS, which mount targets of a custom file system have to be in ("Attaching
@@ -129,8 +132,10 @@ func boolOrder(b bool) int {
 // [Client.PreviewDelete] and [Config.Progress] name them. A network interface that SageMaker has left
 // without its tag the Administrator of [Policies] may not delete: that is
 // [domain.ErrDenied], and says which and what statement it takes. A domain that one of ours was made over,
-// see [Client.Adopt], is ErrState before anything is done: our sessions reach the homes
-// by what goes with it. Delete ours first, with [domain.Client.Delete].
+// see [Client.Adopt], is ErrState before anything is done, and so is what it has left if others
+// have deleted it: our sessions reach the homes by the security groups that go with it. Delete
+// ours first, with [domain.Client.Delete]. What tells of ours are its access points: one without
+// any, which has no user's home, is not seen.
 func (c *Client) DeleteDomain(ctx context.Context, q DeleteDomainRequest) error {
 	err := q.problems().err()
 	if err == nil {
@@ -149,10 +154,22 @@ func (c *Client) deleteDomain(ctx context.Context, q DeleteDomainRequest) error 
 			return err
 		}
 	}
+	homes, err := c.homesOf(ctx, q.Domain)
+	if err != nil {
+		return err
+	}
+	if err := c.cutsOff(ctx, homes); err != nil { // those who adopt meanwhile, or did before somebody else deleted it
+		return err
+	}
 	if err := c.deleteNamed(ctx, q); err != nil {
 		return err
 	}
-	return c.deleteLeftovers(ctx, q.Domain)
+	left, err := c.deleteLeftovers(ctx, q.Domain)
+	if err == nil && s.gone && !left && len(homes) == 0 {
+		c.progress(Progress{Domain: q.Domain, Step: "domain", Resource: q.Domain, State: "not found, nor anything that it left"})
+		c.log.WarnContext(ctx, "neither the domain nor anything that it left was found", "domain", q.Domain)
+	}
+	return err
 }
 
 // emptyAndDelete deletes a domain that is there. Where something is begun in it meanwhile,
@@ -219,29 +236,21 @@ func (c *Client) empty(ctx context.Context, d Description) error {
 // deleteNamed completes what was asked for of the file system of a domain that is gone.
 func (c *Client) deleteNamed(ctx context.Context, q DeleteDomainRequest) error {
 	if q.DeleteMountTargetsOf != "" {
-		fs, err := c.files.FileSystem(ctx, q.DeleteMountTargetsOf)
-		switch {
-		case err != nil && kindOf(err) == domain.ErrNotFound:
-			return nil
-		case err != nil:
+		there, err := c.madeFor(ctx, q.DeleteMountTargetsOf, q.Domain)
+		if err != nil || !there {
 			return err
-		case !managedBy(fs.Tags[tagManaged], q.Domain):
-			return refusal.New(domain.ErrInvalid, "file system %s was not made by SageMaker for domain %s", fs.ID, q.Domain)
 		}
-		return c.files.DeleteMountTargets(ctx, fs.ID)
+		return c.files.DeleteMountTargets(ctx, q.DeleteMountTargetsOf)
 	}
 	if q.DeleteFileSystem == "" {
 		return nil
 	}
 	err := pace.Poll(ctx, visibleWithin, errLate, func() (bool, error) {
-		fs, err := c.files.FileSystem(ctx, q.DeleteFileSystem)
-		if err != nil && kindOf(err) == domain.ErrNotFound {
-			return true, nil
-		}
-		return err == nil && fs.State == "deleted", err
+		there, err := c.isThere(ctx, q.DeleteFileSystem)
+		return err == nil && !there, err
 	})
 	if errors.Is(err, errLate) {
-		return refusal.New(domain.ErrState, "the domain is gone and file system %s is there, with all files: delete it by package efs, if it is to go", q.DeleteFileSystem)
+		return refusal.New(domain.ErrState, "file system %s: %s", q.DeleteFileSystem, adviceFileSystem)
 	}
 	return err
 }

@@ -88,7 +88,7 @@ func (c *Client) Describe(ctx context.Context, id string) (Description, error) {
 func (c *Client) describe(ctx context.Context, id string) (Description, error) {
 	out, err := c.aws.SageMaker.DescribeDomain(ctx, &awssagemaker.DescribeDomainInput{DomainId: &id})
 	if err != nil {
-		return Description{}, err
+		return Description{}, missing(err, adviceDomain)
 	}
 	d := descriptionOf(out)
 	return d, c.addTags(ctx, &d)
@@ -166,11 +166,31 @@ func (c *Client) still(ctx context.Context, id string) (d Description, err error
 	case err != nil:
 		return Description{}, err
 	case s.gone:
-		return Description{}, refusal.New(domain.ErrNotFound, "there is no domain %s in %s", id, c.region)
+		return Description{}, refusal.New(domain.ErrNotFound, "there is no domain %s in %s: %s", id, c.region, adviceDomain)
 	case d.Status != InService && d.Status != UpdateFailed:
 		return Description{}, d.Problem
 	}
 	return d, c.addTags(ctx, &d)
+}
+
+// checkedDomain describes the domain of a request: once nothing is under way of it or, if
+// something is wrong already, as it is now. One that is not there, or cannot be changed, is
+// added to what is wrong; known says that it was described.
+func (c *Client) checkedDomain(ctx context.Context, wrong *problems, id string) (d Description, known bool, err error) {
+	var form problems
+	form.checkDomainID(id)
+	if len(form) > 0 {
+		return d, false, nil // which is said already
+	}
+	if len(*wrong) > 0 {
+		d, err = c.describe(ctx, id)
+	} else {
+		d, err = c.still(ctx, id)
+	}
+	if err != nil {
+		return Description{}, false, wrong.take(err)
+	}
+	return d, true, nil
 }
 
 // Summary is what a list tells of a domain.

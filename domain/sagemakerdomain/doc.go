@@ -49,7 +49,9 @@
 //     not before its sessions, what has failed not at all; it leaves security groups that keep each
 //     other, and network interfaces: DeleteDomain does it in order. The group for inbound NFS stays
 //     with the mount targets of homes that are kept, and those of a custom file system, which have
-//     to be in it too, are told.
+//     to be in it too, are told. What a domain has left that others have deleted goes by the same
+//     call, and PreviewDelete lists it; not while a domain of ours is over the homes, which it would
+//     cut off.
 //   - An image that lacks what RStudio needs is attached all the same, and its sessions fail: what its
 //     configuration says is read before.
 //   - Images can be neither used nor deleted while they are created or updated: it is waited for, and

@@ -49,6 +49,52 @@ func (p *problems) add(kind domain.Kind, format string, args ...any) {
 	*p = append(*p, refusal.New(kind, format, args...))
 }
 
+// or is what is wrong or, if nothing is, why a look at something failed.
+func (p problems) or(err error) error {
+	if wrong := p.err(); wrong != nil {
+		return wrong
+	}
+	return err
+}
+
+// take adds a refusal to what is wrong, and returns an error that is none: why a look failed.
+func (p *problems) take(err error) error {
+	if _, refused := errors.AsType[*refusal.Error](err); !refused {
+		return err
+	}
+	*p = append(*p, err)
+	return nil
+}
+
+// looked adds what a check around a request has found. What the credentials may not read is not
+// held against it.
+func (p *problems) looked(found problems, err error) error {
+	*p = append(*p, found...)
+	if err != nil && kindOf(err) != domain.ErrDenied {
+		return err
+	}
+	return nil
+}
+
+// missing adds to AWS's answer that there is no such thing what to do about it. Any other
+// error is as it was.
+func missing(err error, advice string) error {
+	if refusal.Code(err) != notFound {
+		return err
+	}
+	return refusal.New(domain.ErrNotFound, "%w (%s)", err, advice)
+}
+
+// What is to be done about something that is not there.
+const (
+	adviceDomain  = "check the id; Domains lists them"
+	adviceProfile = "check the name; Profiles lists them"
+	adviceSpace   = "check the name; Spaces lists them"
+	adviceApp     = "check the id; Apps lists them"
+	adviceImage   = "check the name; RegisterImage makes one"
+	adviceVersion = "check the number; Versions lists them"
+)
+
 // err makes one failure of all, or nil. The order of kinds is the order in which a
 // caller can do something about them.
 func (p problems) err() error {
@@ -64,7 +110,8 @@ func (p problems) err() error {
 	return &refusal.Error{Kind: domain.ErrQuota, Err: joined}
 }
 
-// fail dresses an error for the caller.
+// fail dresses an error for the caller. What another method of ours has dressed becomes a
+// failure of this one.
 func fail(ctx context.Context, op, name string, err error) error {
 	if err == nil {
 		return nil
@@ -72,8 +119,8 @@ func fail(ctx context.Context, op, name string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if _, ok := errors.AsType[*Error](err); ok {
-		return err
+	if inner, ok := err.(*Error); ok { //nolint:errorlint // one below a cause is not what failed
+		return &Error{Op: op, Name: name, Kind: inner.Kind, Err: refusal.Step(inner.Op, inner.Err)}
 	}
 	kind, err := refusal.Dress(err, kindOf, whoseTurn)
 	return &Error{Op: op, Name: name, Kind: kind, Err: err}
@@ -88,7 +135,9 @@ func whoseTurn(kind domain.Kind) string {
 		return "an administrator has to have the account's quota raised; then call again"
 	case domain.ErrInvalid:
 		return "correct the request"
-	case domain.ErrConflict, domain.ErrNotFound:
+	case domain.ErrNotFound:
+		return "check what it is called; it was never there, or is gone"
+	case domain.ErrConflict:
 		return "somebody else changes the same; look at it and decide anew"
 	case domain.ErrState:
 		return "something has to end first; look at the apps and call again"

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // Every error that the SDK has a type for, and what has none, has a kind.
@@ -37,6 +38,27 @@ func TestKinds(t *testing.T) {
 	cancel()
 	if err := fail(ended, "op", "name", errors.New("x")); err != context.Canceled {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What another method of ours has dressed is a failure of who called it, whether alone or one of
+// several; a step that names what the failure names itself is not said again.
+func TestFailuresOfOthersBelow(t *testing.T) {
+	inner := &Error{Op: "find NFS groups", Name: "d-0", Kind: domain.ErrDenied, Err: errors.New("no")}
+	for want, err := range map[string]error{
+		"sagemakerdomain: adopt d-0: denied: find NFS groups: no":                                                                inner,
+		"sagemakerdomain: adopt d-0: invalid: first\nsagemakerdomain: find NFS groups d-0: " + string(domain.ErrDenied) + ": no": problems{refusal.New(domain.ErrInvalid, "first"), inner}.err(),
+	} {
+		got := fail(t.Context(), "adopt", "d-0", err)
+		e, ok := got.(*Error)
+		if !ok || e.Op != "adopt" || !errors.Is(got, domain.ErrDenied) || got.Error() != strings.ReplaceAll(want, ": denied: ", ": "+string(domain.ErrDenied)+": ") {
+			t.Errorf("got %T %q, want %q", got, got, want)
+		}
+	}
+	for what, want := range map[string]string{"app a": "app a is Failed", "app": "app a is Failed", "app a is": "app a is Failed", "ap": "ap: app a is Failed", "space": "space: app a is Failed"} {
+		if got := refusal.Step(what, errors.New("app a is Failed")).Error(); got != want {
+			t.Errorf("step %q: %q, want %q", what, got, want)
+		}
 	}
 }
 
@@ -187,6 +209,22 @@ func TestOldFailureToDelete(t *testing.T) {
 		w.look = func(context.Context) (seen, error) { return seen{status: DeleteFailed, modified: before.Add(1)}, nil }
 		if err := c.untilGone(t.Context(), w, before); !errors.Is(err, domain.ErrState) {
 			t.Error(err)
+		}
+	})
+}
+
+// Looks have to agree one after the other: one that is late begins it anew.
+func TestLooksAgree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, begun := &Client{progress: func(Progress) {}}, time.Now()
+		w := watch{step: "domain", resource: "d-0", limit: time.Hour, agreed: 30 * time.Second, look: func(context.Context) (seen, error) {
+			if at := time.Since(begun); at > 10*time.Second && at < 29*time.Second {
+				return seen{status: Pending}, nil
+			}
+			return seen{status: InService}, nil
+		}}
+		if err := c.untilServes(t.Context(), w, time.Time{}); err != nil || time.Since(begun) < 59*time.Second {
+			t.Errorf("after %v: %v", time.Since(begun), err)
 		}
 	})
 }

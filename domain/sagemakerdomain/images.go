@@ -46,17 +46,11 @@ func (c *Client) registerImage(ctx context.Context, q RegisterImageRequest) (Reg
 	wrong.checkImageName(q.Name)
 	wrong.checkRole("role", q.Role)
 	wrong.checkTags(q.Tags)
-	if rolePattern.MatchString(q.Role) {
-		found, err := c.checkRole(ctx, "role", q.Role)
-		if err != nil && kindOf(err) != domain.ErrDenied {
-			return RegisteredImage{}, err
-		}
-		wrong = append(wrong, found...)
-	}
-	if err := wrong.err(); err != nil {
+	err := wrong.looked(c.checkRole(ctx, "role", q.Role))
+	if err := wrong.or(err); err != nil {
 		return RegisteredImage{}, err
 	}
-	_, err := c.aws.SageMaker.CreateImage(ctx, &awssagemaker.CreateImageInput{
+	_, err = c.aws.SageMaker.CreateImage(ctx, &awssagemaker.CreateImageInput{
 		ImageName: &q.Name, RoleArn: &q.Role, DisplayName: optional(q.DisplayName), Description: optional(q.Description), Tags: tagList(q.Tags),
 	})
 	if err != nil && refusal.Code(err) != inUse {
@@ -104,7 +98,7 @@ func (c *Client) untilImage(ctx context.Context, name string) (out *awssagemaker
 		return err
 	})
 	if err == nil || refusal.Code(err) != "" || ctx.Err() != nil {
-		return out, err
+		return out, missing(err, adviceImage)
 	}
 	// The waiter does not say what it saw, and the next look may be late.
 	var seen *awssagemaker.DescribeImageOutput

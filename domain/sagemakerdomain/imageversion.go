@@ -45,7 +45,8 @@ type AddVersionRequest struct {
 	// Token makes the call idempotent: 1 to 36 letters, digits and hyphens. Empty is one that
 	// follows from the request, so that the same request is the same version.
 	Token string
-	// Aliases name the version beside its number.
+	// Aliases name the version beside its number: at most 20, each of 1 to 128 letters, digits,
+	// hyphens, dots and underscores.
 	Aliases []string
 	// Processor is "CPU", "GPU" or empty.
 	Processor string
@@ -84,13 +85,11 @@ func (c *Client) addVersion(ctx context.Context, q AddVersionRequest) (ImageVers
 	if p := types.Processor(q.Processor); p != "" && !slices.Contains(p.Values(), p) {
 		wrong.add(domain.ErrInvalid, "processor %.40q: want CPU or GPU", q.Processor)
 	}
+	wrong.checkAliases(q.Aliases)
 	if _, _, err := c.checkBase(ctx, &wrong, q.Base); err != nil {
-		return ImageVersion{}, err
+		return ImageVersion{}, wrong.or(err)
 	}
-	if err := wrong.err(); err != nil {
-		return ImageVersion{}, err
-	}
-	if _, err := c.untilImage(ctx, q.Image); err != nil {
+	if err := c.checkImage(ctx, &wrong, q.Image); err != nil {
 		return ImageVersion{}, err
 	}
 	out, err := c.aws.SageMaker.CreateImageVersion(ctx, &awssagemaker.CreateImageVersionInput{
@@ -105,6 +104,33 @@ func (c *Client) addVersion(ctx context.Context, q AddVersionRequest) (ImageVers
 		return ImageVersion{}, refusal.New(domain.ErrUnavailable, "SageMaker calls the version %q, which has no number", aws.ToString(out.ImageVersionArn))
 	}
 	return c.untilVersion(ctx, q.Image, number)
+}
+
+// checkAliases checks aliases by the rules of API_CreateImageVersion.
+func (p *problems) checkAliases(aliases []string) {
+	if n := len(aliases); n > maxAliases {
+		p.add(domain.ErrInvalid, "%d aliases: want at most %d", n, maxAliases)
+	}
+	for _, a := range aliases {
+		if !aliasPattern.MatchString(a) {
+			p.add(domain.ErrInvalid, "alias %.140q: want 1 to 128 letters, digits, hyphens, dots and underscores, not beginning with a hyphen or dot", a)
+		}
+	}
+}
+
+// checkImage waits until an image is CREATED or, if something is wrong already, looks whether it
+// is there, and returns all that is wrong.
+func (c *Client) checkImage(ctx context.Context, wrong *problems, name string) (err error) {
+	var form problems
+	switch form.checkImageName(name); {
+	case len(form) > 0: // which is said already
+	case len(*wrong) > 0:
+		_, err = c.aws.SageMaker.DescribeImage(ctx, &awssagemaker.DescribeImageInput{ImageName: &name})
+		err = missing(err, adviceImage)
+	default:
+		_, err = c.untilImage(ctx, name)
+	}
+	return wrong.or(wrong.take(err))
 }
 
 // versionNumber reads the number at the end of the ARN of a version of an image, which has
@@ -140,7 +166,7 @@ func (c *Client) untilVersion(ctx context.Context, imageName string, number int3
 	case err == nil:
 		return versionOf(imageName, out), nil
 	case refusal.Code(err) != "" || ctx.Err() != nil:
-		return ImageVersion{}, err
+		return ImageVersion{}, missing(err, adviceVersion)
 	}
 	var seen *awssagemaker.DescribeImageVersionOutput
 	lookErr := settled(ctx, func() (status string, err error) {

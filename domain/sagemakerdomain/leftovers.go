@@ -134,6 +134,11 @@ func (c *Client) previewLeftovers(ctx context.Context, d Description, q DeleteDo
 	switch {
 	case d.FileSystem == "":
 	case q.DeleteFileSystem != "":
+		points, err := c.previewPoints(ctx, d.FileSystem)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, points...)
 		add(domain.Ends, domain.ThingFileSystem, d.FileSystem, "with all files")
 	default:
 		add(domain.Stays, domain.ThingFileSystem, d.FileSystem, "with all files")
@@ -144,23 +149,39 @@ func (c *Client) previewLeftovers(ctx context.Context, d Description, q DeleteDo
 const adviceHeld = "take it out of the group, or end what it belongs to"
 
 // deleteLeftovers deletes what SageMaker leaves of a domain that is gone. The group for
-// inbound NFS stays while mount targets of the domain's home are in it.
-func (c *Client) deleteLeftovers(ctx context.Context, id string) error {
+// inbound NFS stays while mount targets of the domain's home are in it. What others have in the
+// group for outbound NFS reaches homes by it, and is not cut off before it is told of. It
+// reports whether there was anything.
+func (c *Client) deleteLeftovers(ctx context.Context, id string) (left bool, err error) {
 	in, out, err := c.nfsGroups(ctx, id)
 	if err != nil {
-		return refusal.Step("security groups for NFS", err)
+		return false, refusal.Step("security groups for NFS", err)
 	}
+	if in == nil && out == nil {
+		return false, nil
+	}
+	return true, c.deleteNetwork(ctx, id, in, out)
+}
+
+// deleteNetwork deletes the security groups for NFS that there are, and the interfaces in them.
+func (c *Client) deleteNetwork(ctx context.Context, id string, in, out *ec2types.SecurityGroup) error {
 	var ids []string
 	for _, g := range []*ec2types.SecurityGroup{in, out} {
 		if g != nil {
 			ids = append(ids, aws.ToString(g.GroupId))
 		}
 	}
-	if len(ids) == 0 {
-		return nil
-	}
 	if err := c.deleteInterfaces(ctx, id, ids); err != nil {
 		return refusal.Step("network interfaces", err)
+	}
+	if out != nil {
+		holders, err := c.holders(ctx, id, aws.ToString(out.GroupId))
+		if err == nil && len(holders) > 0 {
+			err = refusal.New(domain.ErrState, "others use it, %s: %s; then call again", strings.Join(holders, ", "), adviceHeld)
+		}
+		if err != nil {
+			return refusal.Step("security group "+aws.ToString(out.GroupName), err)
+		}
 	}
 	if in != nil && out != nil {
 		if err := c.revoke(ctx, in, out); err != nil {

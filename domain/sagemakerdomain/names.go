@@ -7,15 +7,20 @@ import (
 	"github.com/atelier-go/atelier/domain"
 )
 
-// The patterns of SageMaker's API reference. Those of URLs and KMS keys are of
-// AWS::SageMaker::Domain in CloudFormation's reference.
+// The patterns of SageMaker's API reference; that of aliases is of ListAliases. That of URLs is
+// of AWS::SageMaker::Domain in CloudFormation's reference, that of keys is narrower than there:
+// an id of a key, single- or multi-Region, an alias, or the ARN of one ("Key identifiers (KeyId)",
+// AWS KMS developer guide).
 var (
 	namePattern     = regexp.MustCompile(`^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$`)
 	imagePattern    = regexp.MustCompile(`^[a-zA-Z0-9]([-.]?[a-zA-Z0-9]){0,62}$`)
 	domainIDPattern = regexp.MustCompile(`^d-(-*[a-z0-9]){1,61}$`)
 	rolePattern     = regexp.MustCompile(`^arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$`)
 	urlPattern      = regexp.MustCompile(`^(https:|http:|www\.)\S+$`)
-	keyPattern      = regexp.MustCompile(`^(arn:aws[a-z\-]*:kms:[a-z0-9\-]+:\d{12}:)?(key/|alias/)?[a-zA-Z0-9\-_/]{1,256}$`)
+	keyPattern      = regexp.MustCompile(`^(arn:aws[a-z\-]*:kms:[a-z0-9\-]+:\d{12}:)?alias/[a-zA-Z0-9\-_/]{1,250}$|` +
+		`^(arn:aws[a-z\-]*:kms:[a-z0-9\-]+:\d{12}:key/|key/)?([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$`)
+	instancePattern = regexp.MustCompile(`^ml\.[a-z0-9-]+\.[a-z0-9-]+$`)
+	aliasPattern    = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9-_.]{0,127}$`)
 	subnetPattern   = regexp.MustCompile(`^subnet-[0-9a-f]+$`)
 	groupPattern    = regexp.MustCompile(`^sg-[0-9a-f]+$`)
 	networkPattern  = regexp.MustCompile(`^vpc-[0-9a-f]+$`)
@@ -24,6 +29,7 @@ var (
 const (
 	maxName    = 63
 	maxSubnets = 16 // CreateDomain, SubnetIds
+	maxAliases = 20 // CreateImageVersion, Aliases
 	// How many security groups a user of a domain with RStudio has at most, those of the
 	// domain and of the profile together ("Add RStudio support to an existing
 	// domain", developer guide).

@@ -63,7 +63,7 @@ func (c *Client) previewDeleteProfile(ctx context.Context, q DeleteProfileReques
 	if err != nil {
 		return nil, err
 	}
-	found = append(found, endings(live)...)
+	found = append(found, endings(live, untilRestart)...)
 	found = append(found, domain.Consequence{Fate: domain.Ends, Thing: ThingProfile, Name: p.Name, Detail: "a profile of that name has another user id from then on"})
 	if d.FileSystem != "" && p.UID != 0 {
 		found = append(found, domain.Consequence{Fate: domain.Stays, Thing: domain.ThingHome, Name: p.Name, Detail: fmt.Sprintf("/%d on %s", p.UID, d.FileSystem)})

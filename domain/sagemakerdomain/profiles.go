@@ -3,6 +3,7 @@ package sagemakerdomain
 import (
 	"context"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,7 +91,7 @@ func (c *Client) Profile(ctx context.Context, domainID, name string) (Profile, e
 func (c *Client) profile(ctx context.Context, domainID, name string) (Profile, error) {
 	out, err := c.aws.SageMaker.DescribeUserProfile(ctx, &awssagemaker.DescribeUserProfileInput{DomainId: &domainID, UserProfileName: &name})
 	if err != nil {
-		return Profile{}, err
+		return Profile{}, missing(err, adviceProfile)
 	}
 	return profileOf(domainID, out)
 }
@@ -162,6 +163,7 @@ func (q ProfileRequest) problems() (wrong problems) {
 	if q.ExecutionRole != "" {
 		wrong.checkRole("execution role", q.ExecutionRole)
 	}
+	wrong.checkGroupIDs(q.SecurityGroups)
 	wrong.checkInstance("session instance", q.SessionInstance)
 	return wrong
 }
@@ -174,14 +176,19 @@ func (q ProfileRequest) settings() *types.UserSettings {
 	return s
 }
 
-// against reports what is wrong with a request in its domain.
-func (q ProfileRequest) against(d Description) (wrong problems) {
+// againstSignIn reports what is wrong with who it is in a domain where people sign in one way.
+func (q ProfileRequest) againstSignIn(d Description) (wrong problems) {
 	switch {
 	case d.AuthMode == string(types.AuthModeSso) && q.SSOUser == "":
 		wrong.add(domain.ErrInvalid, "SSO user: want the name in IAM Identity Center, since people sign in to the domain by it")
 	case d.AuthMode == string(types.AuthModeIam) && q.SSOUser != "":
 		wrong.add(domain.ErrInvalid, "SSO user %.70q: want none, since people sign in to the domain by IAM", q.SSOUser)
 	}
+	return wrong
+}
+
+// against reports what else is wrong with a request in its domain.
+func (q ProfileRequest) against(d Description) (wrong problems) {
 	if q.Access != AccessUnset && d.RStudio == nil {
 		wrong.add(domain.ErrState, "RStudio is off in domain %s: enable it by UpdateDomain", d.ID)
 	}
@@ -191,11 +198,6 @@ func (q ProfileRequest) against(d Description) (wrong problems) {
 	}
 	if n := len(d.SecurityGroups) + len(q.SecurityGroups); q.SecurityGroups != nil && n > most {
 		wrong.add(domain.ErrInvalid, "%d security groups, %d of them the domain's: want at most %d", n, len(d.SecurityGroups), most)
-	}
-	for _, g := range q.SecurityGroups {
-		if !groupPattern.MatchString(g) {
-			wrong.add(domain.ErrInvalid, "security group %.40q: want its id, sg-", g)
-		}
 	}
 	return wrong
 }
@@ -213,19 +215,15 @@ func (c *Client) CreateProfile(ctx context.Context, q ProfileRequest) (Profile, 
 }
 
 func (c *Client) createProfile(ctx context.Context, q ProfileRequest) (Profile, error) {
-	if err := q.problems().err(); err != nil {
-		return Profile{}, err
-	}
-	d, err := c.still(ctx, q.Domain)
+	wrong := q.problems()
+	d, known, err := c.checkedDomain(ctx, &wrong, q.Domain)
 	if err != nil {
-		return Profile{}, err
+		return Profile{}, wrong.or(err)
 	}
-	wrong := q.against(d)
-	around, err := c.checkProfileAround(ctx, d, q)
-	if err != nil {
-		return Profile{}, err
+	if known {
+		wrong = slices.Concat(wrong, q.againstSignIn(d), q.against(d))
 	}
-	if err := append(wrong, around...).err(); err != nil {
+	if err := c.checkProfileAround(ctx, &wrong, d, q); err != nil {
 		return Profile{}, err
 	}
 	in := &awssagemaker.CreateUserProfileInput{DomainId: &q.Domain, UserProfileName: &q.Name, UserSettings: q.settings(), SingleSignOnUserValue: optional(q.SSOUser)}
@@ -247,21 +245,14 @@ func (c *Client) createProfile(ctx context.Context, q ProfileRequest) (Profile, 
 	return p, nil
 }
 
-// checkProfileAround looks around in the account whether a profile can be as it is asked for.
-func (c *Client) checkProfileAround(ctx context.Context, d Description, q ProfileRequest) (wrong problems, err error) {
-	found, err := c.checkNetwork(ctx, d.VPC, nil, q.SecurityGroups)
-	if err != nil && kindOf(err) != domain.ErrDenied {
-		return nil, err
+// checkProfileAround looks around in the account whether a profile can be as it is asked for,
+// and returns that with what is wrong already.
+func (c *Client) checkProfileAround(ctx context.Context, wrong *problems, d Description, q ProfileRequest) error {
+	err := wrong.looked(c.checkNetwork(ctx, d.VPC, nil, q.SecurityGroups))
+	if err == nil && q.ExecutionRole != "" {
+		err = wrong.looked(c.checkRole(ctx, "execution role", q.ExecutionRole))
 	}
-	wrong = append(wrong, found...)
-	if q.ExecutionRole != "" {
-		found, err := c.checkRole(ctx, "execution role", q.ExecutionRole)
-		if err != nil && kindOf(err) != domain.ErrDenied {
-			return nil, err
-		}
-		wrong = append(wrong, found...)
-	}
-	return wrong, nil
+	return wrong.or(err)
 }
 
 // differs says in what a profile does not say what is asked for.
@@ -280,6 +271,45 @@ func (q ProfileRequest) differs(p Profile) (how []string) {
 	return how
 }
 
+// checkedProfile is to a profile what checkedDomain is to a domain.
+func (c *Client) checkedProfile(ctx context.Context, wrong *problems, q ProfileRequest) (p Profile, known bool, err error) {
+	var form problems
+	form.checkProfileName(q.Name)
+	if len(form) > 0 {
+		return p, false, nil // which is said already
+	}
+	if len(*wrong) > 0 {
+		p, err = c.profile(ctx, q.Domain, q.Name)
+		return p, err == nil, wrong.take(err)
+	}
+	s, err := c.untilStill(ctx, c.watchProfile(q.Domain, q.Name, &p))
+	switch {
+	case err != nil:
+		return Profile{}, false, wrong.take(err)
+	case s.gone:
+		wrong.add(domain.ErrNotFound, "there is no user profile %s: CreateProfile makes it, or %s", q.Name, adviceProfile)
+		return Profile{}, false, nil
+	case p.Status != InService && p.Status != UpdateFailed:
+		return Profile{}, false, wrong.take(p.Problem)
+	}
+	return p, true, nil
+}
+
+// againstProfile reports what a profile cannot become.
+func (q ProfileRequest) againstProfile(d Description, p Profile) (wrong problems) {
+	switch {
+	case q.SSOUser == p.SSOUser:
+	case p.SSOUser != "":
+		wrong.add(domain.ErrState, "the profile is of %s in IAM Identity Center for ever: create another for %s", p.SSOUser, q.SSOUser)
+	case d.AuthMode == string(types.AuthModeSso):
+		wrong.add(domain.ErrState, "the profile is of nobody in IAM Identity Center for ever: create another for %s", q.SSOUser)
+	}
+	if q.Access == AccessOff && d.RStudio != nil && or(string(p.Access), or(string(d.DefaultAccess), string(AccessUser))) != string(AccessOff) {
+		wrong.add(domain.ErrState, "access to RStudio can be given and not taken back: delete the profile and create it again, with another user id and so another, empty home")
+	}
+	return wrong
+}
+
 // UpdateProfile changes what a user profile says itself, and returns when it is InService
 // again. It can be called as often as one likes, and after any failure: what is as it is
 // asked for is not changed, an update that has failed is made again.
@@ -294,39 +324,29 @@ func (c *Client) UpdateProfile(ctx context.Context, q ProfileRequest) (Profile, 
 }
 
 func (c *Client) updateProfile(ctx context.Context, q ProfileRequest) (Profile, error) {
-	if err := q.problems().err(); err != nil {
-		return Profile{}, err
-	}
-	d, err := c.still(ctx, q.Domain)
+	wrong := q.problems()
+	d, known, err := c.checkedDomain(ctx, &wrong, q.Domain)
 	if err != nil {
-		return Profile{}, err
+		return Profile{}, wrong.or(err)
 	}
 	var p Profile
-	s, err := c.untilStill(ctx, c.watchProfile(q.Domain, q.Name, &p))
-	if err != nil {
-		return Profile{}, err
+	if known {
+		var there bool
+		if p, there, err = c.checkedProfile(ctx, &wrong, q); err != nil {
+			return Profile{}, wrong.or(err)
+		}
+		if q.SSOUser == "" && there {
+			q.SSOUser = p.SSOUser
+		}
+		if there || q.SSOUser != "" {
+			wrong = append(wrong, q.againstSignIn(d)...)
+		}
+		wrong = append(wrong, q.against(d)...)
+		if there {
+			wrong = append(wrong, q.againstProfile(d, p)...)
+		}
 	}
-	if s.gone {
-		return Profile{}, refusal.New(domain.ErrNotFound, "there is no user profile %s: CreateProfile makes it", q.Name)
-	}
-	if p.Status != InService && p.Status != UpdateFailed {
-		return Profile{}, p.Problem
-	}
-	if q.SSOUser == "" {
-		q.SSOUser = p.SSOUser
-	}
-	wrong := q.against(d)
-	if q.SSOUser != p.SSOUser {
-		wrong.add(domain.ErrState, "the profile is of %s in IAM Identity Center for ever: create another for %s", p.SSOUser, q.SSOUser)
-	}
-	if q.Access == AccessOff && d.RStudio != nil && or(string(p.Access), or(string(d.DefaultAccess), string(AccessUser))) != string(AccessOff) {
-		wrong.add(domain.ErrState, "access to RStudio can be given and not taken back: delete the profile and create it again, with another user id and so another, empty home")
-	}
-	around, err := c.checkProfileAround(ctx, d, q)
-	if err != nil {
-		return Profile{}, err
-	}
-	if err := append(wrong, around...).err(); err != nil {
+	if err := c.checkProfileAround(ctx, &wrong, d, q); err != nil {
 		return Profile{}, err
 	}
 	if p.Status == InService && q.differs(p) == nil {

@@ -153,8 +153,7 @@ func appQuotaName(name string) (t AppType, instance string, ok bool) {
 	if app == "Jupyter" {
 		return StudioClassic, instance, true
 	}
-	switch t := AppType(app); t {
-	case RStudioServer, RStudioSession, JupyterLab, CodeEditor, StudioClassic, StudioKernel, Canvas, TensorBoard, Profiler:
+	if t := AppType(app); t.known() {
 		return t, instance, true
 	}
 	return "", "", false
@@ -195,6 +194,10 @@ func (c *Client) checkStart(ctx context.Context, t AppType, instance string) err
 
 func (c *Client) roomFor(ctx context.Context, wrong *problems, q Quotas, t AppType, instance string) error {
 	quota, known := q.Of(t, instance)
+	if _, named := q.Of(t, "ml."+instance); !known && named {
+		wrong.add(domain.ErrInvalid, "instance type %s: that is EC2's name: want SageMaker's, ml.%s", instance, instance)
+		return nil
+	}
 	if !known {
 		wrong.add(domain.ErrInvalid, "there is no quota of %ss on %s, so that none can run there", t, instance)
 		return nil

@@ -68,7 +68,7 @@ func (c *Client) restartServer(ctx context.Context, q RestartRequest) error {
 // PreviewRestart returns what [Client.RestartServer] would end now. It changes nothing.
 func (c *Client) PreviewRestart(ctx context.Context, domainID string) ([]domain.Consequence, error) {
 	live, err := c.liveApps(ctx, AppFilter{Domain: domainID}, isRStudio)
-	return endings(live), fail(ctx, "preview restart", domainID, err)
+	return endings(live, untilRestart), fail(ctx, "preview restart", domainID, err)
 }
 
 // ThingApp and its like are what a domain of SageMaker's consists of, beside the things
@@ -81,12 +81,15 @@ const (
 	ThingInterface domain.Thing = "network interface" // by EC2's id
 )
 
-// endings tells of apps that would end.
-func endings(live []App) (found []domain.Consequence) {
+// untilRestart is what becomes of a server of RStudio that is made again.
+const untilRestart = "nobody reaches it until it is made again"
+
+// endings tells of apps that would end, and of the server of RStudio what becomes of it then.
+func endings(live []App, server string) (found []domain.Consequence) {
 	for _, a := range live {
 		detail := fmt.Sprintf("%s on %s, %s: work that is not saved is lost", a.Type, a.InstanceType, a.Status)
 		if isServer(a) {
-			detail = "the server of RStudio: nobody reaches it until it is made again"
+			detail = "the server of RStudio: " + server
 		}
 		found = append(found, domain.Consequence{Fate: domain.Ends, Thing: ThingApp, Name: a.AppID.String(), Detail: detail})
 	}
@@ -132,7 +135,7 @@ func (c *Client) intendRestart(ctx context.Context, d Description) error {
 func (c *Client) startServer(ctx context.Context, d Description) error {
 	server := serverOf(d.ID)
 	if err := c.askForApp(ctx, StartAppRequest{AppID: server}); err != nil {
-		return fmt.Errorf("app %s: %w", server, err)
+		return refusal.Step("app "+server.String(), err)
 	}
 	if err := c.untilAppServes(ctx, server); err != nil {
 		return c.whyNot(ctx, err)

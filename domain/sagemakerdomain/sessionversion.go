@@ -24,9 +24,17 @@ var sessionVersion = regexp.MustCompile(`(?:^|[^0-9.])(\d{4})\.(\d{1,2})\.(\d{1,
 // ParseSessionVersion reads a version as Posit writes it, with + or, as tags of images
 // have it, - before the build. The error is [domain.ErrInvalid].
 func ParseSessionVersion(s string) (SessionVersion, error) {
+	v, err := parseSessionVersion(s)
+	if err != nil {
+		return SessionVersion{}, &Error{Op: "parse session version", Kind: domain.ErrInvalid, Err: err}
+	}
+	return v, nil
+}
+
+func parseSessionVersion(s string) (SessionVersion, error) {
 	v, ok := findSessionVersion(s)
 	if digit := func(b byte) bool { return '0' <= b && b <= '9' }; !ok || len(sessionVersion.FindString(s)) != len(s) || !digit(s[0]) || !digit(s[len(s)-1]) {
-		return SessionVersion{}, &Error{Op: "parse session version", Kind: domain.ErrInvalid, Err: fmt.Errorf("%.60q: want YYYY.MM.P+NNN.proN", s)}
+		return SessionVersion{}, fmt.Errorf("%.60q: want YYYY.MM.P+NNN.proN", s)
 	}
 	return v, nil
 }

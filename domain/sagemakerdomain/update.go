@@ -95,7 +95,7 @@ func (c *Client) previewUpdate(ctx context.Context, q UpdateDomainRequest) ([]do
 	if err != nil {
 		return nil, err
 	}
-	found := endings(live)
+	found := endings(live, untilRestart)
 	if p.enables {
 		for u, err := range c.listProfiles(ctx, q.Domain) {
 			if err != nil {

@@ -68,6 +68,7 @@ func (q UpdateDomainRequest) problems() (wrong problems) {
 	if q.ExecutionRole != "" {
 		wrong.checkRole("execution role", q.ExecutionRole)
 	}
+	wrong.checkGroupIDs(q.SecurityGroups)
 	wrong.checkInstance("session instance", q.SessionInstance)
 	wrong.checkAccess("default access", q.DefaultAccess)
 	if n := types.AppNetworkAccessType(q.NetworkType); n != "" && !slices.Contains(n.Values(), n) {
@@ -93,23 +94,22 @@ func (p updatePlan) ends(a App) bool { return p.allApps || p.restart && isRStudi
 
 // planUpdate compares a domain with what is asked for.
 func (c *Client) planUpdate(ctx context.Context, q UpdateDomainRequest) (updatePlan, error) {
-	if err := q.problems().err(); err != nil {
-		return updatePlan{}, err
-	}
-	d, err := c.still(ctx, q.Domain)
+	wrong := q.problems()
+	d, known, err := c.checkedDomain(ctx, &wrong, q.Domain)
 	if err != nil {
-		return updatePlan{}, err
+		return updatePlan{}, wrong.or(err)
 	}
 	p := updatePlan{domain: d, input: &awssagemaker.UpdateDomainInput{DomainId: &d.ID}, change: d.Status == UpdateFailed, restart: d.RestartDue}
-	var wrong problems
-	p.planServer(&wrong, q)
-	p.planUsers(q)
-	p.planNetwork(&wrong, q)
-	found, err := c.checkChange(ctx, p, q)
-	if err != nil {
-		return updatePlan{}, err
+	if known {
+		p.planServer(&wrong, q)
+		p.planUsers(q)
+		p.planNetwork(&wrong, q)
+		err = c.checkGroupsOfAll(ctx, &wrong, p, q)
 	}
-	if err := append(wrong, found...).err(); err != nil {
+	if err == nil {
+		err = c.checkChange(ctx, &wrong, p, q)
+	}
+	if err := wrong.or(err); err != nil {
 		return updatePlan{}, err
 	}
 	if d.RStudio != nil && !p.restart { // one that is not there is missed
@@ -216,8 +216,8 @@ func (p *updatePlan) planNetwork(wrong *problems, q UpdateDomainRequest) {
 	}
 }
 
-// checkChange looks around in the account whether a change can be made.
-func (c *Client) checkChange(ctx context.Context, p updatePlan, q UpdateDomainRequest) (wrong problems, err error) {
+// checkGroupsOfAll looks whether every user would have security groups that go with RStudio.
+func (c *Client) checkGroupsOfAll(ctx context.Context, wrong *problems, p updatePlan, q UpdateDomainRequest) error {
 	d := p.domain
 	network := or(q.NetworkType, d.NetworkType)
 	defaults := d.SecurityGroups
@@ -226,14 +226,14 @@ func (c *Client) checkChange(ctx context.Context, p updatePlan, q UpdateDomainRe
 	}
 	with := d.RStudio != nil || p.enables
 	if with && (q.SecurityGroups != nil || p.enables) {
-		wrong.checkGroups(defaults, network)
+		wrong.checkGroupCount(defaults, network)
 		for u, err := range c.listProfiles(ctx, d.ID) {
 			if err != nil {
-				return nil, err
+				return err
 			}
 			own, err := c.profile(ctx, d.ID, u.Name)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if n, most := len(defaults)+len(own.SecurityGroups), mostGroups(network); n > most {
 				wrong.add(domain.ErrState, "user profile %s would have %d security groups, %d of its own: with RStudio and %s want at most %d; take some away by UpdateProfile first",
@@ -241,37 +241,42 @@ func (c *Client) checkChange(ctx context.Context, p updatePlan, q UpdateDomainRe
 			}
 		}
 	}
+	return nil
+}
+
+// checkChange looks around in the account whether a change can be made.
+func (c *Client) checkChange(ctx context.Context, wrong *problems, p updatePlan, q UpdateDomainRequest) error {
 	if q.Subnets != nil || q.SecurityGroups != nil {
-		found, err := c.checkNetwork(ctx, d.VPC, q.Subnets, q.SecurityGroups)
-		if err != nil && kindOf(err) != domain.ErrDenied {
-			return nil, err
+		if err := wrong.looked(c.checkNetwork(ctx, p.domain.VPC, q.Subnets, q.SecurityGroups)); err != nil {
+			return err
 		}
-		wrong = append(wrong, found...)
 	}
 	if p.enables {
-		found, err := c.checkLicense(ctx)
-		if err != nil && kindOf(err) != domain.ErrDenied {
-			return nil, err
+		if err := wrong.looked(c.checkLicense(ctx)); err != nil {
+			return err
 		}
-		wrong = append(wrong, found...)
 	}
-	for _, role := range []struct{ what, arn string }{{"execution role", q.ExecutionRole}, {"domain execution role", roleOf(p.input)}} {
+	for _, role := range []struct{ what, arn string }{{"execution role", q.ExecutionRole}, {"domain execution role", p.serverRole(q)}} {
 		if role.arn == "" {
 			continue
 		}
-		found, err := c.checkRole(ctx, role.what, role.arn)
-		if err != nil && kindOf(err) != domain.ErrDenied {
-			return nil, err
+		if err := wrong.looked(c.checkRole(ctx, role.what, role.arn)); err != nil {
+			return err
 		}
-		wrong = append(wrong, found...)
 	}
-	return wrong, nil
+	return nil
 }
 
-// roleOf is the domain execution role that a call would set.
-func roleOf(in *awssagemaker.UpdateDomainInput) string {
-	if in.DomainSettingsForUpdate == nil {
+// serverRole is the domain execution role that a call would set, or that is asked for where
+// the domain is not known.
+func (p updatePlan) serverRole(q UpdateDomainRequest) string {
+	switch {
+	case p.input.DomainSettingsForUpdate != nil:
+		return aws.ToString(p.input.DomainSettingsForUpdate.RStudioServerProDomainSettingsForUpdate.DomainExecutionRoleArn)
+	case p.domain.ID != "":
 		return ""
+	case q.EnableRStudio != nil:
+		return q.EnableRStudio.DomainExecutionRole
 	}
-	return aws.ToString(in.DomainSettingsForUpdate.RStudioServerProDomainSettingsForUpdate.DomainExecutionRoleArn)
+	return q.DomainExecutionRole
 }

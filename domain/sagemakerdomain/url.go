@@ -87,27 +87,40 @@ func (c *Client) PresignedURL(ctx context.Context, q URLRequest) (string, error)
 	return u, fail(ctx, "presigned URL", q.Domain+"/"+q.Profile, err)
 }
 
+// opens describes the domain and the profile of a URL. Those that are not there are added to
+// what is wrong, and then zero.
+func (c *Client) opens(ctx context.Context, wrong *problems, q URLRequest) (d Description, p Profile, err error) {
+	var form problems
+	if form.checkDomainID(q.Domain); len(form) > 0 {
+		return d, p, nil // which is said already
+	}
+	if d, err = c.describe(ctx, q.Domain); err != nil {
+		return Description{}, p, wrong.take(err)
+	}
+	if form.checkProfileName(q.Profile); len(form) > 0 {
+		return d, p, nil
+	}
+	if p, err = c.profile(ctx, d.ID, q.Profile); err != nil {
+		return d, Profile{}, wrong.take(err)
+	}
+	return d, p, nil
+}
+
 func (c *Client) presignedURL(ctx context.Context, q URLRequest) (string, error) {
-	if err := q.problems().err(); err != nil {
-		return "", err
-	}
-	d, err := c.describe(ctx, q.Domain)
+	wrong := q.problems()
+	d, p, err := c.opens(ctx, &wrong, q)
 	if err != nil {
-		return "", err
+		return "", wrong.or(err)
 	}
-	p, err := c.profile(ctx, q.Domain, q.Profile)
-	if err != nil {
-		return "", err
-	}
-	var wrong problems
-	if d.AuthMode != string(types.AuthModeIam) {
+	if d.ID != "" && d.AuthMode != string(types.AuthModeIam) {
 		wrong.add(domain.ErrState, "people sign in to the domain by %s: give them %s", d.AuthMode, d.URL)
 	}
 	if strings.HasPrefix(string(q.Landing), string(LandRStudio)) {
 		switch e := effective(d, p); {
+		case d.ID == "":
 		case d.RStudio == nil:
 			wrong.add(domain.ErrState, "RStudio is off in domain %s: enable it by UpdateDomain", d.ID)
-		case e.Access == AccessOff:
+		case p.Name != "" && e.Access == AccessOff:
 			wrong.add(domain.ErrNotAllowed, "user profile %s has no access to RStudio: give it by UpdateProfile", p.Name)
 		}
 	}

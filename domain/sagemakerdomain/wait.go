@@ -79,7 +79,10 @@ type seen struct {
 type watch struct {
 	domain, step, resource string
 	limit                  time.Duration
-	look                   func(context.Context) (seen, error)
+	// agreed is for how long looks have to find it InService, one after the other, until it is
+	// taken for so. Zero is that one is enough.
+	agreed time.Duration
+	look   func(context.Context) (seen, error)
 }
 
 // patience is how many looks in a row may fail before a wait gives up. The SDK has
@@ -128,7 +131,11 @@ var errLate = errors.New("AWS takes longer than it should")
 // not taken for its outcome: after is the time of the change before, from which a
 // read of the new state differs.
 func (c *Client) untilServes(ctx context.Context, w watch, after time.Time) error {
+	serves, since := false, time.Duration(0)
 	return c.until(ctx, w, func(s seen) (bool, error) {
+		if s.status != InService || s.gone {
+			serves = false
+		}
 		late := s.waited > visibleWithin
 		switch {
 		case s.gone:
@@ -139,7 +146,10 @@ func (c *Client) untilServes(ctx context.Context, w watch, after time.Time) erro
 		case !after.IsZero() && !s.modified.After(after) && !late && !s.status.moving():
 			return false, nil
 		case s.status == InService:
-			return true, nil
+			if !serves {
+				serves, since = true, s.waited
+			}
+			return s.waited-since >= w.agreed, nil
 		case s.status == Deleting, s.status == Deleted:
 			if late {
 				return false, refusal.New(domain.ErrState, "%s %s is %s: somebody else deletes it", w.step, w.resource, s.status)

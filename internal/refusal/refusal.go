@@ -6,6 +6,7 @@ package refusal
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/aws/smithy-go"
 
@@ -28,10 +29,13 @@ func New(kind domain.Kind, format string, args ...any) error {
 	return &Error{kind, fmt.Errorf(format, args...)}
 }
 
-// Step says what failed, if it did.
+// Step says what failed, if it did and the failure does not begin with it itself.
 func Step(what string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if rest, said := strings.CutPrefix(err.Error(), what); said && (strings.HasPrefix(rest, " ") || strings.HasPrefix(rest, ":")) {
+		return err
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
