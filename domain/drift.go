@@ -72,12 +72,12 @@ func (d *Domain) Drift(ctx context.Context) ([]Drift, error) {
 		points[p.ID] = p
 	}
 	var found []Drift
-	homes, roots := map[string]bool{}, map[string]bool{}
+	homes, roots, uids := map[string]bool{}, map[string]bool{}, map[string]uint32{}
 	for u, err := range d.Users(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		homes[u.Home.AccessPoint], roots[u.Deletion.AccessPoint] = true, true
+		homes[u.Home.AccessPoint], roots[u.Deletion.AccessPoint], uids[u.Name] = true, true, u.UID
 		p, exists := points[u.Home.AccessPoint]
 		switch {
 		case u.Home.AccessPoint == "" || u.Deletion.UnderWay() || !u.Offboarded.IsZero():
@@ -124,7 +124,7 @@ func (d *Domain) Drift(ctx context.Context) ([]Drift, error) {
 		case p.User != "" && !homes[p.ID]:
 			found = append(found, Drift{
 				Kind: AccessPointUnrecorded, User: p.User, AccessPoint: p.ID, Detail: fmt.Sprintf("it enters %s as %d:%d", p.Path, p.UID, p.GID),
-				Repair: "Onboard the user: it takes on the home that EFS has for their uid; else delete the access point, which deletes no file",
+				Repair: strayRepair(r, p, uids[p.User]),
 			})
 		}
 	}
@@ -132,4 +132,17 @@ func (d *Domain) Drift(ctx context.Context) ([]Drift, error) {
 		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.User, b.User), strings.Compare(a.AccessPoint, b.AccessPoint))
 	})
 	return found, nil
+}
+
+// strayRepair says what to do about the access point of a home that no record has; uid is of the
+// user whose name it bears, by the records, or zero.
+func strayRepair(r record, p efs.AccessPoint, uid uint32) string {
+	const remove = "delete the access point, which deletes no file"
+	switch {
+	case uid != 0 && uid != p.UID:
+		return fmt.Sprintf("it is of whoever had the name before: user %s has uid %d and another home, and Onboard does not give them this one; once nobody is to have it, %s", p.User, uid, remove)
+	case !r.External.none():
+		return fmt.Sprintf("if uid %d is the user's, Onboard them with it: it takes on the home that EFS has; else %s", p.UID, remove)
+	}
+	return "Onboard the user: it takes on the home that EFS has for their uid; else " + remove
 }

@@ -228,6 +228,10 @@ func TestExternal(t *testing.T) {
 		if u, readErr := second.User(ctx, "eve"); !errors.Is(err, domain.ErrConflict) || readErr != nil || u.UID != 200001 {
 			t.Errorf("%v; %+v, %v", err, u, readErr)
 		}
+		_, err = second.Onboard(ctx, domain.OnboardRequest{User: "bob", UID: 200006})
+		if !errors.Is(err, domain.ErrConflict) || !strings.Contains(err.Error(), `is that of atelier:domain "research", not "second"`) {
+			t.Errorf("another domain of ours with the same name for them: %v", err)
+		}
 		// Of many at once one has the uid.
 		errs := make(chan error)
 		for n := range 5 {

@@ -77,6 +77,15 @@ func (r record) homeGID() *uint32 {
 	return &r.External.HomeGID
 }
 
+// homeOwner is the key of the tag that tells the domain's homes from those of other domains over
+// an external file system; a file system of the domain's own has no others.
+func (r record) homeOwner() string {
+	if r.External.none() {
+		return ""
+	}
+	return TagDomain
+}
+
 // takeID takes the next number of the ledger, for one user or project.
 func (d *Domain) takeID(ctx context.Context, op string) (id uint32, err error) {
 	_, err = d.client.ledgers.Update(ctx, d.name, func(l *ledger) error {
@@ -176,7 +185,7 @@ func (d *Domain) ensureHome(ctx context.Context, r record, u User) (home efs.Hom
 		}
 		d.client.report(Progress{Domain: d.name, User: u.Name, Step: "home", Resource: fmt.Sprintf("/%d", u.UID)})
 		home, err = d.client.efsFor(d.name, u.Name, "home").EnsureHome(ctx, efs.HomeSpec{
-			FileSystem: r.FileSystem, User: u.Name, UID: u.UID, GID: u.GID, DirectoryGID: r.homeGID(), Tags: r.tags(),
+			FileSystem: r.FileSystem, User: u.Name, UID: u.UID, GID: u.GID, DirectoryGID: r.homeGID(), Tags: r.tags(), Owner: r.homeOwner(),
 		})
 		if !errors.Is(err, efs.ErrConflict) || !r.External.none() || u.Home != (efs.Home{}) || u.Deletion.Count > 0 {
 			return home, gone(r, err)

@@ -103,6 +103,10 @@ func TestConflicts(t *testing.T) {
 				_, err := c.EnsureHome(ctx, efs.HomeSpec{FileSystem: id, User: "alice", UID: 200001, GID: 9})
 				return err
 			}, "200001:9"},
+			{"another owner", func() error {
+				_, err := c.EnsureHome(ctx, efs.HomeSpec{FileSystem: id, User: "alice", UID: 200001, GID: 200001, Owner: "Name", Tags: map[string]string{"Name": "x"}})
+				return err
+			}, `is that of Name "home of alice", not "x"`},
 			{"shared with another group", func() error {
 				_, err := c.EnsureShared(ctx, efs.SharedSpec{FileSystem: id, Name: "genome", GID: 9})
 				return err
@@ -123,6 +127,10 @@ func TestConflicts(t *testing.T) {
 			if err := test.call(); !errors.Is(err, efs.ErrConflict) || !strings.Contains(fmt.Sprint(err), test.says) {
 				t.Errorf("%s: got %v\nwant a conflict that says %q", test.name, err, test.says)
 			}
+		}
+		// One that says nothing about its owner is taken.
+		if _, err := c.EnsureHome(ctx, efs.HomeSpec{FileSystem: id, User: "alice", UID: 200001, GID: 200001, Owner: "owner", Tags: map[string]string{"owner": "x"}}); err != nil {
+			t.Error(err)
 		}
 		p.FileSystem.MountTargets = 2
 		w.audit(ctx, p)

@@ -28,6 +28,10 @@ type HomeSpec struct {
 	DirectoryGID *uint32
 	// Tags are added to the access point when it is made, at most 48.
 	Tags map[string]string
+	// Owner is the key of the tag that says to whom of several on a file system an access point
+	// belongs: one that exists with another value than Tags has is [ErrConflict]. One
+	// without the tag is taken. Empty is that whose it is does not matter.
+	Owner string
 }
 
 // Home is a user's persistent directory. Whoever mounts its access point sees
@@ -91,6 +95,8 @@ func (s HomeSpec) same(d types.AccessPointDescription) error {
 		return fmt.Errorf("the home of uid %d exists without the tag %s that says whose it is; set it, or delete the access point (its files stay)", s.UID, userTag)
 	case p.User != s.User:
 		return fmt.Errorf("uid %d is that of user %q, whose home exists; give %q another uid", s.UID, p.User, s.User)
+	case p.Tags[s.Owner] != "" && p.Tags[s.Owner] != s.Tags[s.Owner]:
+		return fmt.Errorf("the home of user %q exists and is that of %s %q, not %q; use it there, or delete the access point (its files stay)", s.User, s.Owner, p.Tags[s.Owner], s.Tags[s.Owner])
 	case p.FileSystem != want.FileSystem, p.Path != want.Path, !p.Forced, p.UID != want.UID, p.GID != want.GID:
 		return fmt.Errorf("the home of user %q exists as %s on %s, entered as %d:%d, not as %s on %s, entered as %d:%d; "+
 			"ask for what exists, or delete the access point (its files stay)",

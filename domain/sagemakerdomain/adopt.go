@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/efs"
 	"github.com/atelier-go/atelier/internal/refusal"
 )
 
@@ -22,31 +23,38 @@ type AdoptRequest struct {
 	// A domain that exists stays in its own.
 	Subnets []string
 	// Policy is what sessions may use when the domain is made; later it is changed by
-	// [domain.Domain.SetPolicy]. The zero value allows every image. If it has no Types, they
-	// are EC2's of those on which the account's quotas let sessions of RStudio run ("t3.medium"
-	// of "ml.t3.medium"), as far as the catalogue of the client of domains has them; every
-	// type where it has none of them or the credentials may not read quotas. The pattern "*"
-	// allows every type.
+	// [domain.Domain.SetPolicy], and the preview says that another here is not heeded. The zero
+	// value allows every image. If it has no Types, they are EC2's of those on which the
+	// account's quotas let sessions of RStudio run ("t3.medium" of "ml.t3.medium"), as far as
+	// the catalogue of the client of domains has them; where it has none of them, or the
+	// credentials may not read quotas, Types are required. The pattern "*" allows every type.
 	Policy domain.Policy
 	// Users are names for the users of profiles, by the profiles' names, whose case does
-	// not matter. A profile that is not among them is the user of its name in lower case,
-	// which has to be one: 1 to 20 of a-z, 0-9 and hyphen, beginning with a letter. One
-	// who is a user already keeps the name.
+	// not matter. A profile that is not among them is the user of its name in lower case; a
+	// name that cannot be a user's, 1 to 20 of a-z, 0-9 and hyphen, beginning with a letter,
+	// then leaves the profile out, as the preview says. Here such a name is
+	// [domain.ErrInvalid], and so are two for one profile and one for two. Who is a user
+	// already, or has an access point of a domain whose records were lost, keeps the name,
+	// and the preview says that another is not heeded. A profile that SageMaker does not have
+	// is a line of the preview and no error: it may be one that is gone.
 	Users map[string]string
-	// Images are names for images, by SageMaker's; as with users.
+	// Images are names for images, by SageMaker's; as with users. One that is attached already
+	// is so by whatever name.
 	Images map[string]string
 }
 
-// PreviewAdopt returns what [Client.Adopt] would do now: what blocks it, what it would
-// make and end, and what stays: first what differs from SageMaker's all the same. It
-// changes nothing.
+// PreviewAdopt returns what [Client.Adopt] would do now, in this order: what blocks it, what
+// it would make and end, who and what is left out or differs from SageMaker's all the same, what
+// else stays, and last what has no counterpart in ours. As long as something blocks nothing is
+// made: what is listed as made comes to be when that is mended, and the domain is not listed
+// if it is what is wrong. It changes nothing.
 func (c *Client) PreviewAdopt(ctx context.Context, to *domain.Client, q AdoptRequest) ([]domain.Consequence, error) {
 	const op = "preview adopt"
 	a, err := c.planAdoption(ctx, to, q)
 	if err != nil {
 		return nil, fail(ctx, op, q.ID, err)
 	}
-	return append(a.differences(), a.stays...), nil
+	return a.lines(), nil
 }
 
 // Adopt makes a domain of ours over the file system of one of SageMaker's, with its
@@ -67,24 +75,28 @@ func (c *Client) PreviewAdopt(ctx context.Context, to *domain.Client, q AdoptReq
 // here stays so. Sessions of who is offboarded go on: end them, with package session's
 // Manager.
 //
-// A profile is left out, and the preview says so, that has no uid, is not in service, was
-// made anew, so that its uid is not the user's, or whose name or uid is none of ours; and an
-// image that has no name of ours, or another one's, or is not there. Roles, security
-// groups, default types and access to RStudio are not taken over: what sessions may use is
+// A profile is left out, and the preview says so, that has no uid, is not in service, has no
+// access to RStudio in a domain that has it, was made anew, so that its uid is not the user's, or
+// whose name or uid is none of ours; and an image that has no name of ours, or another one's,
+// or is not there. Who is a user already and has no access any more stays one, and the preview
+// says so. Roles, security groups and default types are not taken over: what sessions may use is
 // up to the policy. The preview has a line for each profile that has others than its domain,
 // one for the network that our hosts need, and one for spaces, whose files are not in homes.
 // Images for RStudio on SageMaker are sessions' alone, without RStudio's server: for sessions
 // by a browser attach one that has it, or have them behind a Workbench (package workbench).
 //
 // What blocks is one error that lists everything, before anything is made: what stands in the
-// way there is [domain.ErrState], and for what [domain.Client.CheckCreate] has against our
+// way there is [domain.ErrState], above all that SageMaker's domain is gone or that its mount
+// targets let none of our hosts in; and for what [domain.Client.CheckCreate] has against our
 // domain it is of that kind. Where SageMaker has another security group for outbound NFS than
 // when the domain was made, hosts that start later join it, as
 // [domain.Domain.SetHostSecurityGroups] says. If our records were lost, it makes the domain
 // again: everybody has the name, uid and access point of before, which the file system knows;
 // the preview says what nobody knows any more, such as who was offboarded. Of the rest what
-// fails is told at the end, and all else is done. It is idempotent, and what a failure left
-// half-way another call finishes. While a domain is adopted, [Client.DeleteDomain] of
+// fails is told at the end, and all else is done: [domain.Client.Get] has the domain then. It
+// is idempotent, and what a failure left half-way another call finishes. Of several calls at
+// once under several names one has the homes; the others stop with [domain.ErrConflict], which
+// names it. While a domain is adopted, [Client.DeleteDomain] of
 // SageMaker's is refused.
 func (c *Client) Adopt(ctx context.Context, to *domain.Client, q AdoptRequest) (*domain.Domain, error) {
 	const op = "adopt"
@@ -95,7 +107,7 @@ func (c *Client) Adopt(ctx context.Context, to *domain.Client, q AdoptRequest) (
 	if err := a.wrong.err(); err != nil {
 		return nil, fail(ctx, op, q.ID, err)
 	}
-	d, err := a.carryOut(ctx)
+	d, err := a.carryOut(ctx, c)
 	if err != nil {
 		return nil, fail(ctx, op, q.ID, err)
 	}
@@ -105,10 +117,16 @@ func (c *Client) Adopt(ctx context.Context, to *domain.Client, q AdoptRequest) (
 
 // Diff returns how a domain that was adopted differs from SageMaker's: what
 // [Client.Adopt] would do to it and, as what stays, what it would leave so. Nothing is
-// that they agree. It changes nothing. A domain that was not adopted is
-// [domain.ErrState].
+// that they agree. What blocks is that SageMaker's domain is gone, too. Compared are domains,
+// security groups and the way to the mount targets, profiles with users, access to RStudio
+// and images; not the settings of profiles, nor types and quotas with the policy, nor spaces,
+// of which [Client.PreviewAdopt] tells. It changes nothing. A domain that was not
+// adopted is [domain.ErrState].
 func (c *Client) Diff(ctx context.Context, d *domain.Domain) ([]domain.Consequence, error) {
 	const op = "diff"
+	if d == nil {
+		return nil, fail(ctx, op, "", refusal.New(domain.ErrInvalid, "the domain is nil"))
+	}
 	about, err := d.Describe(ctx)
 	if err != nil {
 		return nil, fail(ctx, op, d.Name(), err)
@@ -131,7 +149,7 @@ const keeper = "SageMaker domain "
 // carryOut makes what was planned. Each step looks itself whether it is done, and what
 // fails keeps none of the others from being made: above all not those who left from being
 // offboarded.
-func (a *adoption) carryOut(ctx context.Context) (*domain.Domain, error) {
+func (a *adoption) carryOut(ctx context.Context, c *Client) (*domain.Domain, error) {
 	d, err := a.to.Create(ctx, a.create)
 	if err != nil {
 		return nil, refusal.Step("domain "+a.create.Name, err)
@@ -146,12 +164,34 @@ func (a *adoption) carryOut(ctx context.Context) (*domain.Domain, error) {
 	for _, q := range a.users {
 		_, err := d.Onboard(ctx, q)
 		failed = append(failed, refusal.Step("user "+q.User, err))
+		if errors.Is(err, efs.ErrConflict) {
+			// Who is onboarded first decides, since all adopt in one order: whoever is late takes none.
+			if err := a.overtaken(ctx, c, q); err != nil {
+				return d, errors.Join(append(failed, err)...)
+			}
+		}
 	}
 	for _, q := range a.images {
 		_, err := d.Attach(ctx, q)
 		failed = append(failed, refusal.Step("image "+q.Name, err))
 	}
 	return d, errors.Join(failed...)
+}
+
+// overtaken is an error if another domain of ours was adopted over the same homes since this was
+// planned, and has the home of a user.
+func (a *adoption) overtaken(ctx context.Context, c *Client, q domain.OnboardRequest) error {
+	a.points = nil
+	if err := a.readPoints(ctx, c, a.create.External.FileSystem); err != nil {
+		return err
+	}
+	p := a.anothers(a.create.Name, q.User, q.UID)
+	of := p.Tags[domain.TagDomain]
+	if p.ID == "" || of == a.create.Name {
+		return nil
+	}
+	return refusal.New(domain.ErrConflict, "domain %s was adopted meanwhile, and home %s is that of its user %s: keep that one, and offboard the users of %s, who have no homes, and delete it",
+		of, p.Path, p.User, a.create.Name)
 }
 
 // adopters are the domains of ours that were made over a file system and are still there:

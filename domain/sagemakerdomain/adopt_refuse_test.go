@@ -187,6 +187,9 @@ func TestAdoptBlockedByCreate(t *testing.T) {
 				if strings.Count(lines(would), "\n") != len(would)-1 {
 					t.Errorf("a line of %q is broken", would)
 				}
+				if got := lines(would); strings.Contains(got, "makes: domain") || strings.Contains(got, "subnet-00000001 (") {
+					t.Errorf("it says what cannot be:\n%s", got)
+				}
 				if got := differs(before, w.inventory()); got != "" && name != "AllWithoutFileSystem" {
 					t.Errorf("refused, it changes %s", got)
 				}

@@ -215,6 +215,8 @@ func TestAdoptRefuses(t *testing.T) {
 		w.must(err)
 		_, err = c.Adopt(t.Context(), to, sagemakerdomain.AdoptRequest{ID: source.ID, Name: "own"})
 		w.is(err, domain.ErrState, "has a file system of its own", "choose another name")
+		_, err = c.Adopt(t.Context(), to, sagemakerdomain.AdoptRequest{ID: "d-unknown", Name: "own"})
+		w.is(err, domain.ErrNotFound, "SageMaker has no domain d-unknown")
 		_, err = c.Diff(t.Context(), own)
 		w.is(err, domain.ErrState, "was not adopted")
 		// Without SageMaker's group there is no way to the homes.

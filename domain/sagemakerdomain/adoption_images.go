@@ -16,7 +16,7 @@ import (
 
 // planImages plans to attach the container images that RStudio offers there. An image
 // that is attached already is so by whatever name.
-func (a *adoption) planImages(ctx context.Context, c *Client, q AdoptRequest, source Description, ours *present) error {
+func (a *adoption) planImages(ctx context.Context, c *Client, _ AdoptRequest, source Description, ours *present) error {
 	attached := map[string]string{} // names by reference
 	if ours != nil {
 		for name, i := range ours.images {
@@ -25,6 +25,10 @@ func (a *adoption) planImages(ctx context.Context, c *Client, q AdoptRequest, so
 	}
 	done := map[string]bool{}
 	for _, i := range source.Images {
+		wanted, ok := a.pictures.of(i.Image)
+		if !ok { // it blocks
+			continue
+		}
 		v, err := c.version(ctx, i.Image, i.Version)
 		switch {
 		case err != nil && kindOf(err) == domain.ErrNotFound:
@@ -39,10 +43,13 @@ func (a *adoption) planImages(ctx context.Context, c *Client, q AdoptRequest, so
 		reference := cmp.Or(v.Container, v.Base)
 		if name := attached[reference]; name != "" {
 			a.stay(domain.ThingImage, name, "%s", reference)
+			if wanted != "" && wanted != name {
+				a.differ(domain.ThingImage, name, "%s is attached by this name already, and %s, which Images has for it, is not heeded: Attach it by that, too, if it is meant", i.Image, wanted)
+			}
 			done[name] = true
 			continue
 		}
-		name := cmp.Or(lookup(q.Images, i.Image), strings.ToLower(i.Image))
+		name := cmp.Or(wanted, strings.ToLower(i.Image))
 		if err := domain.CheckName("image", name); err != nil {
 			a.differ(domain.ThingImage, i.Image, "is left out: %v; name it by Images, or attach it", err)
 			continue
@@ -59,6 +66,7 @@ func (a *adoption) planImages(ctx context.Context, c *Client, q AdoptRequest, so
 		a.images = append(a.images, domain.AttachRequest{Name: name, Reference: reference})
 		a.make(domain.ThingImage, name, "%s, version %d of %s", reference, v.Number, i.Image)
 	}
+	a.unused(a.pictures, domain.ThingImage)
 	if ours == nil {
 		return nil
 	}

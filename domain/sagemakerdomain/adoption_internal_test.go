@@ -1,10 +1,12 @@
 package sagemakerdomain
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"github.com/atelier-go/atelier/domain"
@@ -51,11 +53,11 @@ func TestAdoptedAgain(t *testing.T) {
 		"Gone":       {change: func(d *domain.Description) { d.Subnets[0].ID = "subnet-3" }, differ: "in subnet-1, subnet-3, although SageMaker is in subnet-1, subnet-2"},
 		"Some":       {change: func(d *domain.Description) { d.Subnets = d.Subnets[:1] }, stays: "in subnet-2 of SageMaker's 2 subnets"},
 		"AsAsked":    {asked: []string{"subnet-1", "subnet-2"}, change: func(*domain.Description) {}},
-		"Others":     {asked: []string{"subnet-1"}, change: func(*domain.Description) {}, differ: "in subnet-1, subnet-2, not in subnet-1: a domain's subnets are for good"},
+		"Others":     {asked: []string{"subnet-1"}, change: func(*domain.Description) {}, differ: "in subnet-1, subnet-2, not in subnet-1, which Subnets says: they are for good"},
 	} {
 		a := &adoption{create: domain.CreateRequest{Name: "research", Subnets: []string{"subnet-1", "subnet-2"}, External: ours(func(*domain.Description) {}).External}}
 		is := ours(test.change)
-		if over := a.planAgain(is, test.asked, a.create.Subnets); over == (test.blocks != "") {
+		if over := a.planAgain(is, AdoptRequest{Subnets: test.asked}, a.create.Subnets); over == (test.blocks != "") {
 			t.Errorf("%s: it is over SageMaker's: %t", name, over)
 		}
 		for what, got := range map[string]struct {
@@ -100,7 +102,7 @@ func TestNotTaken(t *testing.T) {
 		"Same":       {profile: Profile{ExecutionRole: "role-1", SessionInstance: "ml.t3.medium", Access: AccessUser, SecurityGroups: []string{"sg-1"}}},
 		"Role":       {profile: Profile{ExecutionRole: "role-2"}, want: []string{"execution role role-2, which"}},
 		"Groups":     {profile: Profile{SecurityGroups: []string{"sg-1", "sg-2", "sg-3"}}, want: []string{"security groups sg-2, sg-3, as"}},
-		"Off":        {profile: Profile{Access: AccessOff}, want: []string{"no access to RStudio: offboard"}},
+		"Off":        {profile: Profile{Access: AccessOff}}, // who is left out
 		"Admin":      {profile: Profile{Access: AccessAdmin}, want: []string{"administrator of RStudio"}},
 		"Given":      {domain: func(d *Description) { d.DefaultAccess = AccessOff }, profile: Profile{Access: AccessUser}},
 		"AllOff":     {domain: func(d *Description) { d.DefaultAccess = AccessOff }, profile: Profile{Access: AccessOff}},
@@ -124,6 +126,65 @@ func TestNotTaken(t *testing.T) {
 		}
 		if parts := strings.Count(got, "; ") + min(1, len(got)); parts != len(test.want) {
 			t.Errorf("%s: %q tells of %d settings, want %d", name, got, parts, len(test.want))
+		}
+	}
+}
+
+// TestLetsIn: a rule lets hosts in that names a group of theirs or holds all places where they are,
+// and one that may do so is never taken for none.
+func TestLetsIn(t *testing.T) {
+	nfs := func(change func(*ec2types.IpPermission)) ec2types.IpPermission {
+		p := ec2types.IpPermission{IpProtocol: new("tcp"), FromPort: new(int32(2049)), ToPort: new(int32(2049))}
+		change(&p)
+		return p
+	}
+	group := func(id string) func(*ec2types.IpPermission) {
+		return func(p *ec2types.IpPermission) {
+			p.UserIdGroupPairs = append(p.UserIdGroupPairs, ec2types.UserIdGroupPair{GroupId: &id})
+		}
+	}
+	block := func(ranges ...string) func(*ec2types.IpPermission) {
+		return func(p *ec2types.IpPermission) {
+			for _, r := range ranges {
+				p.IpRanges = append(p.IpRanges, ec2types.IpRange{CidrIp: &r})
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		rules   []ec2types.IpPermission
+		open    bool
+		perhaps string
+	}{
+		"Nothing": {},
+		"Group":   {rules: []ec2types.IpPermission{nfs(group("sg-out"))}, open: true},
+		"Second":  {rules: []ec2types.IpPermission{nfs(group("sg-other")), nfs(group("sg-hosts"))}, open: true},
+		"Other":   {rules: []ec2types.IpPermission{nfs(group("sg-other"))}, perhaps: "sg-other"},
+		"Ports": {rules: []ec2types.IpPermission{nfs(func(p *ec2types.IpPermission) {
+			group("sg-out")(p)
+			p.FromPort, p.ToPort = new(int32(988)), new(int32(2048))
+		})}},
+		"PortsAround": {open: true, rules: []ec2types.IpPermission{nfs(func(p *ec2types.IpPermission) {
+			group("sg-out")(p)
+			p.FromPort, p.ToPort = new(int32(0)), new(int32(65535))
+		})}},
+		"UDP": {rules: []ec2types.IpPermission{nfs(func(p *ec2types.IpPermission) { group("sg-out")(p); p.IpProtocol = new("udp") })}},
+		"All": {open: true, rules: []ec2types.IpPermission{nfs(func(p *ec2types.IpPermission) {
+			group("sg-out")(p)
+			p.IpProtocol, p.FromPort, p.ToPort = new("-1"), nil, nil
+		})}},
+		"Range":      {rules: []ec2types.IpPermission{nfs(block("10.0.0.0/16"))}, open: true},
+		"Ranges":     {rules: []ec2types.IpPermission{nfs(block("10.0.1.0/24")), nfs(block("10.0.2.0/24"))}, open: true},
+		"OnePlace":   {rules: []ec2types.IpPermission{nfs(block("10.0.1.0/24"))}},
+		"Part":       {rules: []ec2types.IpPermission{nfs(block("10.0.1.0/25", "10.0.1.128/25"))}, perhaps: "10.0.1.0/25, 10.0.1.128/25"},
+		"Elsewhere":  {rules: []ec2types.IpPermission{nfs(block("192.168.0.0/16"))}},
+		"Unreadable": {rules: []ec2types.IpPermission{nfs(block("x"))}, perhaps: "x"},
+		"IPv6":       {rules: []ec2types.IpPermission{nfs(func(p *ec2types.IpPermission) { p.Ipv6Ranges = []ec2types.Ipv6Range{{CidrIpv6: new("::/0")}} })}, perhaps: "::/0"},
+		"List":       {rules: []ec2types.IpPermission{nfs(func(p *ec2types.IpPermission) { p.PrefixListIds = []ec2types.PrefixListId{{PrefixListId: new("pl-1")}} })}, perhaps: "pl-1"},
+	} {
+		places := []netip.Prefix{netip.MustParsePrefix("10.0.1.0/24"), netip.MustParsePrefix("10.0.2.0/24")}
+		open, perhaps := letsIn([]ec2types.SecurityGroup{{}, {IpPermissions: test.rules}}, []string{"sg-out", "sg-hosts"}, places)
+		if got := strings.Join(perhaps, ", "); open != test.open || got != test.perhaps && !open {
+			t.Errorf("%s: %t, by %q", name, open, got)
 		}
 	}
 }

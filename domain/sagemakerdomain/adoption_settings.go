@@ -44,13 +44,8 @@ func (e Effective) notTaken(base Effective) string {
 	if len(groups) > 0 {
 		add("security groups %s, as hosts are in the domain's, for everybody: SetHostSecurityGroups", strings.Join(groups, ", "))
 	}
-	if e.Access != base.Access {
-		switch e.Access {
-		case AccessOff:
-			add("no access to RStudio: offboard who is to have no sessions")
-		case AccessAdmin:
-			add("administrator of RStudio: who manages sessions is decided by the program that serves them")
-		}
+	if e.Access != base.Access && e.Access == AccessAdmin { // who has no access is told of by planUsers
+		add("administrator of RStudio: who manages sessions is decided by the program that serves them")
 	}
 	if e.SessionInstance != base.SessionInstance {
 		add("default type %s: name a type when sessions are started", e.SessionInstance)
@@ -87,7 +82,7 @@ func (a *adoption) planSpaces(ctx context.Context, c *Client, _ AdoptRequest, so
 		kinds = append(kinds, fmt.Sprintf("%d %s", count[kind], kind))
 	}
 	if len(kinds) > 0 {
-		a.stay(domain.ThingDomain, source.ID, "its spaces, %s, have files of their own, on their volumes or under uids of their own: in nobody's home, and sessions of ours do not see them", strings.Join(kinds, ", "))
+		a.note(domain.ThingDomain, source.ID, "its spaces, %s, have files of their own, on their volumes or under uids of their own: in nobody's home, and sessions of ours do not see them", strings.Join(kinds, ", "))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/efs"
 	"github.com/atelier-go/atelier/internal/refusal"
 )
 
@@ -24,7 +25,7 @@ func (a *adoption) planUsers(ctx context.Context, c *Client, q AdoptRequest, sou
 	if source.RStudio == nil {
 		none.Access = byDefault.Access // of what is not there
 	}
-	a.stay(domain.ThingDomain, source.ID, "its settings are not taken over: %s", byDefault.notTaken(none))
+	a.note(domain.ThingDomain, source.ID, "its settings are not taken over: %s", byDefault.notTaken(none))
 	known := map[string]bool{}
 	for _, p := range profiles {
 		name, taken := a.userOf(q, p, ours)
@@ -37,35 +38,9 @@ func (a *adoption) planUsers(ctx context.Context, c *Client, q AdoptRequest, sou
 			continue
 		}
 		known[name] = true
-		onboard := domain.OnboardRequest{User: name, UID: p.UID}
-		var u domain.User
-		if ours != nil {
-			u = ours.names[name]
-			onboard.Login = u.Login
-		}
-		if why := cannotJoin(onboard); why != "" {
-			a.differ(domain.ThingUser, name, "profile %s is left out: %s", p.Name, why)
-			continue
-		}
-		if not := effective(source, p).notTaken(byDefault); not != "" {
-			a.stay(ThingProfile, p.Name, "its settings are not taken over: %s", not)
-		}
-		if ours != nil {
-			switch {
-			case u.UID != p.UID: // there is none yet
-			case !u.Offboarded.IsZero():
-				a.differ(domain.ThingUser, name, "was offboarded here, profile %s is there: onboard them, with uid %d, if that is not meant", p.Name, p.UID)
-				continue
-			case !u.Onboarded.IsZero():
-				a.stay(domain.ThingUser, name, "with uid %d, profile %s", p.UID, p.Name)
-				continue
-			}
-			onboard.Groups = u.Groups
-		}
-		a.users = append(a.users, onboard)
-		a.make(domain.ThingUser, name, "with uid %d, profile %s", p.UID, p.Name)
-		a.make(domain.ThingAccessPoint, fmt.Sprintf("/%d", p.UID), "of the home of %s, entered as %d", name, p.UID)
+		a.planUser(q, source, byDefault, p, name, ours)
 	}
+	a.unused(a.people, ThingProfile)
 	if ours == nil {
 		return nil
 	}
@@ -76,6 +51,58 @@ func (a *adoption) planUsers(ctx context.Context, c *Client, q AdoptRequest, sou
 		}
 	}
 	return nil
+}
+
+// planUser plans that a profile is a user.
+func (a *adoption) planUser(q AdoptRequest, source Description, byDefault Effective, p Profile, name string, ours *present) {
+	onboard := domain.OnboardRequest{User: name, UID: p.UID}
+	var u domain.User // nobody yet, unless with the profile's uid
+	if ours != nil {
+		onboard.Login = ours.names[name].Login
+		if u = ours.names[name]; u.UID != p.UID {
+			u = domain.User{}
+		}
+	}
+	// In a domain without RStudio nobody has access to it, and nobody was refused it.
+	off := source.RStudio != nil && effective(source, p).Access == AccessOff
+	member := !u.Onboarded.IsZero() && u.Offboarded.IsZero()
+	switch why := cannotJoin(onboard); {
+	case why != "":
+		a.differ(domain.ThingUser, name, "profile %s is left out: %s", p.Name, why)
+		return
+	case off && member:
+		a.differ(domain.ThingUser, name, "has no access to RStudio there, by profile %s, and is a user here: offboard them, with Domain.Offboard, if that is not meant", p.Name)
+		return
+	case off && !u.Offboarded.IsZero(): // they agree
+		a.stay(domain.ThingUser, name, "offboarded, and without access to RStudio by profile %s", p.Name)
+		return
+	case off:
+		a.differ(domain.ThingUser, name, "profile %s has no access to RStudio: it is left out; onboard them, with Domain.Onboard and uid %d, if they are to have sessions here", p.Name, p.UID)
+		return
+	case !u.Offboarded.IsZero():
+		a.differ(domain.ThingUser, name, "was offboarded here, profile %s is there: onboard them, with uid %d, if that is not meant", p.Name, p.UID)
+		return
+	}
+	if not := effective(source, p).notTaken(byDefault); not != "" {
+		a.note(ThingProfile, p.Name, "its settings are not taken over: %s", not)
+	}
+	if member {
+		a.stay(domain.ThingUser, name, "with uid %d, profile %s", p.UID, p.Name)
+		return
+	}
+	if other := a.anothers(q.Name, name, p.UID); other.ID != "" {
+		a.block(domain.ThingHome, other.Path, "is that of user %s of domain %s, and would be that of %s of %s: adopt under that name, with that name in Users, or delete access point %s (files stay)",
+			other.User, other.Tags[domain.TagDomain], name, printable(q.Name), other.ID)
+		return
+	}
+	onboard.Groups = u.Groups
+	a.users = append(a.users, onboard)
+	a.make(domain.ThingUser, name, "with uid %d, profile %s", p.UID, p.Name)
+	if a.holder(q.Name, p.UID) == name {
+		a.stay(domain.ThingAccessPoint, fmt.Sprintf("/%d", p.UID), "of the home of %s, found again", name)
+	} else {
+		a.make(domain.ThingAccessPoint, fmt.Sprintf("/%d", p.UID), "of the home of %s, entered as %d", name, p.UID)
+	}
 }
 
 // cannotJoin says why a user cannot be onboarded, or nothing.
@@ -91,21 +118,15 @@ func cannotJoin(q domain.OnboardRequest) string {
 	return why
 }
 
-// checkHomes blocks what would open a home that a domain of ours has already, in another's
-// name: the file system has one access point of ours for a uid.
-func (a *adoption) checkHomes(name string) {
-	asked := map[uint32]string{}
-	for _, u := range a.users {
-		asked[u.UID] = u.User
-	}
+// anothers is the access point that opens the home of a uid, if it is another user's or another
+// domain's: the file system has one of ours for a uid.
+func (a *adoption) anothers(of, user string, uid uint32) efs.AccessPoint {
 	for _, p := range a.points {
-		user, ok := asked[p.UID]
-		of := p.Tags[domain.TagDomain]
-		if ok && p.User != "" && (p.User != user || of != name) {
-			a.block(domain.ThingHome, p.Path, "is that of user %s of domain %s, and would be that of %s of %s: adopt under that name, with that name in Users, or delete access point %s (files stay)",
-				p.User, of, user, printable(name), p.ID)
+		if p.User != "" && p.UID == uid && (p.User != user || p.Tags[domain.TagDomain] != of) {
+			return p
 		}
 	}
+	return efs.AccessPoint{}
 }
 
 // holder is the user of a domain whose home an access point opens as a uid, or nobody: the
@@ -119,14 +140,32 @@ func (a *adoption) holder(of string, uid uint32) string {
 	return ""
 }
 
+// homeOf is the path of the home that a user of a domain had, by an access point, or nothing.
+func (a *adoption) homeOf(of, user string) string {
+	for _, p := range a.points {
+		if p.User == user && user != "" && p.Tags[domain.TagDomain] == of {
+			return p.Path
+		}
+	}
+	return ""
+}
+
 // userOf is the name of the user that a profile is. If it is to be left out, it is empty
 // and left is the user whom it keeps from being taken for gone, if there is one.
 func (a *adoption) userOf(q AdoptRequest, p Profile, ours *present) (name, left string) {
-	name = cmp.Or(a.holder(q.Name, p.UID), lookup(q.Users, p.Name), strings.ToLower(p.Name))
+	wanted, ok := a.people.of(p.Name)
+	held := a.holder(q.Name, p.UID)
+	name = cmp.Or(held, wanted, strings.ToLower(p.Name))
 	if ours != nil {
 		if u, ok := ours.users[p.UID]; ok && p.UID != 0 {
 			name = u.Name // whoever has the uid is the profile's user, by whatever name
 		}
+	}
+	if !ok { // it blocks
+		return "", name
+	}
+	if wanted != "" && wanted != name {
+		a.differ(domain.ThingUser, name, "is the user that has uid %d of profile %s, and %s, which Users has for it, is not heeded: a user's name is for good", p.UID, p.Name, wanted)
 	}
 	switch {
 	case p.Status == Deleting:
@@ -142,25 +181,23 @@ func (a *adoption) userOf(q AdoptRequest, p Profile, ours *present) (name, left 
 		a.differ(domain.ThingUser, p.Name, "is left out: %v; name the user of this profile by Users", domain.CheckName("user", name))
 		return "", ""
 	}
-	if ours == nil {
-		return name, ""
+	home := "" // of the user of this name, if it is another's than the profile
+	if ours != nil && ours.names[name].UID != 0 {
+		if u := ours.names[name]; u.UID != p.UID {
+			home = u.Home.Path
+			if home == "" {
+				home = fmt.Sprintf("/%d", u.UID)
+			}
+		}
+	} else if held == "" {
+		home = a.homeOf(q.Name, name)
 	}
-	if u, ok := ours.names[name]; ok && u.UID != 0 && u.UID != p.UID {
-		a.differ(domain.ThingUser, name, "profile %s was made anew, with uid %d and the home /%d, which are not the user's, %d and %s: it is left out; name the user that it is by Users",
-			p.Name, p.UID, p.UID, u.UID, u.Home.Path)
+	if home != "" {
+		a.differ(domain.ThingUser, name, "profile %s was made anew, with uid %d and the home /%d, which are not the user's, who has %s: it is left out; name the user that it is by Users",
+			p.Name, p.UID, p.UID, home)
 		return "", ""
 	}
 	return name, ""
-}
-
-// lookup finds what a map has for a name, whose case does not matter.
-func lookup(m map[string]string, name string) string {
-	for key, value := range m {
-		if strings.EqualFold(key, name) {
-			return value
-		}
-	}
-	return ""
 }
 
 // wholeProfiles returns the profiles of a domain in the order of their names. One that is

@@ -21,8 +21,8 @@
 //   - Policy is what the caller may do.
 //   - Adopt makes a domain of package domain over one of SageMaker's, so that the same people open the
 //     same homes in sessions of both; PreviewAdopt lists what that makes, all that stands in its way and
-//     what has no counterpart, and Diff how they differ. Profiles, images, subnets and the types that
-//     quotas allow are taken over; roles, security groups of apps, access to RStudio and spaces are not.
+//     what has no counterpart, and Diff how they differ. Profiles with access to RStudio, images, subnets
+//     and the types that quotas allow are taken over; roles, security groups of apps and spaces are not.
 //     For an account in memory examples/adopt shows it.
 //
 // Whatever begins something waits for its end, by [Config.Timeouts], tells [Config.Progress] how it

@@ -9,7 +9,7 @@
 // was made, line by line, and one file as RStudio and Studio Classic on SageMaker and a
 // session of ours see it. With -domain it is an account of AWS, with the credentials and the region
 // of the environment: it prints what would be made, and makes it with -apply. Run again it
-// prints, and with -apply picks up, what has changed.
+// prints, and with -apply picks up, what has changed. It ends with 1 if something blocks the plan.
 package main
 
 import (
@@ -18,13 +18,16 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/sagemakerdomain"
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/domain/store/boltstore"
 	"github.com/atelier-go/atelier/examples/internal/bubble"
 )
@@ -34,7 +37,12 @@ func main() {
 	q := sagemakerdomain.AdoptRequest{}
 	flags.StringVar(&q.ID, "domain", "", "SageMaker's id of the domain; without, it is shown on an account in memory")
 	flags.StringVar(&q.Name, "name", "research", "the name of the domain that is made")
-	flags.Func("user", "the user that a profile is, as `profile=name`, where the profile's name in lower case is none for a user; can be repeated", users(&q))
+	flags.Func("user", "the user that a profile is, as `profile=name`, where the profile's name in lower case is none for a user; can be repeated", names(&q.Users, "profile=name"))
+	flags.Func("image", "what an image of SageMaker's is called here, as `name=ours`; can be repeated", names(&q.Images, "name=ours"))
+	flags.Func("type", "a `type` of instance that sessions may run on, such as t3.* or *; can be repeated; without, those of the account's quotas", func(s string) error {
+		q.Policy.Types = append(q.Policy.Types, s)
+		return nil
+	})
 	flags.Func("subnet", "a `subnet` that our hosts are in; can be repeated; without, all of SageMaker's", func(s string) error {
 		q.Subnets = append(q.Subnets, s)
 		return nil
@@ -51,22 +59,22 @@ func main() {
 	}
 }
 
-// users reads one -user.
-func users(q *sagemakerdomain.AdoptRequest) func(string) error {
+// names reads one -user or -image.
+func names(of *map[string]string, form string) func(string) error {
 	return func(s string) error {
-		profile, name, ok := strings.Cut(s, "=")
-		if !ok || profile == "" || name == "" {
-			return errors.New("want profile=name")
+		theirs, ours, ok := strings.Cut(s, "=")
+		if !ok || theirs == "" || ours == "" {
+			return fmt.Errorf("want %s", form)
 		}
-		for given := range q.Users {
-			if strings.EqualFold(given, profile) {
-				return fmt.Errorf("profile %s is there twice", profile)
+		for given := range *of {
+			if strings.EqualFold(given, theirs) {
+				return fmt.Errorf("%s is there twice", theirs)
 			}
 		}
-		if q.Users == nil {
-			q.Users = map[string]string{}
+		if *of == nil {
+			*of = map[string]string{}
 		}
-		q.Users[profile] = name
+		(*of)[theirs] = ours
 		return nil
 	}
 }
@@ -77,11 +85,29 @@ func adopt(ctx context.Context, out io.Writer, q sagemakerdomain.AdoptRequest, f
 	if err != nil {
 		return err
 	}
-	records, err := boltstore.Open(file)
+	records, end, err := recordsIn(out, file, apply)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, records.Close()) }()
+	defer func() { err = errors.Join(err, end()) }()
+	return adoptWith(ctx, out, cfg, records, q, apply)
+}
+
+// recordsIn opens the file of records. For a mere preview no file is made: if there is none, it
+// goes by records in memory, of which there are none.
+func recordsIn(out io.Writer, file string, apply bool) (records store.Store, end func() error, err error) {
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) && !apply {
+		fmt.Fprintf(out, "there is no file %s: this is the plan for a domain without records\n", file)
+		return store.NewMemory(), func() error { return nil }, nil
+	}
+	opened, err := boltstore.Open(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	return opened, opened.Close, nil
+}
+
+func adoptWith(ctx context.Context, out io.Writer, cfg aws.Config, records store.Store, q sagemakerdomain.AdoptRequest, apply bool) error {
 	domains, err := domain.NewFromConfig(cfg, domain.Config{Store: records})
 	if err != nil {
 		return err
@@ -94,8 +120,15 @@ func adopt(ctx context.Context, out io.Writer, q sagemakerdomain.AdoptRequest, f
 	if err != nil {
 		return err
 	}
+	blocked := 0
 	for _, line := range plan {
 		fmt.Fprintln(out, line)
+		if line.Fate == domain.Blocks {
+			blocked++
+		}
+	}
+	if blocked > 0 {
+		return fmt.Errorf("blocked by %d of these lines: nothing is made", blocked)
 	}
 	if !apply {
 		return nil
@@ -103,6 +136,6 @@ func adopt(ctx context.Context, out io.Writer, q sagemakerdomain.AdoptRequest, f
 	if _, err := managed.Adopt(ctx, domains, q); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "domain %s is adopted; the records are in %s\n", q.Name, file)
+	fmt.Fprintf(out, "domain %s is adopted\n", q.Name)
 	return nil
 }

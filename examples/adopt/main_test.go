@@ -3,14 +3,19 @@ package main
 import (
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/sagemakerdomain"
+	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/examples/internal/golden"
+	"github.com/atelier-go/atelier/fake/fakeaws"
 )
 
 func TestRun(t *testing.T) { golden.Run(t, run) }
@@ -50,9 +55,9 @@ func TestTellMade(t *testing.T) {
 	}
 }
 
-func TestUsers(t *testing.T) {
+func TestNames(t *testing.T) {
 	var q sagemakerdomain.AdoptRequest
-	read := users(&q)
+	read := names(&q.Users, "profile=name")
 	for _, s := range []string{"Jane-Doe=jane", "bob=robert"} {
 		if err := read(s); err != nil {
 			t.Error(err)
@@ -66,4 +71,62 @@ func TestUsers(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"Jane-Doe": "jane", "bob": "robert"}, q.Users); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// A preview makes no file, and goes by the one that is there.
+func TestRecordsIn(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "domains.bolt")
+	for _, test := range []struct{ apply, told, made bool }{{false, true, false}, {true, false, true}, {false, false, true}} {
+		var out strings.Builder
+		records, end, err := recordsIn(&out, file, test.apply)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, kept := records.(*store.Memory); kept != test.told || (out.Len() > 0) != test.told {
+			t.Errorf("%+v: records are in memory: %t, it says %q", test, kept, &out)
+		}
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(file); (err == nil) != test.made {
+			t.Errorf("%+v: of the file: %v", test, err)
+		}
+	}
+}
+
+// What blocks a plan is an error, applied or not, and nothing is made.
+func TestBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, err := fakeaws.New(fakeaws.Config{Delays: fakeaws.Realistic()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		managed, err := sagemakerdomain.NewFromConfig(cloud.Config(), sagemakerdomain.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := theirs(t.Context(), cloud, managed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, records := cloud.Inventory(), store.NewMemory()
+		q := sagemakerdomain.AdoptRequest{ID: id, Name: "research", Policy: domain.Policy{Types: []string{"nonsense"}}}
+		for _, apply := range []bool{false, true} {
+			var out strings.Builder
+			err := adoptWith(t.Context(), &out, cloud.Config(), records, q, apply)
+			if err == nil || err.Error() != "blocked by 1 of these lines: nothing is made" || !strings.HasPrefix(out.String(), "blocks: ") {
+				t.Errorf("%v, and it says %s", err, &out)
+			}
+		}
+		if diff := cmp.Diff(before, cloud.Inventory()); diff != "" {
+			t.Error(diff)
+		}
+		q.Policy.Types = []string{"t3.*"}
+		if err := adoptWith(t.Context(), io.Discard, cloud.Config(), records, q, true); err != nil {
+			t.Error(err)
+		}
+		if err := cloud.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
