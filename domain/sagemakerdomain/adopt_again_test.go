@@ -147,6 +147,12 @@ func TestAdoptAnotherGroup(t *testing.T) {
 		if differences, err := c.Diff(t.Context(), d); err != nil || len(differences) > 0 {
 			t.Errorf("with a group of an administrator they differ: %v, %v", differences, err)
 		}
+		more := []string{mine, w.group("of-another"), w.group("of-a-third")}
+		time.Sleep(time.Minute)
+		w.must(d.SetHostSecurityGroups(t.Context(), more)) // too many to have SageMaker's too
+		_, err = c.Adopt(t.Context(), to, q)
+		w.is(err, domain.ErrInvalid, "4 security groups of hosts: want at most 3", "the domain's hosts are in "+strings.Join(more, ", ")+": take out by SetHostSecurityGroups")
+		w.must(d.SetHostSecurityGroups(t.Context(), append(about.External.HostSecurityGroups, mine)))
 		was, is := w.remake(id)
 		before := w.inventory()
 		differences, err := c.Diff(t.Context(), d)

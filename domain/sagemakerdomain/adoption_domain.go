@@ -173,6 +173,9 @@ func (a *adoption) planGroups(ctx context.Context, c *Client, ours *present, out
 	}
 	a.make(domain.ThingSecurityGroup, strings.Join(want, ", "), "of hosts that start later%s, once their fleet is set up with the domain's HostSecurityGroups as they are then", instead)
 	refusals, err := ours.handle.CheckHostSecurityGroups(ctx, want)
+	for i, r := range refusals {
+		refusals[i] = fmt.Errorf("%w; the domain's hosts are in %s: take out by SetHostSecurityGroups what they do without", r, strings.Join(have, ", "))
+	}
 	a.refuse(domain.ThingSecurityGroup, outbound, refusals)
 	return err
 }

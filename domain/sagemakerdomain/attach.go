@@ -1,6 +1,7 @@
 package sagemakerdomain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,15 +114,16 @@ func (c *Client) attachImage(ctx context.Context, q AttachRequest) (Attached, er
 	}
 	done := Attached{AttachedImage: AttachedImage{q.Image, q.Config, v.Number}}
 	before := len(wrong)
-	done.Size, done.Unchecked, err = c.checkBase(ctx, &wrong, v.Base)
+	container := cmp.Or(v.Container, v.Base) // a version stays with what its tag named when it was made
+	done.Size, done.Unchecked, err = c.checkBase(ctx, &wrong, container)
 	if err != nil {
-		return Attached{}, wrong.or(refusal.Step("container image "+v.Base, err))
+		return Attached{}, wrong.or(refusal.Step("container image "+container, err))
 	}
 	var built SessionVersion
 	if len(wrong) == before { // there is an image
 		var unchecked []string
-		if built, unchecked, err = c.checkConfiguration(ctx, &wrong, v.Base); err != nil {
-			return Attached{}, wrong.or(refusal.Step("container image "+v.Base, err))
+		if built, unchecked, err = c.checkConfiguration(ctx, &wrong, container); err != nil {
+			return Attached{}, wrong.or(refusal.Step("container image "+container, err))
 		}
 		done.Unchecked = append(done.Unchecked, unchecked...)
 	}

@@ -391,3 +391,34 @@ func TestTrapImageConfigurationDenied(t *testing.T) {
 		}
 	})
 }
+
+// A version is the image that its tag named when it was made: where the tag points now says
+// nothing of it.
+func TestTrapMovedTag(t *testing.T) {
+	for name, images := range map[string][2]fakeaws.Image{
+		"from good to bad":       {sessionImage, {}},
+		"from good to too large": {sessionImage, {Env: sessionImage.Env, Size: 1 << 40}},
+		"from bad to good":       {{}, sessionImage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, fakeaws.Config{})
+				c, d := w.client(), w.domain()
+				_, err := w.cloud.PushImage(ecr+"r:1", images[0])
+				w.must(err)
+				_, err = c.RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: "r", Role: userRole})
+				w.must(err)
+				_, err = c.AddVersion(t.Context(), sagemakerdomain.AddVersionRequest{Image: "r", Base: ecr + "r:1"})
+				w.must(err)
+				_, err = w.cloud.PushImage(ecr+"r:1", images[1])
+				w.must(err)
+				_, err = c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "r"})
+				if strings.HasPrefix(name, "from good") {
+					w.must(err)
+				} else {
+					w.is(err, domain.ErrInvalid, "gives RSTUDIO_CONNECT_URL no value")
+				}
+			})
+		})
+	}
+}

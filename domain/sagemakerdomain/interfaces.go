@@ -180,9 +180,13 @@ func (c *Client) doorsOf(ctx context.Context, id string, interfaces []ec2types.N
 	return found, nil
 }
 
-// holders are what has a security group and does not give it up by itself: mount targets,
-// interfaces that are neither SageMaker's nor EFS's, and groups whose rules name it.
-func (c *Client) holders(ctx context.Context, id, group string) (found []string, err error) {
+// none of the mount targets.
+func none(door) bool { return false }
+
+// holders are what has a security group and does not give it up by itself: mount targets but
+// for those that are going, interfaces that are neither SageMaker's nor EFS's, and groups whose
+// rules name it.
+func (c *Client) holders(ctx context.Context, id, group string, going func(door) bool) (found []string, err error) {
 	interfaces, err := c.interfacesIn(ctx, group)
 	if err != nil {
 		return nil, err
@@ -191,7 +195,7 @@ func (c *Client) holders(ctx context.Context, id, group string) (found []string,
 	if err != nil {
 		return nil, err
 	}
-	if len(doors) > 0 {
+	if doors = slices.DeleteFunc(doors, going); len(doors) > 0 {
 		found = append(found, names(doors))
 	}
 	for _, n := range interfaces {

@@ -3,7 +3,6 @@ package sagemakerdomain
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -104,31 +103,33 @@ func (c *Client) previewLeftovers(ctx context.Context, d Description, q DeleteDo
 	if err != nil {
 		return nil, err
 	}
-	kept := fate == domain.Stays && keepsInbound(in, doors)
+	going := func(d door) bool { return fate == domain.Ends && d.home }
 	for _, g := range []*ec2types.SecurityGroup{in, out} {
-		switch {
-		case g == nil:
-		case g == in && kept:
+		if g == nil {
+			continue
+		}
+		if g == in && fate == domain.Stays && keepsInbound(in, doors) {
 			add(domain.Stays, domain.ThingSecurityGroup, aws.ToString(g.GroupName), "for "+names(doorsIn(in, doors)))
+			continue
+		}
+		holders, err := c.holders(ctx, d.ID, aws.ToString(g.GroupId), going)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(holders) > 0:
+			add(domain.Stays, domain.ThingSecurityGroup, aws.ToString(g.GroupName), "others use it, "+strings.Join(holders, ", ")+
+				", which DeleteDomain fails by when the domain is gone: "+adviceHeld+", before or then, and call it again")
 		default:
 			add(domain.Ends, domain.ThingSecurityGroup, aws.ToString(g.GroupName), aws.ToString(g.GroupId))
 		}
 	}
-	for _, door := range doors {
-		if !door.home && (!kept || !door.in(in)) {
-			add(domain.Blocks, domain.ThingMountTarget, door.target, "of file system "+door.fileSystem+", which is not the domain's home, is in a security group of the domain: "+adviceHeld)
-		}
-	}
 	for _, n := range interfaces {
-		_, _, ofTarget := mountTargetOf(n)
 		switch {
-		case ofTarget:
-		case leftBy(n, d.ID) && managedTag(n.TagSet) == "":
+		case !leftBy(n, d.ID): // whoever's it is, it holds a group
+		case managedTag(n.TagSet) == "":
 			add(domain.Ends, ThingInterface, aws.ToString(n.NetworkInterfaceId), "of apps, without SageMaker's tag, by which Policy lets it be deleted: it takes "+c.statementFor(n))
-		case leftBy(n, d.ID):
-			add(domain.Ends, ThingInterface, aws.ToString(n.NetworkInterfaceId), "of apps")
 		default:
-			add(domain.Blocks, ThingInterface, aws.ToString(n.NetworkInterfaceId), "is in a security group of the domain and not SageMaker's: "+adviceHeld)
+			add(domain.Ends, ThingInterface, aws.ToString(n.NetworkInterfaceId), "of apps")
 		}
 	}
 	switch {
@@ -175,7 +176,7 @@ func (c *Client) deleteNetwork(ctx context.Context, id string, in, out *ec2types
 		return refusal.Step("network interfaces", err)
 	}
 	if out != nil {
-		holders, err := c.holders(ctx, id, aws.ToString(out.GroupId))
+		holders, err := c.holders(ctx, id, aws.ToString(out.GroupId), none)
 		if err == nil && len(holders) > 0 {
 			err = refusal.New(domain.ErrState, "others use it, %s: %s; then call again", strings.Join(holders, ", "), adviceHeld)
 		}
@@ -254,14 +255,14 @@ func (c *Client) deleteGroup(ctx context.Context, id string, g *ec2types.Securit
 		switch refusal.Code(err) {
 		case groupInUse:
 			c.progress(Progress{Domain: id, Step: "security group", Resource: aws.ToString(g.GroupId), State: "in use"})
-			holders, lookErr := c.holders(ctx, id, aws.ToString(g.GroupId))
+			holders, lookErr := c.holders(ctx, id, aws.ToString(g.GroupId), none)
 			if lookErr != nil {
 				return false, lookErr
 			}
-			held = fmt.Errorf("%s (%w)", strings.Join(holders, ", "), err)
 			if len(holders) > 0 {
-				return false, refusal.New(domain.ErrState, "others use it, %w: %s; then call again", held, adviceHeld)
+				return false, refusal.New(domain.ErrState, "others use it, %s (%w): %s; then call again", strings.Join(holders, ", "), err, adviceHeld)
 			}
+			held = err
 			return false, nil
 		case noSuchGroup:
 			return true, nil

@@ -92,8 +92,8 @@ func TestMountTargetsInTheGroup(t *testing.T) {
 						}
 					case custom:
 						w.is(err, domain.ErrState, "others use it, mount target "+target+" of file system "+files, "take it out of the group")
-						if !strings.Contains(blocks, "blocks: mount target "+target+" (of file system "+files) {
-							t.Errorf("it is blocked by %q", blocks)
+						if !strings.Contains(stays, "(others use it, mount target "+target+" of file system "+files) || strings.Contains(stays, d.FileSystem) != (home == without) || blocks != "" {
+							t.Errorf("what stays is %q; it is blocked by %q", stays, blocks)
 						}
 						if left.Inbound != groups.Inbound || left.Outbound != "" {
 							t.Errorf("left are %+v", left)

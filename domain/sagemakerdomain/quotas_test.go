@@ -77,6 +77,7 @@ func TestStartAppChecksTheTypeInForce(t *testing.T) {
 		quota           string
 		kind            sagemakerdomain.AppType
 		checked         bool
+		deny            string // what the caller may not do
 	}{
 		"domain":          {domain: lab(m5), quota: labsOnM5, kind: sagemakerdomain.JupyterLab, checked: true},
 		"profile":         {domain: lab(other), profile: lab(m5), quota: labsOnM5, kind: sagemakerdomain.JupyterLab, checked: true},
@@ -90,10 +91,16 @@ func TestStartAppChecksTheTypeInForce(t *testing.T) {
 			profile: &types.UserSettings{KernelGatewayAppSettings: &types.KernelGatewayAppSettings{DefaultResourceSpec: &types.ResourceSpec{InstanceType: types.AppInstanceTypeSystem}}}},
 		"Studio Classic": {quota: "Studio Jupyter Apps running on system instances", kind: sagemakerdomain.StudioClassic, checked: true},
 		"nobody's":       {quota: labsOnM5, kind: sagemakerdomain.JupyterLab},
+		"space unseen":   {profile: lab(m5), quota: "Studio CodeEditor Apps running on ml.m5.large instances", kind: sagemakerdomain.JupyterLab, deny: "sagemaker:DescribeSpace"},
+		"user unseen":    {profile: lab(m5), quota: "Studio CodeEditor Apps running on ml.m5.large instances", kind: sagemakerdomain.JupyterLab, deny: "sagemaker:DescribeUserProfile"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				w := newWorld(t, fakeaws.Config{})
+				var cfg fakeaws.Config
+				if test.deny != "" {
+					cfg.Deny = []string{test.deny}
+				}
+				w := newWorld(t, cfg)
 				c, id := w.client(), w.domain().ID
 				w.must(w.cloud.SetStudioQuota(test.quota, 0))
 				if test.domain != nil {

@@ -7,6 +7,7 @@ import (
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
+	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/internal/refusal"
 )
 
@@ -26,7 +27,7 @@ func (c *Client) startsOn(ctx context.Context, q StartAppRequest, d Description)
 	owner, inForce := q.Profile, []*types.ResourceSpec(nil)
 	if q.Space != "" {
 		s, err := c.aws.SageMaker.DescribeSpace(ctx, &awssagemaker.DescribeSpaceInput{DomainId: &d.ID, SpaceName: &q.Space})
-		if refusal.Code(err) == notFound {
+		if unseen(err) {
 			return "", nil
 		}
 		if err != nil {
@@ -39,7 +40,7 @@ func (c *Client) startsOn(ctx context.Context, q StartAppRequest, d Description)
 	}
 	if owner != "" {
 		p, err := c.profile(ctx, d.ID, owner)
-		if refusal.Code(err) == notFound {
+		if unseen(err) {
 			return "", nil
 		}
 		if err != nil {
@@ -57,6 +58,12 @@ func (c *Client) startsOn(ctx context.Context, q StartAppRequest, d Description)
 		}
 	}
 	return "", nil
+}
+
+// unseen reports whether there is nothing to see, or the caller may not: SageMaker says so
+// itself of what is to be started, if it matters.
+func unseen(err error) bool {
+	return refusal.Code(err) == notFound || kindOf(err) == domain.ErrDenied
 }
 
 // specOfUser is what settings of a profile or a domain say an app of a type is to run on,
