@@ -411,8 +411,8 @@ func TestTrapLeftovers(t *testing.T) {
 		}
 		text := strings.Join(lines, "\n")
 		for _, line := range []string{
-			"blocks: network interface " + foreign, "ends: app alice/RSessionGateway/", "ends: app space lab/JupyterLab/default", "ends: app domain-shared/RStudioServerPro/default",
-			"ends: space lab", "ends: user profile alice", "ends: user profile bob", "ends: domain " + id, "ends: security group security-group-for-outbound-nfs-" + id,
+			"stays: security group security-group-for-outbound-nfs-" + id + " (others use it, network interface " + foreign, "ends: app alice/RSessionGateway/", "ends: app space lab/JupyterLab/default", "ends: app domain-shared/RStudioServerPro/default",
+			"ends: space lab", "ends: user profile alice", "ends: user profile bob", "ends: domain " + id,
 			"stays: security group security-group-for-inbound-nfs-" + id, "stays: file system " + w.home + " (with all files)", "stays: mount target fsmt-", "ends: network interface eni-",
 		} {
 			if !strings.Contains(text, line) {

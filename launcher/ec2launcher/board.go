@@ -23,8 +23,8 @@ type board struct {
 	// move when their host speaks.
 	waiting  map[string]*workloadRecord
 	restless map[string]*workloadRecord
-	exited   int
-	settled  int // of those that have not exited, how many run undisturbed
+	// unsettled are those that have not exited and do not run undisturbed.
+	unsettled map[string]*workloadRecord
 	// touched are the hosts on which a record has changed since a pass was done with it.
 	touched map[string]bool
 }
@@ -32,7 +32,7 @@ type board struct {
 func newBoard(workloads *store.Mirror[workloadRecord]) *board {
 	return &board{
 		mirror: workloads, all: map[string]*workloadRecord{}, on: map[string][]*workloadRecord{},
-		restless: map[string]*workloadRecord{}, waiting: map[string]*workloadRecord{}, touched: map[string]bool{},
+		restless: map[string]*workloadRecord{}, unsettled: map[string]*workloadRecord{}, waiting: map[string]*workloadRecord{}, touched: map[string]bool{},
 	}
 }
 
@@ -62,14 +62,11 @@ func (w *workloadRecord) restless() bool { return w.Status.Phase == launcher.Exi
 func (b *board) add(id string, rec *workloadRecord) {
 	b.all[id] = rec
 	over := rec.Status.Phase == launcher.Exited
-	if over {
-		b.exited++
-	}
 	if rec.restless() {
 		b.restless[id] = rec
 	}
-	if rec.settled() {
-		b.settled++
+	if !over && !rec.settled() {
+		b.unsettled[id] = rec
 	}
 	b.touched[rec.Host] = true
 	switch {
@@ -85,15 +82,9 @@ func (b *board) add(id string, rec *workloadRecord) {
 func (b *board) remove(id string, rec *workloadRecord) {
 	delete(b.all, id)
 	delete(b.restless, id)
+	delete(b.unsettled, id)
 	delete(b.waiting, id)
 	b.touched[rec.Host] = true
-	if rec.Status.Phase == launcher.Exited {
-		b.exited--
-		return
-	}
-	if rec.settled() {
-		b.settled--
-	}
 	if at, found := slices.BinarySearchFunc(b.on[rec.Host], id, byRecordID); found {
 		if b.on[rec.Host] = slices.Delete(b.on[rec.Host], at, at+1); len(b.on[rec.Host]) == 0 {
 			delete(b.on, rec.Host)
@@ -133,4 +124,4 @@ func (b *board) moving() (all []*workloadRecord) {
 }
 
 // quiet reports whether nothing is under way.
-func (b *board) quiet() bool { return len(b.all) == b.exited+b.settled }
+func (b *board) quiet() bool { return len(b.unsettled) == 0 }

@@ -2,6 +2,7 @@ package ec2launcher
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,8 +18,10 @@ const describing = "describe"
 // from time to time.
 func (r *reconciler) describe(ctx context.Context, w *world) {
 	var moving []string // as far as it is time for them
-	if w.now.Sub(r.glancedAt) >= busyDescribe {
-		for id := range r.restless {
+	if r.bought.Load() || w.now.Sub(r.glancedAt) >= busyDescribe {
+		candidates := maps.Clone(r.restless)
+		maps.Copy(candidates, w.spoke) // as those that are new do
+		for id := range candidates {
 			if h, known := r.known.Get(id); known && r.moving(h) {
 				moving = append(moving, id)
 			}
@@ -28,9 +31,11 @@ func (r *reconciler) describe(ctx context.Context, w *world) {
 	case r.l.changed.Load(), w.now.Sub(r.describedAt) >= idleDescribe, len(moving) > maxFilter:
 		if r.compare(ctx, nil) {
 			r.describedAt, r.glancedAt = w.now, w.now
+			r.bought.Store(false)
 		}
 	case len(moving) > 0 && r.compare(ctx, moving):
 		r.glancedAt = w.now
+		r.bought.Store(false)
 	}
 }
 

@@ -19,7 +19,14 @@ func (r *reconciler) followHosts(ctx context.Context, w *world) error {
 		for h := range r.known.Values() {
 			w.spoke[h.ID] = true
 		}
-		r.patrolledAt = w.now
+		r.patrolledAt, r.revisitedAt = w.now, w.now
+	}
+	if w.now.Sub(r.revisitedAt) >= revisitEvery {
+		for _, rec := range r.board.unsettled {
+			w.spoke[rec.Host] = true
+		}
+		delete(w.spoke, "") // of those that wait for one
+		r.revisitedAt = w.now
 	}
 	stir, all := maps.Clone(w.spoke), w.now.Sub(r.lookedAt) >= tick
 	if all {

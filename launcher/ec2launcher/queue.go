@@ -242,10 +242,11 @@ func (r *reconciler) order(ctx context.Context, n need, now time.Time) (ordered 
 	return true, nil
 }
 
-// buy makes a journalled purchase.
+// buy makes a journalled purchase, and has EC2 asked about its hosts right after.
 func (r *reconciler) buy(ctx context.Context, b buyRecord) {
 	r.task(ctx, "buy "+b.Token, func(ctx context.Context) error {
 		defer r.replan.Store(true)
+		defer r.bought.Store(true)
 		return r.fleet.buy(ctx, b.Token)
 	})
 }

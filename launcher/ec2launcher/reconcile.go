@@ -19,9 +19,11 @@ const (
 	idleDescribe = 15 * time.Second
 	// breath is the least time between two passes, however much happens meanwhile.
 	breath = 50 * time.Millisecond
-	// patrolEvery is how often a pass looks at every host and what is recorded there,
-	// also where all is as it should be: what was missed is not missed for long.
-	patrolEvery = 30 * time.Second
+	// patrolEvery is how often a pass looks at every host and what is recorded there, also
+	// where all is as it should be, and revisitEvery where a workload does not run yet or is
+	// to end: what was missed is not missed for long.
+	patrolEvery  = 5 * time.Minute
+	revisitEvery = 30 * time.Second
 	// batchFor is how long a purchase waits for others that are equal: a storm comes
 	// one by one, and EC2 takes few calls and many instances.
 	batchFor = 250 * time.Millisecond
@@ -68,14 +70,16 @@ type reconciler struct {
 	// record, or that of a workload there, changes.
 	restless map[string]bool
 	heard    heard
-	// lookedAt is when a pass looked at the restless, patrolledAt at every host.
-	lookedAt, patrolledAt time.Time
-	asked                 map[string]time.Time // when EC2 was last asked to end a host
+	// lookedAt is when a pass looked at the restless, revisitedAt where workloads are
+	// unsettled, patrolledAt at every host.
+	lookedAt, revisitedAt, patrolledAt time.Time
+	asked                              map[string]time.Time // when EC2 was last asked to end a host
 	// plannedAt is when the last plan was made, plannedBuys how many purchases were
 	// under way.
 	plannedAt   time.Time
 	plannedBuys int
 	replan      atomic.Bool // something that a plan waited for has come
+	bought      atomic.Bool // EC2 was not asked yet about hosts that were bought
 	unplanned   bool        // something waits that the last plan did not see
 	// wantedSince is since when hosts are wanted that were not ordered, short how many
 	// of them next for which there were no tokens. toldTurns is whether that is recorded.
