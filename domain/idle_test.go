@@ -91,7 +91,7 @@ func TestIdleProblems(t *testing.T) {
 	if strings.Contains(text.String(), "rule 3") {
 		t.Errorf("it finds fault with what is right:\n%s", &text)
 	}
-	if a, b := (Policy{Idle: []IdleRule{{After: time.Hour}}}), (Policy{Idle: []IdleRule{{After: time.Hour, Stop: true}}}); a.equal(b) || !a.equal(a.normal()) {
+	if a, b := (Policy{Idle: []IdleRule{{After: time.Hour}}}), (Policy{Idle: []IdleRule{{After: time.Hour, Stop: true}}}); a.Equal(b) || !a.Equal(a.normal()) {
 		t.Error("policies are compared wrongly")
 	}
 }

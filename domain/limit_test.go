@@ -163,7 +163,7 @@ func TestPolicyEqual(t *testing.T) {
 		default:
 			v.SetInt(1)
 		}
-		if p.equal(Policy{}) || !p.equal(p.normal()) {
+		if p.Equal(Policy{}) || !p.Equal(p.normal()) {
 			t.Errorf("%+v and %+v", p, Policy{})
 		}
 	}

@@ -157,7 +157,10 @@ func (p Policy) normal() Policy {
 	return p
 }
 
-func (p Policy) equal(q Policy) bool {
+// Equal reports whether two policies say the same: the order of types, images, roles and
+// mounts does not matter, and that of idle rules does.
+func (p Policy) Equal(q Policy) bool {
+	p, q = p.normal(), q.normal()
 	return slices.Equal(p.Types, q.Types) && slices.Equal(p.Images, q.Images) && slices.Equal(p.Roles, q.Roles) &&
 		slices.Equal(p.Mounts, q.Mounts) &&
 		p.MaxPricePerHour == q.MaxPricePerHour && p.Sharing == q.Sharing && p.equalIdle(q) &&

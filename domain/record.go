@@ -99,7 +99,7 @@ func (r record) differences(q CreateRequest, region string) []error {
 	if !maps.Equal(r.Tags, q.Tags) {
 		differ("its tags", r.Tags, q.Tags)
 	}
-	if p := q.Policy.normal(); !p.equal(r.FirstPolicy) && !p.equal(r.Policy) {
+	if !q.Policy.Equal(r.FirstPolicy) && !q.Policy.Equal(r.Policy) {
 		found = append(found, errors.New("its policy is another; change it with SetPolicy"))
 	}
 	return found

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -43,14 +42,10 @@ func (c *Client) Configuration(ctx context.Context, ref Reference, p Platform) (
 }
 
 func configuration(ctx context.Context, s source, ref Reference, p Platform) (Configuration, error) {
-	d, err := s.manifest(ctx, ref)
+	d, ref, err := pinned(ctx, s, ref)
 	if err != nil {
 		return Configuration{}, err
 	}
-	if err := d.verify(ref.Digest); err != nil {
-		return Configuration{}, err
-	}
-	ref = ref.WithDigest(d.digest.String())
 	if d.mediaType == ocispec.MediaTypeImageIndex || d.mediaType == dockerList {
 		if d, err = ofPlatform(ctx, s, ref, d, p); err != nil {
 			return Configuration{}, err
@@ -81,9 +76,9 @@ func configuration(ctx context.Context, s source, ref Reference, p Platform) (Co
 // ofPlatform fetches the manifest that an index has for a platform, the first if there are
 // several.
 func ofPlatform(ctx context.Context, s source, ref Reference, top document, p Platform) (document, error) {
-	var index ocispec.Index
-	if err := json.Unmarshal(top.body, &index); err != nil {
-		return document{}, invalid("its index is malformed: %w", err)
+	index, err := top.index()
+	if err != nil {
+		return document{}, err
 	}
 	i := slices.IndexFunc(index.Manifests, func(d ocispec.Descriptor) bool {
 		return (d.MediaType == ocispec.MediaTypeImageManifest || d.MediaType == dockerManifest) && d.Platform != nil && p == Platform{d.Platform.OS, d.Platform.Architecture}

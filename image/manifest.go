@@ -53,14 +53,11 @@ type source interface {
 
 // describe reads an image from its repository.
 func describe(ctx context.Context, s source, ref Reference) (Image, error) {
-	top, err := s.manifest(ctx, ref)
+	top, ref, err := pinned(ctx, s, ref)
 	if err != nil {
 		return Image{}, err
 	}
-	if err := top.verify(ref.Digest); err != nil {
-		return Image{}, err
-	}
-	image := Image{Reference: ref.WithDigest(top.digest.String())}
+	image := Image{Reference: ref}
 	switch top.mediaType {
 	case ocispec.MediaTypeImageIndex, dockerList:
 		err = image.addIndex(ctx, s, top)
@@ -78,13 +75,25 @@ func describe(ctx context.Context, s source, ref Reference) (Image, error) {
 	return image, nil
 }
 
+// pinned fetches what a reference names, with the reference to just that.
+func pinned(ctx context.Context, s source, ref Reference) (document, Reference, error) {
+	top, err := s.manifest(ctx, ref)
+	if err == nil {
+		err = top.verify(ref.Digest)
+	}
+	if err != nil {
+		return document{}, ref, err
+	}
+	return top, ref.WithDigest(top.digest.String()), nil
+}
+
 // addIndex adds the platforms of an index and the size of the largest image a
 // host can run. Only those manifests are fetched, the first of each platform:
 // some registries count each against a pull limit.
 func (i *Image) addIndex(ctx context.Context, s source, top document) error {
-	var index ocispec.Index
-	if err := json.Unmarshal(top.body, &index); err != nil {
-		return invalid("its index is malformed: %w", err)
+	index, err := top.index()
+	if err != nil {
+		return err
 	}
 	var runnable []digest.Digest
 	for _, d := range index.Manifests {
@@ -174,6 +183,14 @@ func (d document) verify(want string) error {
 		return unavailable("the registry's answer does not have the digest it was asked for")
 	}
 	return nil
+}
+
+// index reads d as an index.
+func (d document) index() (index ocispec.Index, err error) {
+	if err := json.Unmarshal(d.body, &index); err != nil {
+		return index, invalid("its index is malformed: %w", err)
+	}
+	return index, nil
 }
 
 // manifest reads d as an image's manifest.

@@ -181,8 +181,8 @@ func (a *adoption) carryOut(ctx context.Context, c *Client) (*domain.Domain, err
 // overtaken is an error if another domain of ours was adopted over the same homes since this was
 // planned, and has the home of a user.
 func (a *adoption) overtaken(ctx context.Context, c *Client, q domain.OnboardRequest) error {
-	a.points = nil
-	if err := a.readPoints(ctx, c, a.create.External.FileSystem); err != nil {
+	var err error
+	if a.points, err = c.ourPoints(ctx, a.create.External.FileSystem); err != nil {
 		return err
 	}
 	p := a.anothers(a.create.Name, q.User, q.UID)
@@ -197,19 +197,14 @@ func (a *adoption) overtaken(ctx context.Context, c *Client, q domain.OnboardReq
 // adopters are the domains of ours that were made over a file system and are still there:
 // those whose access points it has and whose hosts have a security group.
 func (c *Client) adopters(ctx context.Context, fileSystem string) (names []string, err error) {
-	if fileSystem == "" {
-		return nil, nil
+	points, err := c.ourPoints(ctx, fileSystem)
+	if err != nil {
+		return nil, err
 	}
 	seen := map[string]bool{}
-	for p, err := range c.files.AccessPoints(ctx, fileSystem) {
-		if err != nil && kindOf(err) == domain.ErrNotFound {
-			return nil, nil // it is gone, and its homes with it
-		}
-		if err != nil {
-			return nil, err
-		}
+	for _, p := range points {
 		name := p.Tags[domain.TagDomain]
-		if name == "" || seen[name] {
+		if seen[name] {
 			continue
 		}
 		seen[name] = true

@@ -99,7 +99,7 @@ func (c *Client) planAdoption(ctx context.Context, to *domain.Client, q AdoptReq
 		return nil, err
 	}
 	a.readNames(q, ours)
-	if err := a.readPoints(ctx, c, source.FileSystem); err != nil {
+	if a.points, err = c.ourPoints(ctx, source.FileSystem); err != nil {
 		return nil, err
 	}
 	for _, plan := range []func(context.Context, *Client, AdoptRequest, Description, *present) error{
@@ -126,26 +126,6 @@ func (a *adoption) planWithout(ctx context.Context, c *Client, id string, ours *
 		a.block(domain.ThingDomain, id, "SageMaker has it no more, and the homes are gone with %s: delete domain %s", ours.FileSystem, ours.Name)
 	default:
 		return err
-	}
-	return nil
-}
-
-// readPoints reads which access points of ours a file system has. One that is gone has
-// none.
-func (a *adoption) readPoints(ctx context.Context, c *Client, fileSystem string) error {
-	if fileSystem == "" {
-		return nil
-	}
-	for p, err := range c.files.AccessPoints(ctx, fileSystem) {
-		if err != nil && kindOf(err) == domain.ErrNotFound {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if p.Tags[domain.TagDomain] != "" {
-			a.points = append(a.points, p)
-		}
 	}
 	return nil
 }

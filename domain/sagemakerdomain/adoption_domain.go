@@ -3,7 +3,6 @@ package sagemakerdomain
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -183,19 +182,13 @@ func (a *adoption) planGroups(ctx context.Context, c *Client, ours *present, out
 // samePolicy reports whether what was asked for is what a domain has, as far as anything was:
 // types that are not given are those of the domain.
 func samePolicy(asked, has domain.Policy) bool {
-	if reflect.DeepEqual(asked, domain.Policy{}) {
+	if asked.Equal(domain.Policy{}) {
 		return true
 	}
 	if len(asked.Types) == 0 {
 		asked.Types = has.Types
 	}
-	sorted := func(p domain.Policy) domain.Policy {
-		p.Types, p.Images, p.Roles = slices.Sorted(slices.Values(p.Types)), slices.Sorted(slices.Values(p.Images)), slices.Sorted(slices.Values(p.Roles))
-		p.Mounts = slices.SortedFunc(slices.Values(p.Mounts), func(a, b domain.Mount) int { return strings.Compare(a.Name, b.Name) })
-		p.Idle = slices.AppendSeq([]domain.IdleRule(nil), slices.Values(p.Idle)) // nil is empty
-		return p
-	}
-	return reflect.DeepEqual(sorted(asked), sorted(has))
+	return asked.Equal(has)
 }
 
 // tellOfBefore says what a domain that was here before had and nobody knows any more.

@@ -37,7 +37,8 @@ func (a *adoption) planReach(ctx context.Context, c *Client, source Description,
 	if err != nil {
 		return refusal.Step("mount targets of "+source.FileSystem, err)
 	}
-	shut := map[string][]string{} // mount targets by their security groups
+	shut := map[string][]string{}                 // mount targets by their security groups
+	read := map[string][]ec2types.SecurityGroup{} // those groups, which most mount targets share
 	for _, t := range targets {
 		if len(places[t.Zone]) == 0 || t.VPC != source.VPC {
 			continue
@@ -52,15 +53,16 @@ func (a *adoption) planReach(ctx context.Context, c *Client, source Description,
 		case err != nil:
 			return refusal.Step("security groups of mount target "+t.ID, err)
 		}
-		found, err := c.groups(ctx, filters("group-id", out.SecurityGroups...))
-		if err != nil {
-			return err
+		names := strings.Join(slices.Sorted(slices.Values(out.SecurityGroups)), ", ")
+		if read[names] == nil {
+			if read[names], err = c.groups(ctx, filters("group-id", out.SecurityGroups...)); err != nil {
+				return err
+			}
 		}
-		if len(found) < len(out.SecurityGroups) { // one that is not visible yet
+		if len(read[names]) < len(out.SecurityGroups) { // one that is not visible yet
 			continue
 		}
-		names := strings.Join(slices.Sorted(slices.Values(out.SecurityGroups)), ", ")
-		switch open, perhaps := letsIn(found, from, places[t.Zone]); {
+		switch open, perhaps := letsIn(read[names], from, places[t.Zone]); {
 		case open:
 		case len(perhaps) > 0:
 			a.differ(domain.ThingMountTarget, t.ID, "its security group %s lets TCP %d in by %s, of which nobody here knows whether our hosts are in it: if they are not, add a rule for %s", names, nfs, strings.Join(perhaps, ", "), outbound)

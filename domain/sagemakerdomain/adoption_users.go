@@ -64,7 +64,8 @@ func (a *adoption) planUser(q AdoptRequest, source Description, byDefault Effect
 		}
 	}
 	// In a domain without RStudio nobody has access to it, and nobody was refused it.
-	off := source.RStudio != nil && effective(source, p).Access == AccessOff
+	settings := effective(source, p)
+	off := source.RStudio != nil && settings.Access == AccessOff
 	member := !u.Onboarded.IsZero() && u.Offboarded.IsZero()
 	switch why := cannotJoin(onboard); {
 	case why != "":
@@ -83,7 +84,7 @@ func (a *adoption) planUser(q AdoptRequest, source Description, byDefault Effect
 		a.differ(domain.ThingUser, name, "was offboarded here, profile %s is there: onboard them, with uid %d, if that is not meant", p.Name, p.UID)
 		return
 	}
-	if not := effective(source, p).notTaken(byDefault); not != "" {
+	if not := settings.notTaken(byDefault); not != "" {
 		a.note(ThingProfile, p.Name, "its settings are not taken over: %s", not)
 	}
 	if member {

@@ -156,15 +156,8 @@ func (c *Client) checkedVersion(ctx context.Context, wrong *problems, q AttachRe
 	if form.checkImageName(q.Image); len(form) > 0 || q.Version < 0 {
 		return v, false, nil // which is said already
 	}
-	in := &awssagemaker.DescribeImageVersionInput{ImageName: &q.Image}
-	if q.Version > 0 {
-		in.Version = &q.Version
-	}
-	look := func() error {
-		out, err := c.aws.SageMaker.DescribeImageVersion(ctx, in)
-		if err == nil {
-			v = versionOf(q.Image, out)
-		}
+	look := func() (err error) {
+		v, err = c.version(ctx, q.Image, q.Version)
 		return missing(err, adviceVersion)
 	}
 	switch {

@@ -46,5 +46,5 @@ func (c *Client) checkConfiguration(ctx context.Context, wrong *problems, base s
 			}
 		}
 	}
-	return built, unchecked, nil
+	return built, nil, nil
 }

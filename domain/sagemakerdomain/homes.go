@@ -12,6 +12,7 @@ import (
 	efstypes "github.com/aws/aws-sdk-go-v2/service/efs/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/efs"
 	"github.com/atelier-go/atelier/internal/refusal"
 )
 
@@ -33,6 +34,26 @@ func (c *Client) homesOf(ctx context.Context, id string) (found []string, err er
 			}) {
 				found = append(found, aws.ToString(fs.FileSystemId))
 			}
+		}
+	}
+	return found, nil
+}
+
+// ourPoints are the access points that domains of ours have on a file system. One that is gone
+// has none, and no name is no file system.
+func (c *Client) ourPoints(ctx context.Context, fileSystem string) (found []efs.AccessPoint, err error) {
+	if fileSystem == "" {
+		return nil, nil
+	}
+	for p, err := range c.files.AccessPoints(ctx, fileSystem) {
+		if err != nil && kindOf(err) == domain.ErrNotFound {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if p.Tags[domain.TagDomain] != "" {
+			found = append(found, p)
 		}
 	}
 	return found, nil
@@ -66,20 +87,16 @@ func (c *Client) previewAdopters(ctx context.Context, fileSystem string) (found 
 // previewPoints tells of the access points of ours that go with a file system. A domain of
 // ours that was deleted has left them: they keep the way to each home.
 func (c *Client) previewPoints(ctx context.Context, fileSystem string) (found []domain.Consequence, err error) {
-	points := map[string][]string{}
-	for p, err := range c.files.AccessPoints(ctx, fileSystem) {
-		if err != nil && kindOf(err) == domain.ErrNotFound {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if name := p.Tags[domain.TagDomain]; name != "" {
-			points[name] = append(points[name], p.ID)
-		}
+	points, err := c.ourPoints(ctx, fileSystem)
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(points)) {
-		ids := points[name]
+	of := map[string][]string{} // ids by domain
+	for _, p := range points {
+		of[p.Tags[domain.TagDomain]] = append(of[p.Tags[domain.TagDomain]], p.ID)
+	}
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		ids := of[name]
 		slices.Sort(ids)
 		found = append(found, domain.Consequence{
 			Fate: domain.Ends, Thing: domain.ThingAccessPoint, Name: strings.Join(ids, ", "),

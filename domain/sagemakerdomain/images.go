@@ -3,6 +3,7 @@ package sagemakerdomain
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -85,13 +86,7 @@ func (c *Client) untilImage(ctx context.Context, name string) (out *awssagemaker
 	in := &awssagemaker.DescribeImageInput{ImageName: &name}
 	waiter := awssagemaker.NewImageCreatedWaiter(c.aws.SageMaker, func(o *awssagemaker.ImageCreatedWaiterOptions) {
 		o.MinDelay, o.MaxDelay = shortestPause, longestPause
-		goesOn := o.Retryable
-		o.Retryable = func(ctx context.Context, in *awssagemaker.DescribeImageInput, out *awssagemaker.DescribeImageOutput, err error) (bool, error) {
-			if err == nil && stays(string(out.ImageStatus)) {
-				return false, errStays
-			}
-			return goesOn(ctx, in, out, err)
-		}
+		o.Retryable = unlessItStays(o.Retryable, func(out *awssagemaker.DescribeImageOutput) string { return string(out.ImageStatus) })
 	})
 	err = c.visible(ctx, func() (err error) {
 		out, err = waiter.WaitForOutput(ctx, in, c.timeouts.Image)
@@ -118,10 +113,15 @@ func (c *Client) untilImage(ctx context.Context, name string) (out *awssagemaker
 // know to end a wait for its creation.
 var errStays = errors.New("it stays so")
 
-// stays reports whether the status of an image or a version stays, and is not one of those
-// that the SDK's waiters for a creation end with.
-func stays(status string) bool {
-	return status == string(types.ImageStatusUpdateFailed) || status == string(types.ImageStatusDeleteFailed)
+// unlessItStays has one of the SDK's waiters for a creation, of an image or a version, end where
+// the status stays, too, and is not one that it ends with.
+func unlessItStays[In, Out any](goesOn func(context.Context, In, Out, error) (bool, error), status func(Out) string) func(context.Context, In, Out, error) (bool, error) {
+	return func(ctx context.Context, in In, out Out, err error) (bool, error) {
+		if err == nil && slices.Contains([]string{string(types.ImageStatusUpdateFailed), string(types.ImageStatusDeleteFailed)}, status(out)) {
+			return false, errStays
+		}
+		return goesOn(ctx, in, out, err)
+	}
 }
 
 // settled looks again for as long as something may be shown as it was before a wait.

@@ -149,13 +149,7 @@ func (c *Client) untilVersion(ctx context.Context, imageName string, number int3
 	in := &awssagemaker.DescribeImageVersionInput{ImageName: &imageName, Version: &number}
 	waiter := awssagemaker.NewImageVersionCreatedWaiter(c.aws.SageMaker, func(o *awssagemaker.ImageVersionCreatedWaiterOptions) {
 		o.MinDelay, o.MaxDelay = shortestPause, longestPause
-		goesOn := o.Retryable
-		o.Retryable = func(ctx context.Context, in *awssagemaker.DescribeImageVersionInput, out *awssagemaker.DescribeImageVersionOutput, err error) (bool, error) {
-			if err == nil && stays(string(out.ImageVersionStatus)) {
-				return false, errStays
-			}
-			return goesOn(ctx, in, out, err)
-		}
+		o.Retryable = unlessItStays(o.Retryable, func(out *awssagemaker.DescribeImageVersionOutput) string { return string(out.ImageVersionStatus) })
 	})
 	var out *awssagemaker.DescribeImageVersionOutput
 	err := c.visible(ctx, func() (err error) {

@@ -180,13 +180,9 @@ func (c *Client) doorsOf(ctx context.Context, id string, interfaces []ec2types.N
 	return found, nil
 }
 
-// none of the mount targets.
-func none(door) bool { return false }
-
-// holders are what has a security group and does not give it up by itself: mount targets but
-// for those that are going, interfaces that are neither SageMaker's nor EFS's, and groups whose
-// rules name it.
-func (c *Client) holders(ctx context.Context, id, group string, going func(door) bool) (found []string, err error) {
+// holders are what has a security group and does not give it up by itself: mount targets,
+// interfaces that are neither SageMaker's nor EFS's, and groups whose rules name it.
+func (c *Client) holders(ctx context.Context, id, group string) (found []string, err error) {
 	interfaces, err := c.interfacesIn(ctx, group)
 	if err != nil {
 		return nil, err
@@ -195,11 +191,18 @@ func (c *Client) holders(ctx context.Context, id, group string, going func(door)
 	if err != nil {
 		return nil, err
 	}
-	if doors = slices.DeleteFunc(doors, going); len(doors) > 0 {
+	return c.holdersAmong(ctx, id, group, interfaces, doors)
+}
+
+// holdersAmong finds holders among interfaces and mount targets that were looked for.
+func (c *Client) holdersAmong(ctx context.Context, id, group string, interfaces []ec2types.NetworkInterface, doors []door) (found []string, err error) {
+	doors = slices.DeleteFunc(slices.Clone(doors), func(d door) bool { return !slices.Contains(d.groups, group) })
+	if len(doors) > 0 {
 		found = append(found, names(doors))
 	}
 	for _, n := range interfaces {
-		if _, _, ofTarget := mountTargetOf(n); !ofTarget && !leftBy(n, id) {
+		in := slices.ContainsFunc(n.Groups, func(g ec2types.GroupIdentifier) bool { return aws.ToString(g.GroupId) == group })
+		if _, _, ofTarget := mountTargetOf(n); in && !ofTarget && !leftBy(n, id) {
 			found = append(found, "network interface "+aws.ToString(n.NetworkInterfaceId))
 		}
 	}

@@ -3,6 +3,7 @@ package sagemakerdomain
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -103,7 +104,7 @@ func (c *Client) previewLeftovers(ctx context.Context, d Description, q DeleteDo
 	if err != nil {
 		return nil, err
 	}
-	going := func(d door) bool { return fate == domain.Ends && d.home }
+	lasting := slices.DeleteFunc(slices.Clone(doors), func(d door) bool { return fate == domain.Ends && d.home })
 	for _, g := range []*ec2types.SecurityGroup{in, out} {
 		if g == nil {
 			continue
@@ -112,7 +113,7 @@ func (c *Client) previewLeftovers(ctx context.Context, d Description, q DeleteDo
 			add(domain.Stays, domain.ThingSecurityGroup, aws.ToString(g.GroupName), "for "+names(doorsIn(in, doors)))
 			continue
 		}
-		holders, err := c.holders(ctx, d.ID, aws.ToString(g.GroupId), going)
+		holders, err := c.holdersAmong(ctx, d.ID, aws.ToString(g.GroupId), interfaces, lasting)
 		switch {
 		case err != nil:
 			return nil, err
@@ -176,7 +177,7 @@ func (c *Client) deleteNetwork(ctx context.Context, id string, in, out *ec2types
 		return refusal.Step("network interfaces", err)
 	}
 	if out != nil {
-		holders, err := c.holders(ctx, id, aws.ToString(out.GroupId), none)
+		holders, err := c.holders(ctx, id, aws.ToString(out.GroupId))
 		if err == nil && len(holders) > 0 {
 			err = refusal.New(domain.ErrState, "others use it, %s: %s; then call again", strings.Join(holders, ", "), adviceHeld)
 		}
@@ -255,7 +256,7 @@ func (c *Client) deleteGroup(ctx context.Context, id string, g *ec2types.Securit
 		switch refusal.Code(err) {
 		case groupInUse:
 			c.progress(Progress{Domain: id, Step: "security group", Resource: aws.ToString(g.GroupId), State: "in use"})
-			holders, lookErr := c.holders(ctx, id, aws.ToString(g.GroupId), none)
+			holders, lookErr := c.holders(ctx, id, aws.ToString(g.GroupId))
 			if lookErr != nil {
 				return false, lookErr
 			}

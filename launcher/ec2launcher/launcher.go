@@ -319,22 +319,6 @@ func (l *Launcher) selected(ctx context.Context, ids []launcher.ID) iter.Seq2[wo
 	}
 }
 
-// hostOutlooks returns those of the hosts, and with no host's ID the fleet's.
-func (l *Launcher) hostOutlooks(ctx context.Context) (map[string]outlook, error) {
-	fleet, err := l.fleet.Get(ctx, onlyFleet)
-	if ignoreNotFound(err) != nil {
-		return nil, err
-	}
-	all := map[string]outlook{"": fleet.outlook()}
-	for h, err := range l.hosts.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		all[h.ID] = h.outlook()
-	}
-	return all, nil
-}
-
 // Watch tells of changes as this process learns of them: at once in the
 // process that runs the fleet, within two seconds in the others, and in all what is told
 // of many at one time, that a host is silent or that others have their turn. See

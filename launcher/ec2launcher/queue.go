@@ -39,7 +39,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	r.keep = nil
 	if len(r.board.waiting) == 0 && len(r.l.cfg.Warm) == 0 {
 		r.wantNothing()
-		return r.tellTurns(ctx, false)
+		return r.tellTurns(ctx)
 	}
 	queue := r.board.queue()
 	r.askSpotPrices(ctx, w, queue)
@@ -65,7 +65,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	}
 	r.pullAhead(ctx, p.keep)
 	failed := r.orderAll(ctx, w, p)
-	if err := r.tellTurns(ctx, r.short > 0); err != nil {
+	if err := r.tellTurns(ctx); err != nil {
 		return err
 	}
 	for _, id := range p.misfits {
@@ -161,7 +161,8 @@ func (r *reconciler) wantNothing() {
 }
 
 // tellTurns records once for all who wait whether hosts wait for tokens.
-func (r *reconciler) tellTurns(ctx context.Context, inTurn bool) error {
+func (r *reconciler) tellTurns(ctx context.Context) error {
+	inTurn := r.short > 0
 	if inTurn == r.toldTurns {
 		return nil
 	}

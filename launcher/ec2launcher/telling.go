@@ -1,6 +1,7 @@
 package ec2launcher
 
 import (
+	"context"
 	"reflect"
 
 	"github.com/atelier-go/atelier/launcher"
@@ -41,4 +42,20 @@ func (l *Launcher) unpublish(id launcher.ID) {
 	}
 	delete(l.told, id)
 	l.hub.Delete(id)
+}
+
+// hostOutlooks returns those of the hosts, and with no host's ID the fleet's.
+func (l *Launcher) hostOutlooks(ctx context.Context) (map[string]outlook, error) {
+	fleet, err := l.fleet.Get(ctx, onlyFleet)
+	if ignoreNotFound(err) != nil {
+		return nil, err
+	}
+	all := map[string]outlook{"": fleet.outlook()}
+	for h, err := range l.hosts.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		all[h.ID] = h.outlook()
+	}
+	return all, nil
 }
