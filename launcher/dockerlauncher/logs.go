@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
 
@@ -65,37 +66,66 @@ func (l *Launcher) landed(ctx context.Context, id launcher.ID) error {
 	}
 }
 
-// read opens the engine's stream and takes the two streams in it apart.
+// read reads what a container has written, as the caller takes it.
 func (l *Launcher) read(ctx context.Context, c *found, o launcher.LogOptions) (io.ReadCloser, error) {
-	id := c.workload()
 	if c.label(labelEnded) != "" {
 		return io.NopCloser(eof{}), nil
 	}
 	bound, cancel := context.WithCancel(ctx)
-	frames, err := l.engine.ContainerLogs(bound, c.ID, client.ContainerLogsOptions{
-		ShowStdout: o.Stream != launcher.Stderr, ShowStderr: o.Stream != launcher.Stdout, Follow: o.Follow,
-	})
+	frames, err := l.frames(bound, c, o)
 	if err != nil {
 		cancel()
-		return nil, fail("logs", id, err)
+		return nil, fail("logs", c.workload(), err)
 	}
 	r, w := io.Pipe()
 	stopped := context.AfterFunc(ctx, func() { _ = w.CloseWithError(ctx.Err()) })
 	logs := &logReader{PipeReader: r, cancel: cancel, stopped: stopped, done: make(chan struct{})}
 	go func() {
 		defer close(logs.done)
-		defer frames.Close()
-		skipping := &skipper{w, o.Offset}
-		_, err := stdcopy.StdCopy(skipping, skipping, frames)
+		read, err := copyFrom(o.Offset, w, frames)
+		if err == nil && o.Follow {
+			o.Follow, o.Offset = false, max(o.Offset, read)
+			err = l.copyRest(bound, c, o, w)
+		}
 		switch {
 		case ctx.Err() != nil:
 			err = ctx.Err()
 		case err != nil && !errors.Is(err, io.ErrClosedPipe):
-			err = failAs("logs", id, launcher.ErrUnavailable, fmt.Errorf("the engine stopped telling; read on from where you are: %w", err))
+			err = failAs("logs", c.workload(), launcher.ErrUnavailable, fmt.Errorf("the engine stopped telling; read on from where you are: %w", err))
 		}
 		_ = w.CloseWithError(err)
 	}()
 	return logs, nil
+}
+
+// copyRest copies what followed logs did not have when the engine ended them: before
+// 23.0 it chooses by chance between what was written last and the end, when it is told
+// of both at once, and what has no newline is written at the end
+// (https://github.com/moby/moby/issues/43860).
+func (l *Launcher) copyRest(ctx context.Context, c *found, o launcher.LogOptions, w io.Writer) error {
+	frames, err := l.frames(ctx, c, o)
+	if errdefs.IsNotFound(err) {
+		return nil // forgotten meanwhile: nothing is kept
+	}
+	if err == nil {
+		_, err = copyFrom(o.Offset, w, frames)
+	}
+	return err
+}
+
+// frames opens the engine's stream of what a container has written.
+func (l *Launcher) frames(ctx context.Context, c *found, o launcher.LogOptions) (io.ReadCloser, error) {
+	return l.engine.ContainerLogs(ctx, c.ID, client.ContainerLogsOptions{
+		ShowStdout: o.Stream != launcher.Stderr, ShowStderr: o.Stream != launcher.Stdout, Follow: o.Follow,
+	})
+}
+
+// copyFrom copies what is in frames from an offset on, closes them, and returns how
+// much was in them.
+func copyFrom(offset int64, w io.Writer, frames io.ReadCloser) (read int64, err error) {
+	defer frames.Close()
+	skipping := &skipper{w, offset}
+	return stdcopy.StdCopy(skipping, skipping, frames)
 }
 
 // logReader is what a caller reads; closing it ends the goroutine that feeds it.

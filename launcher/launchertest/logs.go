@@ -16,6 +16,7 @@ var logsClauses = []clause{
 	{name: "Logs/Offset", test: logsOffset},
 	{name: "Logs/Follow", test: logsFollow},
 	{name: "Logs/FollowFromLaunch", test: logsFollowFromLaunch},
+	{name: "Logs/FollowToTheEnd", test: logsFollowToTheEnd},
 	{name: "Logs/SoFar", test: logsSoFar},
 	{name: "Logs/EndsWithContext", test: logsEndsWithContext},
 }
@@ -91,6 +92,20 @@ func logsFollowFromLaunch(r *run) {
 		r.Errorf("followed from its Launch, the logs are %q; want %q", got, "hello\n")
 	}
 	r.exitCode(w.ID, 0)
+}
+
+// What is written last, and is no whole line, belongs to what is followed.
+func logsFollowToTheEnd(r *run) {
+	const text = "no newline"
+	for i := range 5 { // engines were seen to lose it by chance
+		w := r.workload(fmt.Sprintf("a-%d", i), "spin", "30ms", ";", "echo")
+		w.Stdin = []byte(text)
+		r.launch(w)
+		if got := r.output(w.ID, launcher.Stdout); got != text {
+			r.Errorf("followed to the end, the logs are %q; want %q", got, text)
+		}
+		r.exitCode(w.ID, 0)
+	}
 }
 
 func logsSoFar(r *run) {
