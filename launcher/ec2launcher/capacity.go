@@ -2,6 +2,7 @@ package ec2launcher
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,10 @@ const (
 	// soldOutFor is how long an offer is not asked for again in a zone that had
 	// none: what Karpenter uses for its cache of unavailable offerings.
 	soldOutFor = 3 * time.Minute
+	// doubtFor is how long after that the zone comes after all others, and is asked
+	// for few hosts at first. Every host that a call asks for is a token of the
+	// account's, whatever it brings. It is a choice of ours.
+	doubtFor = time.Hour
 	// holdFor is how long an offer is not asked for again after a refusal that
 	// waiting alone seldom cures, such as a quota.
 	holdFor = time.Minute
@@ -33,6 +38,12 @@ type refusal struct {
 	at       time.Time
 	until    time.Time
 	hopeless bool // waiting does not help
+	over     bool // it was sold there since
+}
+
+// tells reports whether a refusal says of a workload what is not recorded of it yet.
+func (r *refusal) tells(w *workloadRecord) bool {
+	return r != nil && (w.Status.Reason != r.kind || w.Status.Message != r.message)
 }
 
 // capacity remembers what AWS refused to sell, and for how long it is not worth
@@ -56,12 +67,7 @@ func (c *capacity) refused(o offer, in subnet, v verdict, err error, now time.Ti
 	switch {
 	case v.full:
 		r.until = now.Add(soldOutFor)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.full == nil {
-			c.full = map[string]fullSubnet{}
-		}
-		c.full[in.id] = fullSubnet{r, pool{o, zone}}
+		c.fills(o, in, r)
 		return
 	case v.soldOut:
 		r.until = now.Add(soldOutFor)
@@ -74,6 +80,48 @@ func (c *capacity) refused(o offer, in subnet, v verdict, err error, now time.Ti
 		}
 	}
 	c.remember(pool{o, zone}, r)
+}
+
+// fills remembers that a subnet has no free address.
+func (c *capacity) fills(o offer, in subnet, r refusal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.full == nil {
+		c.full = map[string]fullSubnet{}
+	}
+	c.full[in.id] = fullSubnet{r, pool{o, in.zone}}
+}
+
+// sold remembers what a purchase brought. Less than was asked for is all there was.
+func (c *capacity) sold(b buyRecord, got int, now time.Time) {
+	p := pool{b.offer(), b.Zone}
+	if got < b.Count {
+		c.remember(p, refusal{
+			kind: launcher.ErrCapacity, message: fmt.Sprintf("AWS had %d of %d %s in %s", got, b.Count, p.offer, p.zone), at: now, until: now,
+		})
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r, ok := c.last[p]; ok {
+		r.over = true
+		c.last[p] = r
+	}
+	if f, ok := c.full[b.Subnet]; ok {
+		f.over = true
+		c.full[b.Subnet] = f
+	}
+}
+
+// doubts reports whether a subnet or its zone had none of an offer a while ago, and
+// nothing was sold there since.
+func (c *capacity) doubts(o offer, in subnet, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	doubt := func(r refusal, ok bool) bool { return ok && !r.over && now.Sub(r.until) < doubtFor }
+	r, soldOut := c.last[pool{o, in.zone}]
+	f, full := c.full[in.id]
+	return doubt(r, soldOut) || doubt(f.refusal, full)
 }
 
 func (c *capacity) remember(p pool, r refusal) {

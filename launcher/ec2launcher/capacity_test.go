@@ -6,10 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
-	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
-
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/launcher"
 	"github.com/atelier-go/atelier/launcher/ec2launcher"
@@ -58,59 +54,6 @@ func TestSoldOut(t *testing.T) {
 		}
 		sell(10, subnets...)
 		w.until("b", launcher.Running)
-	})
-}
-
-// A subnet without a free address is left alone for a while, whatever is wanted, and
-// another of the same zone is taken; if all are full, that is said.
-func TestFullSubnets(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		w := newWorld(t, realistic, nil)
-		w.stop()
-		first := w.cloud.Subnets()[0]
-		more, err := w.cloud.AddSubnet(w.cloud.DefaultVPC(), first.Zone)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.cfg.Subnets = []string{first.ID, more.ID}
-		w.start()
-		ami, err := awsssm.NewFromConfig(w.cloud.Config()).GetParameter(t.Context(), &awsssm.GetParameterInput{
-			Name: aws.String("/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		fill := func(subnet string, taken int) {
-			t.Helper()
-			n := int32(1<<12 - 5 - taken)
-			if _, err := awsec2.NewFromConfig(w.cloud.Config()).RunInstances(t.Context(), &awsec2.RunInstancesInput{
-				ImageId: ami.Parameter.Value, InstanceType: "t3.nano", SubnetId: &subnet, MinCount: &n, MaxCount: &n,
-			}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		fill(first.ID, 0)
-		before := w.calls("ec2:RunInstances")
-		w.launch(w.workload("a", "alice"))
-		w.until("a", launcher.Running)
-		s, err := launcher.Get(t.Context(), w.fleet, "a")
-		if h := w.hosts(); err != nil || len(h) != 1 || h[0].Subnet != more.ID || len(s.Tried) != 1 {
-			t.Errorf("hosts are %+v, %+v (%v), want one in the other subnet of the zone, and the full one named", h, s, err)
-		}
-		other := w.workload("b", "bob")
-		other.InstanceType = "m5.large"
-		w.launch(other)
-		w.until("b", launcher.Running)
-		if n := w.calls("ec2:RunInstances") - before; n != 3 {
-			t.Errorf("EC2 was asked %d times to sell, want once in the full subnet and twice in the other", n)
-		}
-		fill(more.ID, 2)
-		w.launch(w.workload("c", "carol"))
-		time.Sleep(time.Minute)
-		s, err = launcher.Get(t.Context(), w.fleet, "c")
-		if err != nil || s.Phase != launcher.Queued || s.Reason != launcher.ErrCapacity || !strings.Contains(s.Message, "no subnet of the fleet has a free address") {
-			t.Errorf("with all full it is %+v, %v", s, err)
-		}
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/atelier-go/atelier/domain/store"
-	"github.com/atelier-go/atelier/instancetype"
 	"github.com/atelier-go/atelier/launcher"
 )
 
@@ -29,7 +27,7 @@ const (
 	tagBuy   = tagPrefix + "buy"
 
 	// lookEvery is how often the group that opens hosts is looked for, as long
-	// as there is none.
+	// as there is none, and free addresses are counted, as they run out.
 	lookEvery = time.Minute
 	// callTimeout bounds one AWS call with its retries.
 	callTimeout = time.Minute
@@ -42,159 +40,32 @@ type fleet struct {
 	capacity *capacity
 	learning singleflight.Group
 	mu       sync.Mutex
-	subnets  []subnet  // in the configuration's order
-	group    string    // that opens hosts; empty if Setup has made none
-	looked   time.Time // when it was looked for
-}
-
-type subnet struct{ id, vpc, zone string }
-
-// learn finds out the zones of the configured subnets and the security group
-// that Setup has made, once, however many ask.
-func (f *fleet) learn(ctx context.Context) error {
-	_, err, _ := f.learning.Do("", func() (any, error) { return nil, f.look(ctx) })
-	return err
-}
-
-func (f *fleet) look(ctx context.Context) error {
-	f.mu.Lock()
-	subnets, group := f.subnets, f.group
-	f.mu.Unlock()
-	if subnets == nil {
-		out, err := f.l.ec2.DescribeSubnets(ctx, &awsec2.DescribeSubnetsInput{SubnetIds: f.l.cfg.Subnets})
-		if err != nil {
-			return err
-		}
-		found := map[string]subnet{}
-		for _, s := range out.Subnets {
-			id := aws.ToString(s.SubnetId)
-			found[id] = subnet{id, aws.ToString(s.VpcId), aws.ToString(s.AvailabilityZone)}
-		}
-		for _, id := range f.l.cfg.Subnets {
-			s := found[id]
-			s.id = id
-			subnets = append(subnets, s)
-		}
-	}
-	if group == "" {
-		var err error
-		group, err = f.l.engineGroup(ctx, subnets[0].vpc)
-		if err != nil && (f.l.cfg.Connect == nil || !errors.Is(err, launcher.ErrNotFound)) {
-			return err
-		}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.subnets, f.group, f.looked = subnets, group, time.Now()
-	return nil
-}
-
-// lookAgain reports whether there was no group of Setup's when it was last
-// looked for, and that is a while ago.
-func (f *fleet) lookAgain(now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.group == "" && now.Sub(f.looked) >= lookEvery
-}
-
-// choose returns the subnet to buy an offer in: of those in whose zones it may be
-// had the first, or of spot instances the cheapest. If there is none it returns
-// why. The zero subnet means that learn comes first.
-func (f *fleet) choose(o offer, now time.Time) (subnet, *refusal) {
-	if r := f.capacity.held(o, now); r != nil {
-		return subnet{}, r
-	}
-	f.mu.Lock()
-	subnets := f.subnets
-	f.mu.Unlock()
-	if subnets == nil {
-		return subnet{}, nil
-	}
-	var soonest *refusal
-	full := 0
-	var best subnet
-	var least instancetype.Money
-	for _, s := range subnets {
-		r := f.capacity.noAddress(s.id, now)
-		if r != nil {
-			full++
-		} else {
-			r = f.capacity.soldOut(pool{o, s.zone}, now)
-		}
-		if r != nil {
-			if soonest == nil || r.until.Before(soonest.until) {
-				soonest = r
-			}
-			continue
-		}
-		if o.market != launcher.Spot {
-			return s, nil
-		}
-		price, known := f.l.spot.price(o.instanceType, s.zone)
-		if best.id == "" || known && (least == 0 || price < least) {
-			best, least = s, price
-		}
-	}
-	if best.id != "" {
-		return best, nil
-	}
-	return subnet{}, &refusal{kind: launcher.ErrCapacity, until: soonest.until, message: nowhere(o, full, len(subnets), soonest.until)}
-}
-
-// nowhere says that an offer is not to be had in any of the fleet's subnets, of which
-// some have no free address, and when it is asked for again.
-func nowhere(o offer, full, subnets int, until time.Time) string {
-	again := "it is asked again after " + until.UTC().Format(time.TimeOnly)
-	const add = "an administrator has to give the fleet more or larger ones"
-	switch full {
-	case 0:
-		return fmt.Sprintf("AWS has no %s in any zone of the fleet now; %s", o, again)
-	case subnets:
-		return fmt.Sprintf("no subnet of the fleet has a free address: %s, or sessions have to end; %s", add, again)
-	}
-	return fmt.Sprintf("AWS has no %s in the zones of those subnets of the fleet that have free addresses, and %d of %d have none: %s; %s", o, full, subnets, add, again)
-}
-
-// why is why nothing is to be had of what a workload accepts, in a sentence that
-// names everything that was tried.
-func (f *fleet) why(w launcher.Workload, now time.Time) *refusal {
-	var whole *refusal
-	var sentences []string
-	for _, o := range f.l.fitting(&w) {
-		_, r := f.choose(o, now)
-		if r == nil {
-			return nil // it has become available
-		}
-		if whole == nil {
-			whole = &refusal{kind: r.kind, until: r.until}
-		}
-		if r.kind == launcher.ErrCapacity { // the one that waiting helps
-			whole.kind = r.kind
-		}
-		if !slices.Contains(sentences, r.message) {
-			sentences = append(sentences, r.message)
-		}
-	}
-	if whole != nil {
-		whole.message = strings.Join(sentences, "; ")
-	}
-	return whole
+	subnets  []subnet       // in the configuration's order
+	free     map[string]int // their free addresses, less what was ordered since; by id
+	group    string         // that opens hosts; empty if Setup has made none
+	looked   time.Time      // when all that was looked for
 }
 
 // order journals the purchase of n hosts of a type: from now on exactly this
-// call is made until its outcome is known.
-func (f *fleet) order(ctx context.Context, n need, where subnet, ami string) (buyRecord, error) {
-	number, err := f.l.changeFleet(ctx, func(f *fleetRecord) { f.Bought++ })
-	if err != nil {
+// call is made until its outcome is known. Who has held the lease before the term
+// of the epoch cannot.
+func (f *fleet) order(ctx context.Context, epoch int64, n need, where subnet, ami string) (buyRecord, error) {
+	number, err := f.l.changeFleet(ctx, func(f *fleetRecord) {
+		if f.Epoch <= epoch {
+			f.Bought++
+		}
+	})
+	switch {
+	case err != nil:
 		return buyRecord{}, err
+	case number.Epoch > epoch:
+		return buyRecord{}, store.ErrConflict
 	}
 	b := buyRecord{
 		Token:        fmt.Sprintf("%s-%x-%d", f.l.cfg.Fleet, number.Begun.UnixNano(), number.Bought),
 		InstanceType: n.instanceType, Market: n.market, Zone: where.zone, Subnet: where.id, Count: n.count, At: time.Now(),
 	}
-	f.mu.Lock()
-	group := f.group
-	f.mu.Unlock()
+	group := f.takes(where, n.count)
 	if b.Input, err = json.Marshal(f.l.request(b, ami, group)); err != nil {
 		return buyRecord{}, err
 	}
@@ -300,6 +171,7 @@ func (f *fleet) buy(ctx context.Context, token string) error {
 			return err
 		}
 	}
+	f.capacity.sold(b, len(out.Instances), now)
 	f.l.cfg.Logger.Info("bought hosts", "token", b.Token, "type", b.offer(), "zone", b.Zone, "wanted", b.Count, "got", len(out.Instances))
 	return f.l.buys.Delete(ctx, b.Token)
 }

@@ -22,18 +22,17 @@ import (
 // less often still while there is nothing in it that is new.
 func (r *reconciler) planDue(w *world) bool {
 	since := w.now.Sub(r.plannedAt)
-	pause := time.Duration(len(r.board.waiting)+r.known.Len()) * planPause
-	if since < pause {
-		w.again = min(w.again, pause-since)
+	if since < r.planPause {
+		w.again = min(w.again, r.planPause-since)
 		return false
 	}
-	return since >= max(planAgain, 20*pause) || r.unplanned || r.replan.Load() || len(w.buys) != r.plannedBuys ||
+	return since >= max(planAgain, 20*r.planPause) || r.unplanned || r.replan.Load() || len(w.buys) != r.plannedBuys ||
 		!r.wantedSince.IsZero() && w.ripe(r.wantedSince)
 }
 
 // placeQueue gives waiting workloads a host, or orders hosts for them.
 func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
-	r.plannedAt, r.plannedBuys = w.now, len(w.buys)
+	r.plannedAt, r.plannedBuys, r.planPause = w.now, len(w.buys), 0
 	r.replan.Store(false)
 	r.unplanned = false
 	r.keep = nil
@@ -41,10 +40,11 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 		r.wantNothing()
 		return r.tellTurns(ctx)
 	}
-	queue := r.board.queue()
+	queue, hosts := r.board.queue(), r.slots(w)
+	r.planPause = time.Duration(len(queue)+len(hosts)) * planPause
 	r.askSpotPrices(ctx, w, queue)
 	p := place(demand{
-		queue: queue, hosts: r.slots(w), promised: r.promised, expected: r.arrivals.pool(),
+		queue: queue, hosts: hosts, promised: r.promised, expected: r.arrivals.pool(),
 		reserves: r.reserves(w.now), warm: r.l.cfg.Warm,
 		terms: func(o offer) terms { return r.terms(o, w.now) },
 	})
@@ -73,34 +73,33 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 			return err
 		}
 	}
-	for _, id := range p.wait {
-		rec := r.board.waiting[string(id)]
-		if err := r.explainWait(ctx, rec, r.fleet.why(rec.Workload, w.now)); err != nil {
-			return err
-		}
-	}
-	return r.explainComing(ctx, w, p, failed)
+	return r.explainAll(ctx, w, p, failed)
 }
 
-// explainComing records why those wait that get one of the hosts that are coming, if
-// these take long.
-func (r *reconciler) explainComing(ctx context.Context, w *world, p plan, failed *refusal) error {
-	troubles := w.troubles()
-	why := map[offer]*refusal{}
-	for id, o := range p.coming {
-		reason, known := why[o]
-		if !known {
-			reason = cmp.Or(failed, troubles[o], r.trouble.of(o.String()))
-			why[o] = reason
-		}
-		if reason == nil {
-			continue
-		}
-		if err := r.explainWait(ctx, r.board.waiting[string(id)], reason); err != nil {
-			return err
+// explainAll records why workloads wait: those for which nothing is to be had, and
+// those that get one of the hosts that are coming, if these take long.
+func (r *reconciler) explainAll(ctx context.Context, w *world, p plan, failed *refusal) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	explain := func(id launcher.ID, why *refusal) {
+		if rec := r.board.waiting[string(id)]; why.tells(rec) {
+			g.Go(func() error { return r.explainWait(gctx, rec, why) })
 		}
 	}
-	return nil
+	for _, id := range p.wait {
+		explain(id, r.fleet.why(r.board.waiting[string(id)].Workload, w.now))
+	}
+	troubles := w.troubles()
+	coming := map[offer]*refusal{}
+	for id, o := range p.coming {
+		why, known := coming[o]
+		if !known {
+			why = cmp.Or(failed, troubles[o], r.trouble.of(o.String()))
+			coming[o] = why
+		}
+		explain(id, why)
+	}
+	return g.Wait()
 }
 
 // troubles are why purchases take long of which it is not known what came.
@@ -125,31 +124,39 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *re
 		r.wantedSince = w.now
 	}
 	if !w.ripe(r.wantedSince) {
+		for _, n := range p.buy {
+			r.ready(ctx, n.offer, w.now)
+		}
 		return nil
 	}
 	tokens := r.l.budget.purchasable(w.now)
-	var orders []need
-	orders, r.short = p.afford(tokens, r.served)
+	orders, short := p.afford(tokens, r.served)
 	var held []offer
 	for _, part := range orders {
 		if slices.Contains(held, part.offer) {
 			continue
 		}
-		ordered, why := r.order(ctx, part, w.now)
+		n, why := r.order(ctx, w, part)
 		if why != nil {
 			failed = why
 		}
-		if !ordered {
+		if n < part.count { // the rest with another plan
 			held = append(held, part.offer)
-			continue
 		}
-		r.plannedBuys++ // the plan counts on it
-		r.served[part.offer] = w.now
-		tokens -= part.count
+		if n > 0 {
+			r.plannedBuys++ // the plan counts on it
+			r.served[part.offer] = w.now
+			tokens -= n
+		}
 	}
-	r.wantedSince = time.Time{}
-	if r.short > 0 { // it is ordered when there are
-		r.wantedSince = w.now.Add(r.l.budget.refill(r.short-tokens, w.now) - batchFor)
+	switch {
+	case len(orders) > 0 && len(held) == len(orders): // nothing says yet that tokens are lacking
+	case short > 0: // it is ordered when there are
+		r.short, r.wantedSince = short, w.now.Add(r.l.budget.refill(short-tokens, w.now)-batchFor)
+	case len(held) > 0:
+		r.short = 0
+	default:
+		r.short, r.wantedSince = 0, time.Time{}
 	}
 	return failed
 }
@@ -211,36 +218,62 @@ func spotTypes(queue []*launcher.Workload) (types []string) {
 	return types
 }
 
-// order orders hosts and reports whether it has, or says why not now. It is the
-// loop's own step, so that no pass can order what another has.
-func (r *reconciler) order(ctx context.Context, n need, now time.Time) (ordered bool, why *refusal) {
-	t, err := r.l.cfg.Catalog.Type(n.instanceType)
+// ready returns where an offer is bought next and the image of its hosts, or why not
+// now. Without either, what has to be known first is being asked for.
+func (r *reconciler) ready(ctx context.Context, o offer, now time.Time) (where subnet, ami string, why *refusal) {
+	t, err := r.l.cfg.Catalog.Type(o.instanceType)
 	if err != nil {
-		return false, &refusal{kind: launcher.ErrInvalid, message: err.Error()}
+		return subnet{}, "", &refusal{kind: launcher.ErrInvalid, message: err.Error()}
 	}
-	where, why := r.fleet.choose(n.offer, now)
-	if why != nil {
-		return false, why
+	if where, why = r.fleet.choose(o, now); why != nil {
+		return subnet{}, "", why
 	}
-	ami, ok := r.l.amis.known(t)
-	if where.id == "" || !ok || r.fleet.lookAgain(now) {
-		r.task(ctx, "prepare "+n.String(), func(ctx context.Context) error { return r.prepare(ctx, n.offer) })
-		return false, nil
+	ami, known := r.l.amis.known(t)
+	if known && where.id != "" && (r.fleet.fresh(now) || !r.fleet.lacksGroup()) {
+		return where, ami, nil
 	}
-	if n.market == launcher.Spot && len(r.l.spot.stale([]string{n.instanceType}, now)) > 0 {
-		return false, nil // they are being asked for
+	r.prepare(ctx, o)
+	return subnet{}, "", nil
+}
+
+// order orders hosts and returns how many, or says why none now. It is the loop's own
+// step, so that no pass can order what another has.
+func (r *reconciler) order(ctx context.Context, w *world, n need) (ordered int, why *refusal) {
+	where, ami, why := r.ready(ctx, n.offer, w.now)
+	for {
+		if why != nil || where.id == "" {
+			return 0, why
+		}
+		room := r.fleet.room(where)
+		if room < n.count && !r.fleet.fresh(w.now) {
+			r.prepare(ctx, n.offer)
+			return 0, nil
+		}
+		if room > 0 {
+			n.count = min(n.count, room)
+			break
+		}
+		r.fleet.capacity.fills(n.offer, where, refusal{
+			kind: launcher.ErrCapacity, message: "subnet " + where.id + " has no free address", at: w.now, until: w.now.Add(soldOutFor),
+		})
+		where, ami, why = r.ready(ctx, n.offer, w.now)
 	}
-	err = r.term.Check(ctx) // the journal has no other guard against two that order for one queue
-	var b buyRecord
-	if err == nil {
-		b, err = r.fleet.order(ctx, n, where, ami)
+	if r.fleet.capacity.doubts(n.offer, where, w.now) {
+		if slices.ContainsFunc(w.buys, func(b *buyRecord) bool { return b.offer() == n.offer && b.Subnet == where.id }) {
+			return 0, nil // it will tell whether there are any
+		}
+		n.count = min(n.count, leastBought)
 	}
+	if n.market == launcher.Spot && len(r.l.spot.stale([]string{n.instanceType}, w.now)) > 0 {
+		return 0, nil // they are being asked for
+	}
+	b, err := r.fleet.order(ctx, r.term.Epoch(), n, where, ami)
 	if err != nil {
 		r.l.cfg.Logger.Warn("a purchase could not be recorded", "type", n.String(), "error", err)
-		return false, &refusal{kind: launcher.ErrUnavailable, message: "the purchase of a host could not be recorded; it is tried again"}
+		return 0, &refusal{kind: launcher.ErrUnavailable, message: "the purchase of a host could not be recorded; it is tried again"}
 	}
 	r.buy(ctx, b)
-	return true, nil
+	return n.count, nil
 }
 
 // buy makes a journalled purchase, and has EC2 asked about its hosts right after.
@@ -252,8 +285,13 @@ func (r *reconciler) buy(ctx context.Context, b buyRecord) {
 	})
 }
 
-// prepare asks AWS what has to be known before a host can be ordered.
-func (r *reconciler) prepare(ctx context.Context, o offer) error {
+// prepare has AWS asked, beside the loop, what has to be known before a host can be
+// ordered.
+func (r *reconciler) prepare(ctx context.Context, o offer) {
+	r.task(ctx, "prepare "+o.String(), func(ctx context.Context) error { return r.learn(ctx, o) })
+}
+
+func (r *reconciler) learn(ctx context.Context, o offer) error {
 	defer r.replan.Store(true)
 	err := r.fleet.learn(ctx)
 	if err == nil {
@@ -292,15 +330,15 @@ func (r *reconciler) exclude(ctx context.Context, id launcher.ID) error {
 // explainWait records why a workload waits and what was tried for it. While it is
 // being tried, the last reason stands until it succeeds.
 func (r *reconciler) explainWait(ctx context.Context, rec *workloadRecord, why *refusal) error {
-	if why == nil || rec.Status.Reason == why.kind && rec.Status.Message == why.message {
+	if !why.tells(rec) {
 		return nil
 	}
 	return r.changed(r.l.change(ctx, rec.Workload.ID, func(w *workloadRecord) bool {
 		s := &w.Status
-		if w.Host != rec.Host || w.Delivered || s.Phase == launcher.Exited || s.Reason == why.kind && s.Message == why.message {
+		if w.Host != rec.Host || w.Delivered || s.Phase == launcher.Exited || !why.tells(w) {
 			return false
 		}
-		s.Reason, s.Message = why.kind, why.message
+		s.Reason, s.Message, w.Setback = why.kind, why.message, false
 		r.fleet.capacity.note(w)
 		return true
 	}))

@@ -33,7 +33,7 @@ const (
 	// how many there are tokens for before more are asked for than there were.
 	mostBought, leastBought = 100, 20
 	// planPause is the least time between two plans, for each workload and host that
-	// one looks at: twenty times what it takes. Between two of a queue for which
+	// the first looks at: twenty times what it takes. Between two of a queue for which
 	// everything is on its way it is twenty times as long, and at least planAgain.
 	planPause = 200 * time.Microsecond
 	planAgain = time.Second
@@ -75,9 +75,10 @@ type reconciler struct {
 	lookedAt, revisitedAt, patrolledAt time.Time
 	asked                              map[string]time.Time // when EC2 was last asked to end a host
 	// plannedAt is when the last plan was made, plannedBuys how many purchases were
-	// under way.
+	// under way, and planPause how long after it none is made.
 	plannedAt   time.Time
 	plannedBuys int
+	planPause   time.Duration
 	replan      atomic.Bool // something that a plan waited for has come
 	bought      atomic.Bool // EC2 was not asked yet about hosts that were bought
 	unplanned   bool        // something waits that the last plan did not see
@@ -124,8 +125,9 @@ type world struct {
 // reconcile is the work of the lease's holder, whose process has seen some records
 // already.
 func (l *Launcher) reconcile(ctx context.Context, term store.Term, seen mirrors) error {
-	fleetIs, err := l.fleet.Get(ctx, onlyFleet) // as a process before has left it
-	if ignoreNotFound(err) != nil {
+	// As a process before has left it, which orders nothing from now on.
+	fleetIs, err := l.changeFleet(ctx, func(f *fleetRecord) { f.Epoch = max(f.Epoch, term.Epoch()) })
+	if err != nil {
 		return err
 	}
 	r := &reconciler{

@@ -37,7 +37,7 @@ func TestTimeline(t *testing.T) {
 		w := newWorld(t, steady, nil)
 		w.launch(w.workload("a", "alice"))
 		cold := w.until("a", launcher.Running)
-		if got, want := stages(cold), "host 1s, boot 31s, pull 51s, mount 53s, began 53s"; got != want {
+		if got, want := stages(cold), "host 0s, boot 31s, pull 51s, mount 53s, began 53s"; got != want {
 			t.Errorf("on a host that is bought for it: %s; want %s", got, want)
 		}
 		h := w.hosts()[0]

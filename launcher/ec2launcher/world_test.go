@@ -9,6 +9,7 @@ import (
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	awsefs "github.com/aws/aws-sdk-go-v2/service/efs"
 	efstypes "github.com/aws/aws-sdk-go-v2/service/efs/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/atelier-go/atelier/domain/store"
 	"github.com/atelier-go/atelier/fake/fakeaws"
@@ -22,9 +23,10 @@ const testImage = "registry.example.com/behave:1"
 // A world is an account with a fleet in it, inside one bubble.
 type world struct {
 	*testing.T
-	cloud *fakeaws.Cloud
-	store store.Store
-	cfg   ec2launcher.Config
+	cloud   *fakeaws.Cloud
+	calling []func(*middleware.Stack) error // how the fleet's processes call AWS
+	store   store.Store
+	cfg     ec2launcher.Config
 
 	fleet *ec2launcher.Launcher
 	stop  func() // ends the fleet's Run and waits for it
@@ -70,7 +72,9 @@ func (w *world) start() {
 // process makes a launcher and runs it until it is stopped.
 func (w *world) process(cfg ec2launcher.Config) (fleet *ec2launcher.Launcher, stop func()) {
 	w.Helper()
-	fleet, err := ec2launcher.NewFromConfig(w.cloud.Config(), cfg)
+	account := w.cloud.Config()
+	account.APIOptions = append(account.APIOptions, w.calling...)
+	fleet, err := ec2launcher.NewFromConfig(account, cfg)
 	if err != nil {
 		w.Fatal(err)
 	}
