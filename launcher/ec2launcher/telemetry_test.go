@@ -102,7 +102,7 @@ func TestMetrics(t *testing.T) {
 		if values, _ := measured(t, reader); values["hosts{atelier.market=on-demand, atelier.state=booting}"] == 0 {
 			t.Errorf("no host boots: %v", values)
 		}
-		time.Sleep(2 * time.Minute) // what is sold out is not asked for now
+		time.Sleep(3*time.Minute + 25*time.Second) // what is sold out was asked for again
 		values, kinds := measured(t, reader)
 		hosts := float64(len(w.hosts()))
 		for name, ok := range map[string]func(float64) bool{
