@@ -350,37 +350,40 @@ func (c *Client) DeleteApp(ctx context.Context, id AppID) error {
 	}
 	err := wrong.err()
 	if err == nil {
-		err = c.deleteApp(ctx, id)
+		err = c.deleteApp(ctx, id, false)
 	}
 	return fail(ctx, op, name, err)
 }
 
-// deleteApp tells an app to go and waits until it has. One that is Pending is waited for
-// if it cannot be deleted yet.
-func (c *Client) deleteApp(ctx context.Context, id AppID) error {
-	asked := false
-	return c.until(ctx, c.watchApp(id), func(s seen) (bool, error) {
+// deleteApp tells an app to go, unless it was told, and waits until it has. One that is
+// Pending is waited for if it cannot be deleted yet.
+func (c *Client) deleteApp(ctx context.Context, id AppID, told bool) error {
+	return c.until(ctx, c.watchApp(id), func(s seen) (_ bool, err error) {
 		if s.gone || s.status == Deleted || s.status == Failed {
 			return true, nil
 		}
-		if asked || s.status == Deleting {
-			return false, nil
-		}
-		_, err := c.aws.SageMaker.DeleteApp(ctx, &awssagemaker.DeleteAppInput{
-			DomainId: &id.Domain, UserProfileName: optional(id.Profile), SpaceName: optional(id.Space), AppType: types.AppType(id.Type), AppName: &id.Name,
-		})
-		switch code := refusal.Code(err); {
-		case err == nil:
-			asked = true
-			c.log.InfoContext(ctx, "app deleted", "domain", id.Domain, "app", id.String())
-			return false, nil
-		case code == notFound:
-			return true, nil
-		case s.status == Pending && (kindOf(err) == domain.ErrState || kindOf(err) == domain.ErrInvalid):
-			return false, nil
+		if !told && s.status != Deleting {
+			told, err = c.tellToGo(ctx, id, s.status)
 		}
 		return false, err
 	})
+}
+
+// tellToGo tells an app to go that was seen in a status, and reports whether it does.
+func (c *Client) tellToGo(ctx context.Context, id AppID, seen Status) (told bool, err error) {
+	_, err = c.aws.SageMaker.DeleteApp(ctx, &awssagemaker.DeleteAppInput{
+		DomainId: &id.Domain, UserProfileName: optional(id.Profile), SpaceName: optional(id.Space), AppType: types.AppType(id.Type), AppName: &id.Name,
+	})
+	switch {
+	case err == nil:
+		c.log.InfoContext(ctx, "app deleted", "domain", id.Domain, "app", id.String())
+		return true, nil
+	case refusal.Code(err) == notFound:
+		return true, nil
+	case seen == Pending && (kindOf(err) == domain.ErrState || kindOf(err) == domain.ErrInvalid):
+		return false, nil
+	}
+	return false, err
 }
 
 // liveApps are the apps of a domain that keep it from being changed, those chosen.
@@ -409,15 +412,30 @@ func (c *Client) endApps(ctx context.Context, f AppFilter, chosen func(App) bool
 			return err
 		}
 		for _, server := range []bool{false, true} {
-			for _, a := range live {
-				if (a.Type == RStudioServer) != server {
-					continue
-				}
-				if err := c.deleteApp(ctx, a.AppID); err != nil {
-					return refusal.Step("app "+a.AppID.String(), err)
-				}
+			if err := c.deleteApps(ctx, slices.DeleteFunc(slices.Clone(live), func(a App) bool { return isServer(a) != server })); err != nil {
+				return err
 			}
 		}
 	}
 	return refusal.New(domain.ErrState, "apps are started as fast as they are ended: have users stop, and call again")
+}
+
+// deleteApps tells all of some apps to go, and then waits until each has: they go at the
+// same time.
+func (c *Client) deleteApps(ctx context.Context, apps []App) (err error) {
+	told := make([]bool, len(apps))
+	for i, a := range apps {
+		if told[i] = a.Status == Deleting; told[i] {
+			continue
+		}
+		if told[i], err = c.tellToGo(ctx, a.AppID, a.Status); err != nil {
+			return refusal.Step("app "+a.AppID.String(), err)
+		}
+	}
+	for i, a := range apps {
+		if err := c.deleteApp(ctx, a.AppID, told[i]); err != nil {
+			return refusal.Step("app "+a.AppID.String(), err)
+		}
+	}
+	return nil
 }

@@ -257,23 +257,16 @@ func (c *Client) DetachImage(ctx context.Context, q DetachRequest) (Visibility, 
 
 // changeImages reads the list of images of a domain, changes it and writes it whole.
 func (c *Client) changeImages(ctx context.Context, id string, change func([]types.CustomImage) ([]types.CustomImage, error)) (Visibility, error) {
-	done, err := c.turn(ctx)
+	done, err := c.turn(ctx, id)
 	if err != nil {
 		return Visibility{}, err
 	}
 	defer done()
-	d, err := c.still(ctx, id)
+	d, err := c.withRStudio(ctx, id)
 	if err != nil {
 		return Visibility{}, err
 	}
-	if d.RStudio == nil {
-		return Visibility{}, refusal.New(domain.ErrState, "RStudio is off in domain %s: enable it by UpdateDomain", d.ID)
-	}
-	settings := &types.RSessionAppSettings{}
-	if d.Settings != nil && d.Settings.RSessionAppSettings != nil {
-		settings.DefaultResourceSpec = d.Settings.RSessionAppSettings.DefaultResourceSpec // what is sent is sent whole
-		settings.CustomImages = d.Settings.RSessionAppSettings.CustomImages
-	}
+	settings := sessionsOn(d.Settings, "")
 	list, err := change(settings.CustomImages)
 	if err != nil {
 		return Visibility{}, err
@@ -284,7 +277,7 @@ func (c *Client) changeImages(ctx context.Context, id string, change func([]type
 		}
 		return Visibility{}, nil
 	}
-	if err := c.intendRestart(ctx, d); err != nil {
+	if _, err := c.intendRestart(ctx, d); err != nil {
 		return Visibility{}, err
 	}
 	settings.CustomImages = append([]types.CustomImage{}, list...) // an empty list is said, a nil one is not

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -64,8 +65,9 @@ type Client struct {
 	log      *slog.Logger
 	timeouts Timeouts
 	catalog  *instancetype.Catalog
-	// lists has one element while a list of images is read, changed and written.
-	lists chan struct{}
+	// turns are channels by domain, each with one element while a list of images is read,
+	// changed and written.
+	turns sync.Map
 	// recent are the account's quotas as they were last listed.
 	recent quotaList
 }
@@ -100,7 +102,6 @@ func New(region string, s Services, c Config) (*Client, error) {
 	}
 	client := &Client{
 		region: region, aws: s, progress: c.Progress, log: c.Logger, timeouts: c.Timeouts.withDefaults(), catalog: c.Catalog,
-		lists: make(chan struct{}, 1),
 	}
 	if client.progress == nil {
 		client.progress = func(Progress) {}
@@ -149,11 +150,13 @@ func (t Timeouts) withDefaults() Timeouts {
 // Region is where the domains are.
 func (c *Client) Region() string { return c.region }
 
-// turn waits until no other call of this Client changes a list of images.
-func (c *Client) turn(ctx context.Context) (done func(), err error) {
+// turn waits until no other call of this Client changes a domain's list of images.
+func (c *Client) turn(ctx context.Context, id string) (done func(), err error) {
+	of, _ := c.turns.LoadOrStore(id, make(chan struct{}, 1))
+	turn := of.(chan struct{})
 	select {
-	case c.lists <- struct{}{}:
-		return func() { <-c.lists }, nil
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

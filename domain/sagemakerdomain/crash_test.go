@@ -205,6 +205,8 @@ func (w *world) ended(story, id string, before map[string]string) []string {
 var (
 	// instants are times as an inventory has them.
 	instants = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^"]*"`)
+	// intents are what tells one change of a server's settings from the next.
+	intents = regexp.MustCompile(`("atelier:rstudio-restart-due":)"[^"]*"`)
 	// drawn is what is drawn by lot for a network interface or a mount target: its address, and
 	// for an app's also the subnet; grouped are its groups, in the order of their ids.
 	drawn   = regexp.MustCompile(`eni-attach-[0-9a-f]+| - [0-9a-f]+|(/new domain|/d-[0-9a-z]+)/[0-9a-f]+/|"(Private)?IpAddress":"[0-9.]+"|"NetworkInterfaceId":"eni-[0-9a-f]+"`)
@@ -214,7 +216,7 @@ var (
 
 // alike is a whole inventory, a line for each resource, that is the same in every run that
 // comes to the same: what has come since an inventory before has no ids of its own, which
-// depend on the calls there were, and nothing that is drawn by lot; nothing has instants.
+// depend on the calls there were, and nothing that is drawn by lot; nothing has instants or intents.
 func alike(before, after map[string]string) (lines []string) {
 	var pairs []string
 	for id := range after {
@@ -232,7 +234,7 @@ func alike(before, after map[string]string) (lines []string) {
 	}
 	names := strings.NewReplacer(pairs...)
 	for id, text := range after {
-		line := names.Replace(id + " " + instants.ReplaceAllString(text, `"then"`))
+		line := names.Replace(id + " " + intents.ReplaceAllString(instants.ReplaceAllString(text, `"then"`), `$1"drawn"`))
 		if strings.HasPrefix(line, "new eni ") || strings.HasPrefix(line, "new fsmt ") {
 			line = drawn.ReplaceAllString(line, "drawn")
 		}

@@ -180,13 +180,10 @@ func (q CreateDomainRequest) input() *awssagemaker.CreateDomainInput {
 		tags = map[string]string{}
 	}
 	tags[tagName] = q.Name
-	server := RStudio{
-		DomainExecutionRole: q.DomainExecutionRole, Instance: q.WorkbenchInstance, ConnectURL: q.ConnectURL, PackageManagerURL: q.PackageManagerURL,
-	}
 	in := &awssagemaker.CreateDomainInput{
 		DomainName: &q.Name, AuthMode: types.AuthModeIam, VpcId: &q.VPC, SubnetIds: q.Subnets, AppNetworkAccessType: types.AppNetworkAccessType(networkName(q.NetworkType)),
 		DomainSettings: &types.DomainSettings{RStudioServerProDomainSettings: &types.RStudioServerProDomainSettings{
-			DomainExecutionRoleArn: &q.DomainExecutionRole, DefaultResourceSpec: server.spec(),
+			DomainExecutionRoleArn: &q.DomainExecutionRole, DefaultResourceSpec: specOn(nil, q.WorkbenchInstance),
 			RStudioConnectUrl: optional(q.ConnectURL), RStudioPackageManagerUrl: optional(q.PackageManagerURL),
 		}},
 		DefaultUserSettings: &types.UserSettings{
@@ -201,17 +198,9 @@ func (q CreateDomainRequest) input() *awssagemaker.CreateDomainInput {
 		in.AppSecurityGroupManagement = types.AppSecurityGroupManagementService
 	}
 	if q.SessionInstance != "" {
-		in.DefaultUserSettings.RSessionAppSettings = &types.RSessionAppSettings{DefaultResourceSpec: &types.ResourceSpec{InstanceType: types.AppInstanceType(q.SessionInstance)}}
+		in.DefaultUserSettings.RSessionAppSettings = sessionsOn(nil, q.SessionInstance)
 	}
 	return in
-}
-
-// spec is what the server runs on, nil for what SageMaker has by default.
-func (r RStudio) spec() *types.ResourceSpec {
-	if r.Instance == "" {
-		return nil
-	}
-	return &types.ResourceSpec{InstanceType: types.AppInstanceType(r.Instance)}
 }
 
 // optional is a text of a call, which is left out when it is empty.

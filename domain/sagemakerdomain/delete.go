@@ -192,22 +192,20 @@ func (c *Client) emptyAndDelete(ctx context.Context, q DeleteDomainRequest) erro
 	if q.DeleteFileSystem != "" {
 		in.RetentionPolicy.HomeEfsFileSystem = types.RetentionTypeDelete
 	}
-	var last error
-	for range rounds {
+	return again(ctx, func() error {
 		if d.Status != Deleting {
 			if err := c.empty(ctx, d); err != nil {
 				return err
 			}
 		}
-		last = c.deleteOne(ctx, c.watchDomain(d.ID, nil), func() error {
+		return c.deleteOne(ctx, c.watchDomain(d.ID, nil), func() error {
+			if err := c.notAdopted(ctx, d); err != nil { // those who adopt while it is emptied
+				return err
+			}
 			_, err := c.aws.SageMaker.DeleteDomain(ctx, in)
 			return err
 		})
-		if refusal.Code(last) != inUse {
-			return last
-		}
-	}
-	return last
+	})
 }
 
 // empty takes all out of a domain.

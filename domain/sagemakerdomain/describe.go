@@ -51,6 +51,8 @@ type Description struct {
 	Tags     map[string]string
 	Created  time.Time
 	Modified time.Time
+	// server is all that the server of RStudio runs on.
+	server *types.ResourceSpec
 }
 
 // RStudio is what the server of RStudio of a domain has.
@@ -119,8 +121,9 @@ func descriptionOf(out *awssagemaker.DescribeDomainOutput) Description {
 			DomainExecutionRole: aws.ToString(r.DomainExecutionRoleArn), Instance: serverSystem, ConnectURL: aws.ToString(r.RStudioConnectUrl),
 			PackageManagerURL: aws.ToString(r.RStudioPackageManagerUrl), BoundaryGroup: aws.ToString(out.SecurityGroupIdForDomainBoundary),
 		}
-		if r.DefaultResourceSpec != nil && r.DefaultResourceSpec.InstanceType != "" {
-			d.RStudio.Instance = string(r.DefaultResourceSpec.InstanceType)
+		d.server = r.DefaultResourceSpec
+		if d.server != nil && d.server.InstanceType != "" {
+			d.RStudio.Instance = string(d.server.InstanceType)
 		}
 	}
 	if s := d.Settings; s != nil {
@@ -142,6 +145,31 @@ func sessionOf(s *types.UserSettings) (instance string, images []AttachedImage) 
 		images = append(images, AttachedImage{aws.ToString(i.ImageName), aws.ToString(i.AppImageConfigName), aws.ToInt32(i.ImageVersionNumber)})
 	}
 	return instance, images
+}
+
+// sessionsOn are settings of sessions of RStudio on another type of instance. What is sent of
+// them replaces what there is: all else is as it was.
+func sessionsOn(has *types.UserSettings, instance string) *types.RSessionAppSettings {
+	s := types.RSessionAppSettings{}
+	if has != nil && has.RSessionAppSettings != nil {
+		s = *has.RSessionAppSettings
+	}
+	s.DefaultResourceSpec = specOn(s.DefaultResourceSpec, instance)
+	return &s
+}
+
+// specOn is what an app is to run on, as it was but for the type of instance. An empty type
+// is the one that it was.
+func specOn(has *types.ResourceSpec, instance string) *types.ResourceSpec {
+	if instance == "" {
+		return has
+	}
+	s := types.ResourceSpec{}
+	if has != nil {
+		s = *has
+	}
+	s.InstanceType = types.AppInstanceType(instance)
+	return &s
 }
 
 // watchDomain looks at a domain, and keeps what it saw last unless that is nil.
@@ -241,7 +269,7 @@ const (
 	// tagName holds the name by which this package made a domain: a second call finds it.
 	tagName = "atelier:sagemaker-domain"
 	// tagRestart is there from before the settings of a server are changed until it was
-	// made again.
+	// made again. Its value tells one such change from the next.
 	tagRestart = "atelier:rstudio-restart-due"
 	// tagManaged is SageMaker's own, of what it makes in the account, with the domain's
 	// ARN as its value (managed policy AmazonSageMakerNotebooksServiceRolePolicy).

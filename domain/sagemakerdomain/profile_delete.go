@@ -112,34 +112,37 @@ func (c *Client) DeleteProfile(ctx context.Context, q DeleteProfileRequest) erro
 }
 
 func (c *Client) deleteProfile(ctx context.Context, q DeleteProfileRequest) error {
-	if !q.DeleteSpaces {
-		owned, err := c.previewSpaces(ctx, q.Domain, q.owns)
-		if err != nil {
+	return again(ctx, func() error {
+		if err := c.mayDeleteSpaces(ctx, q); err != nil {
 			return err
 		}
-		if len(owned) > 0 {
-			var names []string
-			for _, s := range owned {
-				names = append(names, s.Name)
-			}
-			return refusal.New(domain.ErrState, "it owns spaces: %s; allow them to be deleted with what their apps keep, or delete them by DeleteSpace", strings.Join(names, ", "))
-		}
-	}
-	var last error
-	for range rounds {
 		if err := c.endApps(ctx, AppFilter{Domain: q.Domain, Profile: q.Name}, nil); err != nil {
 			return err
 		}
-		if err := c.deleteSpaces(ctx, q.Domain, q.owns); err != nil {
-			return err
+		if q.DeleteSpaces {
+			if err := c.deleteSpaces(ctx, q.Domain, q.owns); err != nil {
+				return err
+			}
 		}
-		last = c.deleteOne(ctx, c.watchProfile(q.Domain, q.Name, nil), func() error {
+		return c.deleteOne(ctx, c.watchProfile(q.Domain, q.Name, nil), func() error {
 			_, err := c.aws.SageMaker.DeleteUserProfile(ctx, &awssagemaker.DeleteUserProfileInput{DomainId: &q.Domain, UserProfileName: &q.Name})
 			return err
 		})
-		if refusal.Code(last) != inUse {
-			return last
-		}
+	})
+}
+
+// mayDeleteSpaces refuses to delete spaces that nobody has allowed to be deleted.
+func (c *Client) mayDeleteSpaces(ctx context.Context, q DeleteProfileRequest) error {
+	if q.DeleteSpaces {
+		return nil
 	}
-	return last
+	owned, err := c.previewSpaces(ctx, q.Domain, q.owns)
+	if err != nil || len(owned) == 0 {
+		return err
+	}
+	var names []string
+	for _, s := range owned {
+		names = append(names, s.Name)
+	}
+	return refusal.New(domain.ErrState, "it owns spaces: %s; allow them to be deleted with what their apps keep, or delete them by DeleteSpace", strings.Join(names, ", "))
 }

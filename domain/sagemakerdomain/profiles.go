@@ -168,10 +168,11 @@ func (q ProfileRequest) problems() (wrong problems) {
 	return wrong
 }
 
-func (q ProfileRequest) settings() *types.UserSettings {
+// settings are what is sent of a profile that has settings already, or of a new one.
+func (q ProfileRequest) settings(has *types.UserSettings) *types.UserSettings {
 	s := &types.UserSettings{ExecutionRole: optional(q.ExecutionRole), SecurityGroups: q.SecurityGroups, RStudioServerProAppSettings: q.Access.settings()}
 	if q.SessionInstance != "" {
-		s.RSessionAppSettings = &types.RSessionAppSettings{DefaultResourceSpec: &types.ResourceSpec{InstanceType: types.AppInstanceType(q.SessionInstance)}}
+		s.RSessionAppSettings = sessionsOn(has, q.SessionInstance)
 	}
 	return s
 }
@@ -226,7 +227,7 @@ func (c *Client) createProfile(ctx context.Context, q ProfileRequest) (Profile, 
 	if err := c.checkProfileAround(ctx, &wrong, d, q); err != nil {
 		return Profile{}, err
 	}
-	in := &awssagemaker.CreateUserProfileInput{DomainId: &q.Domain, UserProfileName: &q.Name, UserSettings: q.settings(), SingleSignOnUserValue: optional(q.SSOUser)}
+	in := &awssagemaker.CreateUserProfileInput{DomainId: &q.Domain, UserProfileName: &q.Name, UserSettings: q.settings(nil), SingleSignOnUserValue: optional(q.SSOUser)}
 	if q.SSOUser != "" {
 		in.SingleSignOnUserIdentifier = aws.String("UserName")
 	}
@@ -359,10 +360,7 @@ func (c *Client) updateProfile(ctx context.Context, q ProfileRequest) (Profile, 
 	if len(running) > 0 {
 		return Profile{}, refusal.New(domain.ErrState, "a profile cannot be changed while its user has an app that runs: %s; have the user end it, or DeleteApp it, and call again", appNames(running))
 	}
-	in := &awssagemaker.UpdateUserProfileInput{DomainId: &q.Domain, UserProfileName: &q.Name, UserSettings: q.settings()}
-	if r := in.UserSettings.RSessionAppSettings; r != nil && p.Settings != nil && p.Settings.RSessionAppSettings != nil {
-		r.CustomImages = p.Settings.RSessionAppSettings.CustomImages // what is sent is sent whole
-	}
+	in := &awssagemaker.UpdateUserProfileInput{DomainId: &q.Domain, UserProfileName: &q.Name, UserSettings: q.settings(p.Settings)}
 	if _, err := c.aws.SageMaker.UpdateUserProfile(ctx, in); err != nil {
 		return Profile{}, err
 	}

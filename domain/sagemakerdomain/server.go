@@ -2,6 +2,7 @@ package sagemakerdomain
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strings"
 
@@ -33,42 +34,58 @@ type RestartRequest struct {
 // RStudio", developer guide). It returns when it is InService, some minutes later; until
 // then nobody reaches RStudio. It can be called as often as one likes, and after any
 // failure: a server that is not there is started. A domain without RStudio is
-// [domain.ErrState].
+// [domain.ErrState]. What somebody changes while it runs, and the server may not have read,
+// leaves [Description.RestartDue].
 func (c *Client) RestartServer(ctx context.Context, q RestartRequest) error {
-	const op = "restart server"
-	var wrong problems
-	wrong.checkDomainID(q.Domain)
-	err := wrong.err()
-	if err == nil {
-		err = c.restartServer(ctx, q)
-	}
-	return fail(ctx, op, q.Domain, err)
+	return fail(ctx, "restart server", q.Domain, c.restartServer(ctx, q))
 }
 
 func (c *Client) restartServer(ctx context.Context, q RestartRequest) error {
-	d, err := c.still(ctx, q.Domain)
+	d, err := c.withRStudio(ctx, q.Domain)
 	if err != nil {
 		return err
 	}
-	if d.RStudio == nil {
-		return refusal.New(domain.ErrState, "RStudio is off in domain %s: enable it by UpdateDomain", d.ID)
-	}
-	if err := c.mayEnd(ctx, d.ID, q.EndSessions, func(a App) bool { return a.Type == RStudioSession }); err != nil {
+	if err := c.mayEnd(ctx, d.ID, q.EndSessions, isRStudio); err != nil {
 		return err
 	}
-	if err := c.intendRestart(ctx, d); err != nil {
+	intent, err := c.intendRestart(ctx, d)
+	if err != nil {
 		return err
 	}
-	if err := c.endApps(ctx, AppFilter{Domain: d.ID}, isRStudio); err != nil {
+	if err := c.endNeeded(ctx, d.ID, q.EndSessions, isRStudio); err != nil {
 		return err
 	}
-	return c.startServer(ctx, d)
+	return c.startServer(ctx, d, intent)
 }
 
-// PreviewRestart returns what [Client.RestartServer] would end now. It changes nothing.
+// withRStudio is a domain once nothing is under way of it, and refuses one without RStudio.
+func (c *Client) withRStudio(ctx context.Context, id string) (Description, error) {
+	var wrong problems
+	wrong.checkDomainID(id)
+	if err := wrong.err(); err != nil {
+		return Description{}, err
+	}
+	d, err := c.still(ctx, id)
+	if err == nil && d.RStudio == nil {
+		err = refusal.New(domain.ErrState, "RStudio is off in domain %s: enable it by UpdateDomain", d.ID)
+	}
+	return d, err
+}
+
+// PreviewRestart returns what [Client.RestartServer] would end now. A domain that
+// RestartServer refuses is refused. It changes nothing.
 func (c *Client) PreviewRestart(ctx context.Context, domainID string) ([]domain.Consequence, error) {
-	live, err := c.liveApps(ctx, AppFilter{Domain: domainID}, isRStudio)
-	return endings(live, untilRestart), fail(ctx, "preview restart", domainID, err)
+	found, err := c.previewRestart(ctx, domainID)
+	return found, fail(ctx, "preview restart", domainID, err)
+}
+
+func (c *Client) previewRestart(ctx context.Context, domainID string) ([]domain.Consequence, error) {
+	d, err := c.withRStudio(ctx, domainID)
+	if err != nil {
+		return nil, err
+	}
+	live, err := c.liveApps(ctx, AppFilter{Domain: d.ID}, isRStudio)
+	return endings(live, untilRestart), err
 }
 
 // ThingApp and its like are what a domain of SageMaker's consists of, beside the things
@@ -96,43 +113,58 @@ func endings(live []App, server string) (found []domain.Consequence) {
 	return found
 }
 
-// mayEnd refuses to end apps that nobody has allowed to be ended.
+// mayEnd refuses to end apps, other than the server of RStudio, that nobody has allowed to
+// be ended.
 func (c *Client) mayEnd(ctx context.Context, id string, allowed bool, needed func(App) bool) error {
 	if allowed {
 		return nil
 	}
-	live, err := c.liveApps(ctx, AppFilter{Domain: id}, needed)
+	live, err := c.liveApps(ctx, AppFilter{Domain: id}, func(a App) bool { return needed(a) && !isServer(a) })
 	if err != nil || len(live) == 0 {
 		return err
 	}
 	return refusal.New(domain.ErrState, "%s have to end first: ask their users to save and quit, or allow them to be ended", appNames(live))
 }
 
+// endNeeded ends the apps of a domain that have to end. Where that is not allowed, and mayEnd
+// has found none, it is the server of RStudio alone, which SageMaker does not delete while
+// sessions have begun since.
+func (c *Client) endNeeded(ctx context.Context, id string, allowed bool, needed func(App) bool) error {
+	if !allowed {
+		return c.endApps(ctx, AppFilter{Domain: id}, func(a App) bool { return needed(a) && isServer(a) })
+	}
+	return again(ctx, func() error { return c.endApps(ctx, AppFilter{Domain: id}, needed) })
+}
+
 // appNames names a few apps.
 func appNames(apps []App) string {
-	const most = 5
 	var names []string
 	for _, a := range apps {
 		names = append(names, a.AppID.String())
 	}
+	return few(names)
+}
+
+// few are the first of names, and how many more there are.
+func few(names []string) string {
+	const most = 5
 	if more := len(names) - most; more > 0 {
-		names = append(names[:most], fmt.Sprintf("and %d more", more))
+		names = append(names[:most:most], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(names, ", ")
 }
 
-// intendRestart records, at the domain, that its server is to be made again.
-func (c *Client) intendRestart(ctx context.Context, d Description) error {
-	if d.Tags[tagRestart] != "" {
-		return nil
-	}
-	_, err := c.aws.SageMaker.AddTags(ctx, &awssagemaker.AddTagsInput{ResourceArn: &d.ARN, Tags: tagList(map[string]string{tagRestart: "true"})})
-	return refusal.Step("tag "+tagRestart, err)
+// intendRestart records, at the domain, that its server is to be made again. Each intent has
+// a value of its own, by which it is told from one that comes later.
+func (c *Client) intendRestart(ctx context.Context, d Description) (intent string, err error) {
+	intent = rand.Text()
+	_, err = c.aws.SageMaker.AddTags(ctx, &awssagemaker.AddTagsInput{ResourceArn: &d.ARN, Tags: tagList(map[string]string{tagRestart: intent})})
+	return intent, refusal.Step("tag "+tagRestart, err)
 }
 
 // startServer makes the server of a domain whose server has been deleted, and takes the
-// intent back.
-func (c *Client) startServer(ctx context.Context, d Description) error {
+// intent back that was recorded before.
+func (c *Client) startServer(ctx context.Context, d Description, intent string) error {
 	server := serverOf(d.ID)
 	if err := c.askForApp(ctx, StartAppRequest{AppID: server}); err != nil {
 		return refusal.Step("app "+server.String(), err)
@@ -140,6 +172,21 @@ func (c *Client) startServer(ctx context.Context, d Description) error {
 	if err := c.untilAppServes(ctx, server); err != nil {
 		return c.whyNot(ctx, err)
 	}
-	_, err := c.aws.SageMaker.DeleteTags(ctx, &awssagemaker.DeleteTagsInput{ResourceArn: &d.ARN, TagKeys: []string{tagRestart}})
-	return refusal.Step("tag "+tagRestart, err)
+	return refusal.Step("tag "+tagRestart, c.forgetRestart(ctx, d, intent))
+}
+
+// forgetRestart takes an intent back. Another, of a change that the server may not have
+// read, stays.
+func (c *Client) forgetRestart(ctx context.Context, d Description, intent string) error {
+	done, err := c.turn(ctx, d.ID)
+	if err != nil {
+		return err
+	}
+	defer done()
+	tags, err := c.tagsOf(ctx, d.ARN)
+	if err != nil || tags[tagRestart] != intent {
+		return err
+	}
+	_, err = c.aws.SageMaker.DeleteTags(ctx, &awssagemaker.DeleteTagsInput{ResourceArn: &d.ARN, TagKeys: []string{tagRestart}})
+	return err
 }

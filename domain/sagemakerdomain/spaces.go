@@ -10,6 +10,7 @@ import (
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/pace"
 	"github.com/atelier-go/atelier/internal/refusal"
 )
 
@@ -104,17 +105,36 @@ func (c *Client) deleteSpaces(ctx context.Context, domainID string, chosen func(
 		}
 	}
 	for _, name := range names {
-		if err := c.endApps(ctx, AppFilter{Domain: domainID, Space: name}, nil); err != nil {
-			return refusal.Step("space "+name, err)
-		}
-		if err := c.deleteOne(ctx, c.watchSpace(domainID, name), func() error {
-			_, err := c.aws.SageMaker.DeleteSpace(ctx, &awssagemaker.DeleteSpaceInput{DomainId: &domainID, SpaceName: &name})
-			return err
+		if err := again(ctx, func() error {
+			if err := c.endApps(ctx, AppFilter{Domain: domainID, Space: name}, nil); err != nil {
+				return err
+			}
+			return c.deleteOne(ctx, c.watchSpace(domainID, name), func() error {
+				_, err := c.aws.SageMaker.DeleteSpace(ctx, &awssagemaker.DeleteSpaceInput{DomainId: &domainID, SpaceName: &name})
+				return err
+			})
 		}); err != nil {
 			return refusal.Step("space "+name, err)
 		}
 	}
 	return nil
+}
+
+// again empties something and deletes it, and does it again where SageMaker says that
+// something is in it: that was begun meanwhile, and lists show it a moment later.
+func again(ctx context.Context, emptyAndDelete func() error) error {
+	for round := 1; ; round++ {
+		err := emptyAndDelete()
+		switch {
+		case refusal.Code(err) != inUse:
+			return err
+		case round == rounds: // without the code, by which what is around it would begin again
+			return refusal.New(domain.ErrState, "something is begun in it as fast as it is emptied: have users stop, and call again (%v)", err)
+		}
+		if err := pace.Sleep(ctx, agreedFor); err != nil {
+			return err
+		}
+	}
 }
 
 // deleteOne deletes one thing that has nothing in it, once nothing is under way of it, and

@@ -25,7 +25,8 @@ type UpdateDomainRequest struct {
 	// UpdateDomain does. That an address is taken away is not documented, so empty stays.
 	WorkbenchInstance, ConnectURL, PackageManagerURL, DomainExecutionRole string
 	// ExecutionRole, SecurityGroups, SessionInstance and DefaultAccess are what profiles
-	// have by default. An empty list of groups that is not nil takes all away.
+	// have by default. An empty list of groups that is not nil takes all away. Access that
+	// profiles have by default cannot be taken away.
 	ExecutionRole   string
 	SecurityGroups  []string
 	SessionInstance string
@@ -87,6 +88,8 @@ type updatePlan struct {
 	// change is that the domain has to be updated, restart that its server has to be made
 	// again, allApps that no app may be there, enables that RStudio is turned on.
 	change, restart, allApps, enables bool
+	// inherit are the names of profiles whose access to RStudio changes with the domain's.
+	inherit []string
 }
 
 // ends reports whether an app has to end.
@@ -99,12 +102,10 @@ func (c *Client) planUpdate(ctx context.Context, q UpdateDomainRequest) (updateP
 	if err != nil {
 		return updatePlan{}, wrong.or(err)
 	}
-	p := updatePlan{domain: d, input: &awssagemaker.UpdateDomainInput{DomainId: &d.ID}, change: d.Status == UpdateFailed, restart: d.RestartDue}
+	p := updatePlan{domain: d, input: &awssagemaker.UpdateDomainInput{}}
 	if known {
-		p.planServer(&wrong, q)
-		p.planUsers(q)
-		p.planNetwork(&wrong, q)
-		err = c.checkGroupsOfAll(ctx, &wrong, p, q)
+		p = q.plan(&wrong, d)
+		err = c.checkProfiles(ctx, &wrong, &p, q)
 	}
 	if err == nil {
 		err = c.checkChange(ctx, &wrong, p, q)
@@ -120,6 +121,15 @@ func (c *Client) planUpdate(ctx context.Context, q UpdateDomainRequest) (updateP
 		p.restart = len(live) == 0 || p.allApps
 	}
 	return p, nil
+}
+
+// plan is what has to be done in a domain as it is.
+func (q UpdateDomainRequest) plan(wrong *problems, d Description) updatePlan {
+	p := updatePlan{domain: d, input: &awssagemaker.UpdateDomainInput{DomainId: &d.ID}, change: d.Status == UpdateFailed, restart: d.RestartDue}
+	p.planServer(wrong, q)
+	p.planUsers(q)
+	p.planNetwork(wrong, q)
+	return p
 }
 
 // planServer plans what concerns the server of RStudio.
@@ -149,7 +159,7 @@ func (p *updatePlan) planServer(wrong *problems, q UpdateDomainRequest) {
 		p.change, p.restart = true, p.restart || want != has
 	}
 	p.input.DomainSettingsForUpdate = &types.DomainSettingsForUpdate{RStudioServerProDomainSettingsForUpdate: &types.RStudioServerProDomainSettingsForUpdate{
-		DomainExecutionRoleArn: &want.DomainExecutionRole, DefaultResourceSpec: want.spec(),
+		DomainExecutionRoleArn: &want.DomainExecutionRole, DefaultResourceSpec: specOn(d.server, want.Instance),
 		RStudioConnectUrl: optional(want.ConnectURL), RStudioPackageManagerUrl: optional(want.PackageManagerURL),
 	}}
 	if p.enables && d.NetworkType == string(types.AppNetworkAccessTypeVpcOnly) {
@@ -180,15 +190,7 @@ func (p *updatePlan) planUsers(q UpdateDomainRequest) {
 		s.RStudioServerProAppSettings, changed = q.DefaultAccess.settings(), true
 	}
 	if q.SessionInstance != "" && q.SessionInstance != d.SessionInstance {
-		r := &types.RSessionAppSettings{DefaultResourceSpec: &types.ResourceSpec{}}
-		if d.Settings != nil && d.Settings.RSessionAppSettings != nil {
-			r.CustomImages = d.Settings.RSessionAppSettings.CustomImages
-			if spec := d.Settings.RSessionAppSettings.DefaultResourceSpec; spec != nil {
-				*r.DefaultResourceSpec = *spec
-			}
-		}
-		r.DefaultResourceSpec.InstanceType = types.AppInstanceType(q.SessionInstance)
-		s.RSessionAppSettings, changed = r, true
+		s.RSessionAppSettings, changed = sessionsOn(d.Settings, q.SessionInstance), true
 		p.restart = p.restart || d.RStudio != nil
 	}
 	if changed {
@@ -216,30 +218,44 @@ func (p *updatePlan) planNetwork(wrong *problems, q UpdateDomainRequest) {
 	}
 }
 
-// checkGroupsOfAll looks whether every user would have security groups that go with RStudio.
-func (c *Client) checkGroupsOfAll(ctx context.Context, wrong *problems, p updatePlan, q UpdateDomainRequest) error {
+// checkProfiles looks whether every user would have security groups that go with RStudio, and
+// whose access changes with the domain's. That what a profile may do by default cannot be
+// taken back either is an assumption: the developer guide says it of profiles ("Create a user
+// to use RStudio"), and of the domain nothing.
+func (c *Client) checkProfiles(ctx context.Context, wrong *problems, p *updatePlan, q UpdateDomainRequest) error {
 	d := p.domain
 	network := or(q.NetworkType, d.NetworkType)
 	defaults := d.SecurityGroups
 	if q.SecurityGroups != nil {
 		defaults = q.SecurityGroups
 	}
-	with := d.RStudio != nil || p.enables
-	if with && (q.SecurityGroups != nil || p.enables) {
+	groups := p.enables || d.RStudio != nil && q.SecurityGroups != nil
+	access := d.RStudio != nil && q.DefaultAccess != AccessUnset && q.DefaultAccess != d.DefaultAccess
+	if groups {
 		wrong.checkGroupCount(defaults, network)
-		for u, err := range c.listProfiles(ctx, d.ID) {
-			if err != nil {
-				return err
-			}
-			own, err := c.profile(ctx, d.ID, u.Name)
-			if err != nil {
-				return err
-			}
-			if n, most := len(defaults)+len(own.SecurityGroups), mostGroups(network); n > most {
-				wrong.add(domain.ErrState, "user profile %s would have %d security groups, %d of its own: with RStudio and %s want at most %d; take some away by UpdateProfile first",
-					u.Name, n, len(own.SecurityGroups), network, most)
-			}
+	}
+	if !groups && !access {
+		return nil
+	}
+	for u, err := range c.listProfiles(ctx, d.ID) {
+		if err != nil {
+			return err
 		}
+		own, err := c.profile(ctx, d.ID, u.Name)
+		if err != nil {
+			return err
+		}
+		if n, most := len(defaults)+len(own.SecurityGroups), mostGroups(network); groups && n > most {
+			wrong.add(domain.ErrState, "user profile %s would have %d security groups, %d of its own: with RStudio and %s want at most %d; take some away by UpdateProfile first",
+				u.Name, n, len(own.SecurityGroups), network, most)
+		}
+		if access && own.Access == AccessUnset {
+			p.inherit = append(p.inherit, u.Name)
+		}
+	}
+	if q.DefaultAccess == AccessOff && len(p.inherit) > 0 {
+		wrong.add(domain.ErrState, "access to RStudio can be given and not taken back, and user profiles have it by the domain's default: %s; give each its own by UpdateProfile first",
+			few(p.inherit))
 	}
 	return nil
 }
