@@ -11,9 +11,13 @@ import (
 
 // A Mirror is a copy of a [Table] that is brought up to date again and again, and
 // decodes only the documents that have changed since: for a loop that looks at
-// them often. What a [Memory] holds is not even listed again. The zero Mirror is
-// not usable; make it with [NewMirror]. But for [Mirror.Twin] it is not safe for
-// concurrent use.
+// them often. What a [Memory] holds is not even listed again. Of any other Store the
+// whole collection is listed each time, also where nothing has changed, and by each
+// twin for itself: what is saved is the decoding, not the reading. What that comes to
+// in DynamoDB is said in package dynamostore.
+//
+// The zero Mirror is not usable; make it with [NewMirror]. But for [Mirror.Twin] it is
+// not safe for concurrent use.
 type Mirror[T any] struct {
 	table Table[T]
 	known map[string]*mirrored[T]

@@ -27,16 +27,22 @@ func (r *reconciler) describe(ctx context.Context, w *world) {
 			}
 		}
 	}
+	due := r.l.changed.Load() || w.now.Sub(r.describedAt) >= idleDescribe || len(moving) > maxFilter
 	switch {
-	case r.l.changed.Load(), w.now.Sub(r.describedAt) >= idleDescribe, len(moving) > maxFilter:
-		if r.compare(ctx, nil) {
-			r.describedAt, r.glancedAt = w.now, w.now
-			r.bought.Store(false)
-		}
-	case len(moving) > 0 && r.compare(ctx, moving):
+	case due && r.compare(ctx, "describe all", nil):
+		r.describedAt, r.glancedAt = w.now, w.now
+		r.bought.Store(false)
+	case len(moving) > 0 && r.compare(ctx, "describe", atMost(maxFilter, moving)):
 		r.glancedAt = w.now
 		r.bought.Store(false)
 	}
+}
+
+// atMost returns the first of ids: the others follow when these have come up, or are
+// seen by a look at all.
+func atMost(n int, ids []string) []string {
+	slices.Sort(ids)
+	return ids[:min(n, len(ids))]
 }
 
 // moving reports whether EC2 is about to show something else of a host, or should.
@@ -52,8 +58,10 @@ func (r *reconciler) moving(h *Host) bool {
 
 // compare asks EC2 about some hosts, or with nil about all, and brings their
 // records up to what it shows, unless it is at that. It reports whether it does.
-func (r *reconciler) compare(ctx context.Context, ids []string) bool {
-	return r.task(ctx, "describe", func(ctx context.Context) error {
+// All take a call for each thousand, for which those on their way do not wait: their
+// records only move forward, whichever answer comes first.
+func (r *reconciler) compare(ctx context.Context, key string, ids []string) bool {
+	return r.task(ctx, key, func(ctx context.Context) error {
 		if ids == nil {
 			r.l.changed.Store(false) // what is bought from here on may not be in the answer
 		}
@@ -74,11 +82,11 @@ func (r *reconciler) compare(ctx context.Context, ids []string) bool {
 }
 
 func (r *reconciler) compareSome(ctx context.Context, ids []string, seen map[string]ec2types.Instance) error {
-	if _, err := r.compared.Update(ctx); err != nil {
+	if _, err := r.glanced.Update(ctx); err != nil {
 		return err
 	}
-	for _, id := range slices.Sorted(slices.Values(ids)) {
-		if h, known := r.compared.Get(id); known {
+	for _, id := range ids {
+		if h, known := r.glanced.Get(id); known {
 			if err := r.compareHost(ctx, h, seen, time.Now()); err != nil {
 				return err
 			}

@@ -29,6 +29,12 @@ type Config struct {
 	// Required.
 	Fleet string
 	// Store holds what must survive the process. Required.
+	//
+	// But for a [store.Memory], the records of all hosts and workloads are listed
+	// again and again: every two seconds by each process in which Run is active, and
+	// beside by the one that works for the fleet, each second while something is
+	// under way, up to some 20 times when much happens at once, and each five seconds
+	// while all is calm. Package dynamostore says what that costs in DynamoDB.
 	Store store.Store
 	// Subnets are where hosts may be, tried in this order; spot hosts where they
 	// are cheapest first. Required.

@@ -85,7 +85,12 @@ const driftAfter = 5 * time.Minute
 // bought or started meanwhile is not taken for a stray. A host that does not
 // answer within 15 seconds is reported itself. The order is that of kinds, then
 // of names.
+//
+// Connections to hosts that Drift, [Launcher.Dial], [Launcher.Logs] and [Launcher.Usage]
+// have made are kept for the next call. Where Run is not active, Drift closes those to
+// hosts that are gone.
 func (l *Launcher) Drift(ctx context.Context) ([]Drift, error) {
+	open := l.engines.hosts() // before the records: who opens one meanwhile may know of a younger host
 	seen, err := l.describe(ctx, nil)
 	if err != nil {
 		return nil, fail("drift", "", judge(err).kind, fmt.Errorf("EC2 cannot be asked: %w", err))
@@ -104,6 +109,10 @@ func (l *Launcher) Drift(ctx context.Context) ([]Drift, error) {
 	if err := d.read(ctx, l); err != nil {
 		return nil, l.storeFailed("drift", "", err)
 	}
+	l.engines.keep(func(id string) bool {
+		h, known := d.hosts[id]
+		return known && h.live() || !open[id]
+	})
 	d.compareInstances(l.cfg)
 	d.compareContainers()
 	d.comparePurchases()
@@ -285,7 +294,7 @@ func (d *drifting) comparePurchases() {
 	for token, b := range d.buys {
 		if age := d.now.Sub(b.At); age >= driftAfter {
 			d.report(Drift{
-				Kind: PurchaseOpen, Token: token, Detail: fmt.Sprintf("%d %s in %s, %v ago, tried %d times", b.Count, b.offer(), b.Zone, age.Round(time.Second), b.Attempts+1),
+				Kind: PurchaseOpen, Token: token, Detail: fmt.Sprintf("%d %s in %s, %v ago, tried %d times", b.Count, b.offer(), b.Zone, age.Round(time.Second), b.Attempts),
 				Repair: "the same call is made with the same token until EC2 answers, which buys nothing twice",
 			})
 		}

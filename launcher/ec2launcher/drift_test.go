@@ -1,8 +1,11 @@
 package ec2launcher_test
 
 import (
+	"context"
+	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -169,4 +172,110 @@ func (w *world) must(err error) {
 	if err != nil {
 		w.Fatal(err)
 	}
+}
+
+// A closed counts the connections to each host that were closed.
+type closed struct {
+	mu    sync.Mutex
+	hosts map[string]int
+}
+
+func (c *closed) of(host string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hosts[host]
+}
+
+// count makes the connections to hosts counted ones.
+func (c *closed) count(cfg *ec2launcher.Config) {
+	c.hosts = map[string]int{}
+	inner := cfg.Connect
+	cfg.Connect = func(ctx context.Context, h ec2launcher.Host) (ec2launcher.HostLauncher, error) {
+		engine, err := inner(ctx, h)
+		return closing{engine, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.hosts[h.ID]++
+		}}, err
+	}
+}
+
+// A closing is a connection that tells when it is closed.
+type closing struct {
+	ec2launcher.HostLauncher
+	told func()
+}
+
+func (c closing) Close() error {
+	c.told()
+	return nil
+}
+
+// TestDriftCloses: a process without Run keeps no connection to what is gone.
+func TestDriftCloses(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) { c.Linger = time.Minute })
+		var closed closed
+		cfg := w.cfg
+		closed.count(&cfg)
+		idle, err := ec2launcher.NewFromConfig(w.cloud.Config(), cfg)
+		w.must(err)
+		stays, goes := w.run(w.workload("a", "alice")).Host, w.run(w.workload("b", "bob")).Host
+		look := func(gone int) {
+			t.Helper()
+			_, err := idle.Drift(t.Context())
+			w.must(err)
+			if n, m := closed.of(stays), closed.of(goes); n != 0 || m != gone {
+				t.Errorf("%d connections to a host that is there are closed, and %d, not %d, to the other", n, m, gone)
+			}
+		}
+		_, err = idle.Usage(t.Context(), "b")
+		w.must(err)
+		look(0)
+		w.must(w.fleet.Stop(t.Context(), "b", launcher.StopOptions{}))
+		time.Sleep(10 * time.Minute)
+		look(1)
+		look(1)
+	})
+}
+
+// A lateStore has something done when one caller has read the hosts.
+type lateStore struct {
+	store.Store
+	then func()
+}
+
+// late marks that caller's context.
+type late struct{}
+
+func (s *lateStore) List(ctx context.Context, collection, after string) iter.Seq2[store.Record, error] {
+	if ctx.Value(late{}) != nil && collection == "test.workloads" {
+		s.then()
+	}
+	return s.Store.List(ctx, collection, after)
+}
+
+// TestDriftClosesNothingElse: a host that came when the hosts had been read keeps the
+// connection that Run has to it.
+func TestDriftClosesNothingElse(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var closed closed
+		var host string
+		s := &lateStore{}
+		w := newWorld(t, realistic, func(c *ec2launcher.Config) {
+			closed.count(c)
+			s.Store, c.Store = c.Store, s
+		})
+		before := 0 // as it booted
+		s.then = func() {
+			host = w.run(w.workload("b", "bob")).Host
+			before = closed.of(host)
+		}
+		w.run(w.workload("a", "alice"))
+		_, err := w.fleet.Drift(context.WithValue(t.Context(), late{}, true))
+		w.must(err)
+		if n := closed.of(host) - before; host == "" || n != 0 {
+			t.Errorf("%d connections to host %q are closed", n, host)
+		}
+	})
 }

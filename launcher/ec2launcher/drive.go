@@ -38,7 +38,7 @@ func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) e
 		r.insist(ctx, watch, "look for "+string(id), func(ctx context.Context) error { return r.miss(ctx, watch, id) })
 	case rec.Stop != nil && known:
 		if o, due := watch.nextStop(id, *rec.Stop, w.now); due {
-			r.task(ctx, "stop "+string(id), func(ctx context.Context) error { return r.stop(ctx, watch, *rec, o) })
+			r.onHost(ctx, "stop "+string(id), func(ctx context.Context) error { return r.stop(ctx, watch, *rec, o) })
 		}
 	case !known:
 		// Also when it is to stop: whether an earlier try to deliver it still
@@ -47,7 +47,7 @@ func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) e
 	case !rec.Seen && said.Phase == launcher.Starting && w.now.Sub(rec.DeliveredAt) > askAgain:
 		// What a host is about to start may come to nothing, of which it says
 		// no word. Asked again it goes on with what it has.
-		r.taskEvery(ctx, askAgain, "launch again "+string(id), func(ctx context.Context) error { return r.deliver(ctx, watch, id) })
+		r.take(ctx, r.onHosts, askAgain, "launch again "+string(id), func(ctx context.Context) error { return r.deliver(ctx, watch, id) })
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func (r *reconciler) drive(ctx context.Context, w *world, rec *workloadRecord) e
 // what the host has said is looked at again by a later pass: nobody else may come
 // back to it.
 func (r *reconciler) insist(ctx context.Context, watch *hostWatch, key string, step func(context.Context) error) {
-	taken := r.task(ctx, key, func(ctx context.Context) error {
+	taken := r.onHost(ctx, key, func(ctx context.Context) error {
 		err := step(ctx)
 		if err != nil {
 			watch.repeat()
@@ -258,7 +258,7 @@ func (r *reconciler) forget(ctx context.Context, w *world, rec *workloadRecord) 
 			return // what runs against the record is stopped first
 		}
 	}
-	r.task(ctx, "forget "+string(id), func(ctx context.Context) error {
+	r.onHost(ctx, "forget "+string(id), func(ctx context.Context) error {
 		if known {
 			engine, err := watch.engine()
 			if err != nil {

@@ -148,11 +148,19 @@ func (l *Launcher) request(b buyRecord, ami, group string) *awsec2.RunInstancesI
 
 // buy makes a journalled purchase and records what it brought. The SDK does
 // not retry it: a sold-out zone is answered with HTTP 500, which its retryer
-// would take for a passing failure. The record is read anew: a pass may have
-// seen it before the purchase was settled.
+// would take for a passing failure. That it is about to is recorded first: who
+// makes the call again knows by that that an earlier one may have bought. The
+// record is read anew: a pass may have seen it before the purchase was settled.
 func (f *fleet) buy(ctx context.Context, token string) error {
-	b, err := f.l.buys.Get(ctx, token)
-	if err != nil || time.Now().Before(b.NotBefore) {
+	due := false
+	b, err := f.l.buys.Update(ctx, token, func(b *buyRecord) error {
+		if due = !time.Now().Before(b.NotBefore); !due {
+			return store.ErrUnchanged
+		}
+		b.Attempts++
+		return nil
+	})
+	if err != nil || !due {
 		return ignoreNotFound(err)
 	}
 	in, err := b.input()
@@ -183,9 +191,11 @@ func (f *fleet) notBought(ctx context.Context, b buyRecord, err error, now time.
 		v.settled = false
 	}
 	f.l.cfg.Logger.Warn("hosts not bought", "token", b.Token, "type", b.offer(), "zone", b.Zone, "error", err)
+	if v.kind == launcher.ErrThrottled && f.tooLarge(b, now) {
+		return f.withdraw(ctx, b)
+	}
 	if cause := err; !v.settled {
 		_, err := f.l.buys.Update(ctx, b.Token, func(b *buyRecord) error {
-			b.Attempts++
 			b.NotBefore = now.Add(min(time.Second<<min(b.Attempts, 5), 30*time.Second))
 			b.Reason, b.Message = v.kind, explain(cause)
 			return nil
@@ -200,6 +210,33 @@ func (f *fleet) notBought(ctx context.Context, b buyRecord, err error, now time.
 	}
 	return f.l.buys.Delete(ctx, b.Token)
 }
+
+// tooLarge reports whether a purchase that was throttled asks for more hosts than there
+// are tokens for, and has bought none: a call that is throttled fails ("Request throttling
+// for the Amazon EC2 API"), or was not made, and none was begun before. To repeat it is in
+// vain for as long as others take the tokens that it needs. Few hosts are never too many:
+// the next plan would ask for as many again.
+func (f *fleet) tooLarge(b buyRecord, now time.Time) bool {
+	return b.Attempts == 1 && b.Count > leastBought && f.l.budget.purchasable(now) < b.Count
+}
+
+// withdraw takes back a purchase that has bought nothing: the next plan asks for as
+// many hosts as there are tokens for. If another process, to which the fleet has come,
+// has begun the same call meanwhile, the purchase stays: that one may have bought.
+func (f *fleet) withdraw(ctx context.Context, b buyRecord) error {
+	err := f.l.buys.DeleteIf(ctx, b.Token, func(now buyRecord) error {
+		if now.Attempts != b.Attempts {
+			return errBegunAgain
+		}
+		return nil
+	})
+	if errors.Is(err, errBegunAgain) {
+		return nil
+	}
+	return ignoreNotFound(err)
+}
+
+var errBegunAgain = errors.New("another process makes the same call")
 
 // mayBeFresh reports whether a refusal may come from an instance profile that
 // EC2 does not know yet. Its code is that of any wrong value, so every such

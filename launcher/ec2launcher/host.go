@@ -76,6 +76,17 @@ func (e *engines) keep(live func(id string) bool) {
 	}
 }
 
+// hosts are those that there is a way to.
+func (e *engines) hosts() map[string]bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	hosts := make(map[string]bool, len(e.open))
+	for id := range e.open {
+		hosts[id] = true
+	}
+	return hosts
+}
+
 // drop forgets the way to a host, so that the next use opens it anew.
 func (e *engines) drop(id string) {
 	e.mu.Lock()

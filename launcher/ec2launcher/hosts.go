@@ -134,7 +134,7 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 			}
 		}
 	case h.State == HostDraining:
-		r.task(ctx, "release "+h.ID, func(ctx context.Context) error { return r.release(ctx, h) })
+		r.onHost(ctx, "release "+h.ID, func(ctx context.Context) error { return r.release(ctx, h) })
 		return r.unplaceAll(ctx, h)
 	}
 	if w.spoke[h.ID] {

@@ -162,6 +162,11 @@ func newLauncher(s Services, region string, c Config, b *budget) (*Launcher, err
 // to fit one: what a host leaves to workloads is [Room]. A port of the host that it
 // names has to be 1024 at least and not the engine's, 2376; where that is taken, it
 // goes to another host.
+//
+// It is begun with at once in the process that works for the fleet. Launched in another,
+// it waits until that one reads the store next: a second at most while something is
+// under way, and else five, also where there is warm room for it. The same is true of
+// [Launcher.Stop].
 func (l *Launcher) Launch(ctx context.Context, w launcher.Workload) (launcher.Status, error) {
 	problems := l.check(w)
 	if e, ok := errors.AsType[*launcher.Error](w.Validate()); ok {

@@ -60,6 +60,8 @@ type reconciler struct {
 	l     *Launcher
 	term  store.Term
 	tasks *tasks
+	// onHosts are steps on hosts, which may hang for long.
+	onHosts *tasks
 	// pulling are pulls of images ahead, which take long.
 	pulling *tasks
 	fleet   *fleet
@@ -107,7 +109,7 @@ type reconciler struct {
 	// describedAt is when EC2 was asked about all hosts, glancedAt about those on their
 	// way in or out, noticedAt about notices.
 	describedAt, glancedAt, noticedAt time.Time
-	compared                          *store.Mirror[Host] // of the step that compares
+	compared, glanced                 *store.Mirror[Host] // of the steps that compare all and some
 }
 
 // world is what one pass of the loop sees of the store.
@@ -131,14 +133,15 @@ func (l *Launcher) reconcile(ctx context.Context, term store.Term, seen mirrors)
 		return err
 	}
 	r := &reconciler{
-		l: l, term: term, tasks: newTasks(l.wake, parallel), pulling: newTasks(l.wake, pullsAtOnce),
+		l: l, term: term, tasks: newTasks(l.wake, parallel), onHosts: newTasks(l.wake, parallel), pulling: newTasks(l.wake, pullsAtOnce),
 		hosts: map[string]*hostWatch{}, met: map[string]time.Time{}, asked: map[string]time.Time{}, restless: map[string]bool{}, served: map[offer]time.Time{},
-		board: newBoard(seen.board.mirror.Twin()), known: seen.hosts.Twin(), buys: store.NewMirror(l.buys), compared: seen.hosts.Twin(),
+		board: newBoard(seen.board.mirror.Twin()), known: seen.hosts.Twin(), buys: store.NewMirror(l.buys), compared: seen.hosts.Twin(), glanced: seen.hosts.Twin(),
 		fleet: &fleet{l: l, capacity: &capacity{}}, toldTurns: fleetIs.InTurn,
 	}
 	defer l.warm.Store(nil)
 	defer l.telemetry.leave()
 	defer r.tasks.wg.Wait()
+	defer r.onHosts.wg.Wait()
 	defer r.pulling.wg.Wait()
 	for {
 		again, err := r.pass(ctx)
@@ -246,15 +249,21 @@ func (r *reconciler) driveAll(ctx context.Context, w *world) error {
 	return nil
 }
 
-// task runs a step beside the loop, if none with its key is under way, and
-// reports whether it does. A step that fails is taken again by a later pass.
+// task runs a step that calls AWS beside the loop, if none with its key is under
+// way, and reports whether it does. A step that fails is taken again by a later pass.
 func (r *reconciler) task(ctx context.Context, key string, step func(context.Context) error) bool {
-	return r.taskEvery(ctx, 0, key, step)
+	return r.take(ctx, r.tasks, 0, key, step)
 }
 
-// taskEvery is task for a step that is not taken again for a while.
-func (r *reconciler) taskEvery(ctx context.Context, rest time.Duration, key string, step func(context.Context) error) bool {
-	return r.tasks.do(ctx, key, func(ctx context.Context) time.Duration {
+// onHost is task for a step on a host. Many hosts that hang hold up one another's, and
+// no call of AWS, which is what ends them and buys others.
+func (r *reconciler) onHost(ctx context.Context, key string, step func(context.Context) error) bool {
+	return r.take(ctx, r.onHosts, 0, key, step)
+}
+
+// take takes a step, and not again for a while.
+func (r *reconciler) take(ctx context.Context, among *tasks, rest time.Duration, key string, step func(context.Context) error) bool {
+	return among.do(ctx, key, func(ctx context.Context) time.Duration {
 		bound, cancel := context.WithTimeout(ctx, stepTimeout)
 		defer cancel()
 		if err := step(bound); err != nil && ctx.Err() == nil {

@@ -298,8 +298,8 @@ type buyRecord struct {
 	Count        int
 	Input        json.RawMessage // of ec2.RunInstancesInput
 	At           time.Time
-	// Attempts and NotBefore pace the repetition of a call whose outcome is
-	// not known.
+	// Attempts is how many calls were begun, which is recorded before each.
+	// NotBefore paces the repetition of one whose outcome is not known.
 	Attempts  int
 	NotBefore time.Time
 	// Reason and Message are why the last call brought nothing, if it did.

@@ -29,7 +29,7 @@ const (
 	// leaseTTL bounds how long a fleet stands still when the process that ran
 	// it dies without a word: another has the lease within 4/3 of it.
 	leaseTTL = 15 * time.Second
-	// parallel is how many steps are taken at one time.
+	// parallel is how many steps that call AWS are taken at one time, and how many on hosts.
 	parallel = 64
 )
 

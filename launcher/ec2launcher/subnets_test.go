@@ -222,7 +222,7 @@ func TestDoubtIsAskedOnce(t *testing.T) {
 		account.SoldOut = []fakeaws.Shortage{{Type: "*"}}
 		w := newWorld(t, account, nil)
 		w.stop()
-		w.calling = append(w.calling, slowly("RunInstances", 10*time.Second))
+		w.sdk = append(w.sdk, slowly("RunInstances", 10*time.Second))
 		w.start()
 		w.exclusives(90)
 		time.Sleep(time.Minute)

@@ -83,7 +83,7 @@ func (r *reconciler) follow(ctx context.Context, h Host) *hostWatch {
 		id: h.ID, r: r, end: end, done: make(chan struct{}),
 		statuses: map[launcher.ID]launcher.Status{}, stops: map[launcher.ID]sentStop{},
 	}
-	r.tasks.wg.Go(func() {
+	r.onHosts.wg.Go(func() {
 		defer close(w.done)
 		defer r.l.engines.drop(h.ID)
 		for ctx.Err() == nil {

@@ -23,10 +23,10 @@ const testImage = "registry.example.com/behave:1"
 // A world is an account with a fleet in it, inside one bubble.
 type world struct {
 	*testing.T
-	cloud   *fakeaws.Cloud
-	calling []func(*middleware.Stack) error // how the fleet's processes call AWS
-	store   store.Store
-	cfg     ec2launcher.Config
+	cloud *fakeaws.Cloud
+	store store.Store
+	cfg   ec2launcher.Config
+	sdk   []func(*middleware.Stack) error // of the processes that are to come
 
 	fleet *ec2launcher.Launcher
 	stop  func() // ends the fleet's Run and waits for it
@@ -73,15 +73,20 @@ func (w *world) start() {
 func (w *world) process(cfg ec2launcher.Config) (fleet *ec2launcher.Launcher, stop func()) {
 	w.Helper()
 	account := w.cloud.Config()
-	account.APIOptions = append(account.APIOptions, w.calling...)
+	account.APIOptions = append(account.APIOptions, w.sdk...)
 	fleet, err := ec2launcher.NewFromConfig(account, cfg)
 	if err != nil {
 		w.Fatal(err)
 	}
+	return fleet, w.operate(fleet)
+}
+
+// operate runs a launcher until it is stopped.
+func (w *world) operate(fleet *ec2launcher.Launcher) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- fleet.Run(ctx) }()
-	return fleet, func() {
+	return func() {
 		cancel()
 		if err := <-done; err != nil {
 			w.Errorf("Run returned %v", err)
