@@ -2,8 +2,11 @@ package ec2launcher_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,6 +138,31 @@ func TestManyBootsBesideManyPages(t *testing.T) {
 		defer mu.Unlock()
 		if most != 200 {
 			t.Errorf("%d hosts were asked about in one call", most)
+		}
+	})
+}
+
+// TestReasonOfALookIsTakenBack: that EC2 could not be asked about a host is told to who
+// waits for it only as long as that is so.
+func TestReasonOfALookIsTakenBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, steady, nil)
+		w.stop()
+		var broken atomic.Bool
+		broken.Store(true)
+		w.sdk = append(w.sdk, before("DescribeInstances", func() error {
+			if broken.Load() {
+				return errors.New("no route to host")
+			}
+			return nil
+		}))
+		w.start()
+		w.launch(w.workload("a", "alice"))
+		w.told("a", func(s launcher.Status) bool { return strings.Contains(s.Message, "no route to host") })
+		broken.Store(false)
+		time.Sleep(8 * time.Second)
+		if s, err := launcher.Get(t.Context(), w.fleet, "a"); err != nil || s.Phase != launcher.Provisioning || s.Reason != "" || s.Message != "" {
+			t.Errorf("it is %+v, %v", s, err)
 		}
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"iter"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 

@@ -126,10 +126,18 @@ func (r *reconciler) driveHost(ctx context.Context, w *world, h Host) error {
 	case !h.UnreachableSince.IsZero() && r.overdue(w, h, h.UnreachableSince, r.l.cfg.FenceAfter):
 		return r.give(ctx, h, fmt.Sprintf("its engine was silent for %v%s", r.l.cfg.FenceAfter, r.hosts[h.ID].why()),
 			func(h *Host) bool { return !h.UnreachableSince.IsZero() })
-	case h.State == HostBooting && !h.Running:
-		// What was placed on it waits until EC2 shows it.
+	case h.State == HostBooting:
+		// What was placed on it waits until EC2 shows it, and then for no reason but
+		// what has come to nothing before.
+		why := r.trouble.of(describing)
+		if h.Running || why == nil {
+			why = &refusal{}
+		}
 		for _, rec := range r.board.on[h.ID] {
-			if err := r.explainWait(ctx, rec, r.trouble.of(describing)); err != nil {
+			if rec.Setback && why.kind == "" {
+				continue
+			}
+			if err := r.explainWait(ctx, rec, why); err != nil {
 				return err
 			}
 		}

@@ -1,7 +1,6 @@
 package ec2launcher_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,10 +9,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/atelier-go/atelier/fake/fakeaws"
 	"github.com/atelier-go/atelier/launcher"
@@ -222,7 +219,7 @@ func TestDoubtIsAskedOnce(t *testing.T) {
 		account.SoldOut = []fakeaws.Shortage{{Type: "*"}}
 		w := newWorld(t, account, nil)
 		w.stop()
-		w.sdk = append(w.sdk, slowly("RunInstances", 10*time.Second))
+		w.sdk = append(w.sdk, before("RunInstances", func() error { time.Sleep(10 * time.Second); return nil }))
 		w.start()
 		w.exclusives(90)
 		time.Sleep(time.Minute)
@@ -232,19 +229,6 @@ func TestDoubtIsAskedOnce(t *testing.T) {
 			t.Errorf("EC2 was asked %d times, want once in each of three zones", n)
 		}
 	})
-}
-
-// slowly is a client's option by which an operation takes a while.
-func slowly(operation string, takes time.Duration) func(*middleware.Stack) error {
-	return func(stack *middleware.Stack) error {
-		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("Slowly",
-			func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-				if awsmiddleware.GetOperationName(ctx) == operation {
-					time.Sleep(takes)
-				}
-				return next.HandleFinalize(ctx, in)
-			}), middleware.Before)
-	}
 }
 
 // soldOutFor is how long a zone that had none is not asked again.

@@ -3,6 +3,7 @@ package ec2launcher_test
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"strings"
 	"sync"
 	"sync/atomic"

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	awsefs "github.com/aws/aws-sdk-go-v2/service/efs"
 	efstypes "github.com/aws/aws-sdk-go-v2/service/efs/types"
@@ -79,6 +80,21 @@ func (w *world) process(cfg ec2launcher.Config) (fleet *ec2launcher.Launcher, st
 		w.Fatal(err)
 	}
 	return fleet, w.operate(fleet)
+}
+
+// before has a function called before each call of an operation, which fails if it does.
+func before(operation string, do func() error) func(*middleware.Stack) error {
+	step := func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		if awsmiddleware.GetOperationName(ctx) == operation {
+			if err := do(); err != nil {
+				return middleware.FinalizeOutput{}, middleware.Metadata{}, err
+			}
+		}
+		return next.HandleFinalize(ctx, in)
+	}
+	return func(stack *middleware.Stack) error {
+		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("Before", step), middleware.Before)
+	}
 }
 
 // operate runs a launcher until it is stopped.
