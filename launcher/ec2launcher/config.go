@@ -37,7 +37,8 @@ type Config struct {
 	// while all is calm. Package dynamostore says what that costs in DynamoDB.
 	Store store.Store
 	// Subnets are where hosts may be, tried in this order; spot hosts where they
-	// are cheapest first. Required.
+	// are cheapest first. One that has no free address, or whose zone had none of a
+	// type within the hour, comes after the others. Required.
 	Subnets []string
 	// SecurityGroups are the groups of the hosts. Required. Once
 	// [Launcher.Setup] has made the one that opens the hosts to Access, new
