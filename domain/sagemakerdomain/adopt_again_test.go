@@ -338,3 +338,41 @@ func TestAdoptTells(t *testing.T) {
 		golden(t, "adopt-tells.golden", strings.NewReplacer(group, "GROUP").Replace(replaced(text, w, d)))
 	})
 }
+
+// TestAdoptWithoutHostsGroup: a group of our hosts that is gone is listed, and made again.
+func TestAdoptWithoutHostsGroup(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{})
+		source := w.domain()
+		w.profile(source.ID, "ada")
+		c, to := w.client(), w.domains(store.NewMemory())
+		q := sagemakerdomain.AdoptRequest{ID: source.ID, Name: "research"}
+		d, err := c.Adopt(t.Context(), to, q)
+		w.must(err)
+		before, err := d.Describe(t.Context())
+		w.must(err)
+		ec2 := awsec2.NewFromConfig(w.cloud.Config())
+		_, err = ec2.DeleteSecurityGroup(t.Context(), &awsec2.DeleteSecurityGroupInput{GroupId: &before.HostSecurityGroup})
+		w.must(err)
+		const line = "makes: security group atelier-research-hosts (of our hosts, again, since it is gone)"
+		would, err := c.PreviewAdopt(t.Context(), to, q)
+		w.must(err)
+		differences, err := c.Diff(t.Context(), d)
+		w.must(err)
+		if got := lines(would, domain.Makes); got != line {
+			t.Errorf("the preview makes\n%s", got)
+		}
+		if got := lines(differences); got != line {
+			t.Errorf("they differ by\n%s", got)
+		}
+		was := w.inventory()
+		_, err = c.Adopt(t.Context(), to, q)
+		w.must(err)
+		if got := differs(was, w.inventory()); got != "+security group 1" {
+			t.Errorf("adopting again changes %s", got)
+		}
+		if differences, err = c.Diff(t.Context(), d); err != nil || len(differences) > 0 {
+			t.Errorf("they differ by %v, %v", differences, err)
+		}
+	})
+}

@@ -64,6 +64,9 @@ func (a *adoption) planDomain(ctx context.Context, c *Client, q AdoptRequest, so
 	if ours == nil && len(a.blocks) == 0 {
 		a.tellOfDomain(q, source, groups.Outbound, own)
 	}
+	if ours != nil && over && own == "" {
+		a.make(domain.ThingSecurityGroup, hostsGroupName(q.Name), "of our hosts, again, since it is gone")
+	}
 	a.tellOfNetwork(source, groups, len(refusals) == 0)
 	return nil
 }

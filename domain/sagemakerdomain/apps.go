@@ -84,9 +84,9 @@ type App struct {
 	// InstanceType is SageMaker's name of what it runs on ("ml.m5.large", "system"), EC2Type
 	// that of EC2, empty where there is none.
 	InstanceType, EC2Type string
-	// ImageVersion is the ARN of the image version it was started of. Empty is SageMaker's
-	// own, or the latest one.
-	ImageVersion string
+	// Image and ImageVersion are the ARNs of the image it was started of and of its version.
+	// Empty is SageMaker's own or, of a version beside an image, that SageMaker tells none.
+	Image, ImageVersion string
 	// Since is when it was created. One that is made again within 24 hours has the time of
 	// the first (API_DescribeApp).
 	Since time.Time
@@ -111,8 +111,15 @@ type AppFilter struct {
 // Apps lists apps, those that have failed too, in no order. A page is fetched when it is
 // reached. It yields an error last.
 func (c *Client) Apps(ctx context.Context, f AppFilter) iter.Seq2[App, error] {
+	var wrong problems
+	if f.Domain != "" {
+		wrong.checkDomainID(f.Domain)
+	}
+	if f.Profile != "" && f.Space != "" {
+		wrong.add(domain.ErrInvalid, "a profile and a space are given: want one of them")
+	}
 	return func(yield func(App, error) bool) {
-		for a, err := range c.listApps(ctx, f) {
+		for a, err := range checked(wrong, c.listApps(ctx, f)) {
 			if !yield(a, fail(ctx, "list apps", f.Domain, err)) || err != nil {
 				return
 			}
@@ -122,10 +129,6 @@ func (c *Client) Apps(ctx context.Context, f AppFilter) iter.Seq2[App, error] {
 
 func (c *Client) listApps(ctx context.Context, f AppFilter) iter.Seq2[App, error] {
 	return func(yield func(App, error) bool) {
-		if f.Profile != "" && f.Space != "" {
-			yield(App{}, refusal.New(domain.ErrInvalid, "a profile and a space are given: want one of them"))
-			return
-		}
 		pages := awssagemaker.NewListAppsPaginator(c.aws.SageMaker, &awssagemaker.ListAppsInput{
 			DomainIdEquals: optional(f.Domain), UserProfileNameEquals: optional(f.Profile), SpaceNameEquals: optional(f.Space), MaxResults: aws.Int32(pageSize),
 		})
@@ -154,7 +157,7 @@ func (c *Client) app(id AppID, s Status, spec *types.ResourceSpec, created *time
 	if spec == nil {
 		return a
 	}
-	a.InstanceType, a.ImageVersion = string(spec.InstanceType), aws.ToString(spec.SageMakerImageVersionArn)
+	a.InstanceType, a.Image, a.ImageVersion = string(spec.InstanceType), aws.ToString(spec.SageMakerImageArn), aws.ToString(spec.SageMakerImageVersionArn)
 	if name, ok := instancetype.FromSageMaker(a.InstanceType); ok {
 		a.EC2Type = name
 	}
@@ -165,11 +168,17 @@ func (c *Client) app(id AppID, s Status, spec *types.ResourceSpec, created *time
 	return a
 }
 
-// App describes one app. One that is not there, or not any more, is [domain.ErrNotFound].
+// App describes one app. One that was shut down is Deleted for 24 hours; one that is not there,
+// or has been forgotten since, is [domain.ErrNotFound].
 func (c *Client) App(ctx context.Context, id AppID) (App, error) {
+	const op = "describe app"
+	name := id.Domain + "/" + id.String()
+	if err := id.problems().err(); err != nil {
+		return App{}, fail(ctx, op, name, err)
+	}
 	out, err := c.describeApp(ctx, id)
 	if err != nil {
-		return App{}, fail(ctx, "describe app", id.Domain+"/"+id.String(), missing(err, adviceApp))
+		return App{}, fail(ctx, op, name, missing(err, adviceApp))
 	}
 	a := c.app(id, Status(out.Status), out.ResourceSpec, out.CreationTime)
 	a.FailureReason = aws.ToString(out.FailureReason)
@@ -195,13 +204,17 @@ func (c *Client) watchApp(id AppID) watch {
 func (id AppID) problems() (wrong problems) {
 	wrong.checkDomainID(id.Domain)
 	wrong.checkName("app", id.Name)
-	if !id.Type.known() {
-		wrong.add(domain.ErrInvalid, "app type %.40q: want one of the constants, such as %s", id.Type, JupyterLab)
-	}
+	wrong.checkAppType(id.Type)
 	if (id.Profile == "") == (id.Space == "") {
 		wrong.add(domain.ErrInvalid, "app %s: want either a profile or a space", id.Name)
 	}
 	return wrong
+}
+
+func (p *problems) checkAppType(t AppType) {
+	if !t.known() {
+		p.add(domain.ErrInvalid, "app type %.40q: want one of the constants, such as %s", string(t), JupyterLab)
+	}
 }
 
 // StartAppRequest says what app is to run.
@@ -271,7 +284,7 @@ func (c *Client) startApp(ctx context.Context, wrong problems, q StartAppRequest
 	if runs == nil || !Status(runs.Status).live() {
 		instance, err := c.startsOn(ctx, q, d)
 		if err == nil && instance != "" {
-			err = wrong.take(c.checkStart(ctx, q.Type, instance))
+			err = wrong.looked(c.checkRoom(ctx, q.Type, instance)) // else SageMaker says it itself
 		}
 		if err == nil && len(wrong) > 0 {
 			err = c.checkOwner(ctx, &wrong, q)

@@ -74,7 +74,8 @@ const visibleLeast, visibleMost = 15 * time.Minute, 30 * time.Minute
 // against the server, where both versions are known. What was not checked is in the answer:
 // nothing here looks into the layers. Entry point and command are not looked at, since
 // SageMaker overrides both; /opt/.sagemakerinternal and /opt/ml it has for itself ("Custom
-// RStudio image specifications", developer guide).
+// RStudio image specifications", developer guide). It is a default of the domain: profiles that
+// have lists of their own, see [Profile], are not offered it.
 //
 // It is idempotent, and can be called after any failure. The API replaces the whole list of
 // images and knows no condition: calls of one Client take turns; somebody else's change

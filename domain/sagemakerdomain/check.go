@@ -3,9 +3,12 @@ package sagemakerdomain
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -20,7 +23,7 @@ import (
 
 // CheckDomain reports all that is wrong with a request at once, as [Client.CreateDomain]
 // does before it begins, and what could not be checked, a sentence each: what the
-// credentials may not read. It changes nothing.
+// credentials may not read, or is not understood. It changes nothing.
 func (c *Client) CheckDomain(ctx context.Context, q CreateDomainRequest) (unchecked []string, err error) {
 	unchecked, err = c.checkDomain(ctx, q)
 	return unchecked, fail(ctx, "check domain", q.Name, err)
@@ -52,7 +55,7 @@ func (c *Client) checkAround(ctx context.Context, q CreateDomainRequest, wrong p
 	for _, check := range checks {
 		found, err := check.check(ctx)
 		if err != nil {
-			if kindOf(err) != domain.ErrDenied {
+			if !unlooked(err) {
 				failed = refusal.Step(check.what, err)
 				break
 			}
@@ -153,33 +156,69 @@ func (c *Client) checkRole(ctx context.Context, what, arn string) (wrong problem
 		return nil, err
 	case aws.ToString(out.Role.Arn) != arn:
 		wrong.add(domain.ErrInvalid, "%s %s does not exist: the role of that name is %s", what, arn, aws.ToString(out.Role.Arn))
-	case !trusts(aws.ToString(out.Role.AssumeRolePolicyDocument), sagemakerService):
-		wrong.add(domain.ErrInvalid, "%s %s does not let %s assume it: add that to its trust policy", what, arn, sagemakerService)
+	default:
+		trusted, err := trusts(aws.ToString(out.Role.AssumeRolePolicyDocument), sagemakerService)
+		if err != nil {
+			return nil, err
+		}
+		if !trusted {
+			wrong.add(domain.ErrInvalid, "%s %s does not let %s assume it: add that to its trust policy", what, arn, sagemakerService)
+		}
 	}
 	return wrong, nil
 }
 
 const sagemakerService = "sagemaker.amazonaws.com"
 
+// errUnread is that what IAM answers is in no form that is known.
+var errUnread = errors.New("the trust policy is not understood")
+
+// unlooked reports whether a check could not be made, which is not held against a request: since
+// the credentials may not read something, or nobody here understands what they read.
+func unlooked(err error) bool { return kindOf(err) == domain.ErrDenied || errors.Is(err, errUnread) }
+
 // trusts reports whether a trust policy, as IAM answers it, lets a service assume a role,
-// under whatever conditions.
-func trusts(document, service string) bool {
+// under whatever conditions. Whether a service is among everyone ("*"), SageMaker has to say.
+func trusts(document, service string) (bool, error) {
 	if text, err := url.QueryUnescape(document); err == nil {
 		document = text
 	}
 	var p struct{ Statement oneOrMore[statement] }
-	if json.Unmarshal([]byte(document), &p) != nil {
-		return false
+	if err := json.Unmarshal([]byte(document), &p); err != nil {
+		return false, fmt.Errorf("%w: %w", errUnread, err)
 	}
 	return slices.ContainsFunc(p.Statement, func(s statement) bool {
-		return s.Effect == "Allow" && slices.Contains(s.Action, "sts:AssumeRole") && slices.Contains(s.Principal.Service, service)
-	})
+		return s.Effect == "Allow" && s.assumes() && (slices.Contains(s.Principal.Service, service) || slices.Contains(s.Principal.AWS, "*"))
+	}), nil
 }
 
 type statement struct {
-	Effect    string
-	Action    oneOrMore[string]
-	Principal struct{ Service oneOrMore[string] }
+	Effect            string
+	Action, NotAction oneOrMore[string]
+	Principal         principal
+}
+
+// assumes reports whether a statement is about assuming a role. Actions are told apart without
+// regard to case, and have the wildcards * and ? ("IAM JSON policy elements: Action", IAM user
+// guide).
+func (s statement) assumes() bool {
+	is := func(pattern string) bool {
+		ok, err := path.Match(strings.ToLower(pattern), "sts:assumerole")
+		return ok && err == nil
+	}
+	return slices.ContainsFunc(s.Action, is) || s.NotAction != nil && !slices.ContainsFunc(s.NotAction, is)
+}
+
+// principal is who is let in: members, or everyone as the text "*", which is the same as
+// {"AWS": "*"} ("AWS JSON policy elements: Principal", IAM user guide).
+type principal struct{ Service, AWS oneOrMore[string] }
+
+func (p *principal) UnmarshalJSON(text []byte) error {
+	if len(text) > 0 && text[0] == '"' {
+		return json.Unmarshal(text, &p.AWS)
+	}
+	type members principal
+	return json.Unmarshal(text, (*members)(p))
 }
 
 // oneOrMore reads what IAM writes as a value or as a list of values.

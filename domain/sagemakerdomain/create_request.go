@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
@@ -32,7 +33,8 @@ type CreateDomainRequest struct {
 	// where one is required, and otherwise 4, those of each profile included.
 	SecurityGroups []string
 	// KMSKey is a symmetric key's id, "alias/" and its alias, or the ARN of one of the two. It
-	// encrypts homes and volumes, for ever. Empty is AWS's own.
+	// encrypts homes and volumes, for ever. Empty is AWS's own. Of a domain that is there it is
+	// compared by ids alone: an alias is taken for any key.
 	KMSKey string
 	// WorkbenchInstance is what RStudio's server runs on: "ml.c5.4xlarge", "ml.c5.9xlarge",
 	// or "system", which is empty too and costs nothing.
@@ -105,7 +107,7 @@ func (q CreateDomainRequest) problems() (wrong problems) {
 	wrong.checkURL("package manager URL", q.PackageManagerURL)
 	wrong.checkInstance("session instance", q.SessionInstance)
 	wrong.checkAccess("default access", q.DefaultAccess)
-	wrong.checkTags(q.Tags)
+	wrong.checkTags(q.Tags, ownTags)
 	return wrong
 }
 
@@ -157,13 +159,17 @@ func mostGroups(network string) int {
 	return maxGroupsPublic
 }
 
-// checkTags checks a caller's tags by the rules of API_Tag.
-func (p *problems) checkTags(tags map[string]string) {
-	if len(tags) > 48 {
-		p.add(domain.ErrInvalid, "%d tags: want at most 48, since two are this package's", len(tags))
+// ownTags is how many tags of a domain are this package's.
+const ownTags = 2
+
+// checkTags checks a caller's tags by the rules of API_Tag, beside which there are some of this
+// package's own.
+func (p *problems) checkTags(tags map[string]string, own int) {
+	if n, most := len(tags), maxTags-own; n > most {
+		p.add(domain.ErrInvalid, "%d tags: want at most %d", n, most)
 	}
 	for _, k := range sortedKeys(tags) {
-		if k == "" || len(k) > 128 || len(tags[k]) > 256 || strings.HasPrefix(strings.ToLower(k), "aws:") || strings.HasPrefix(k, "atelier:") {
+		if k == "" || utf8.RuneCountInString(k) > 128 || utf8.RuneCountInString(tags[k]) > 256 || strings.HasPrefix(strings.ToLower(k), "aws:") || strings.HasPrefix(k, "atelier:") {
 			p.add(domain.ErrInvalid, "tag %.40q: want a key of 1 to 128 characters that does not begin with aws: or atelier:, and at most 256 of value", k)
 		}
 	}
@@ -222,8 +228,8 @@ func (q CreateDomainRequest) differs(d Description) (how []string) {
 			how = append(how, member.name+" is "+member.has+", not "+member.want)
 		}
 	}
-	if q.KMSKey != "" && d.KMSKey != q.KMSKey {
-		how = append(how, "KMS key is "+d.KMSKey+", not "+q.KMSKey)
+	if q.KMSKey != "" && !sameKey(d.KMSKey, q.KMSKey) {
+		how = append(how, "KMS key is "+or(d.KMSKey, "AWS's own")+", not "+q.KMSKey)
 	}
 	if !sameSet(d.Subnets, q.Subnets) {
 		how = append(how, "subnets are "+strings.Join(d.Subnets, ", "))
@@ -242,6 +248,21 @@ func (q CreateDomainRequest) differs(d Description) (how []string) {
 		how = append(how, "RStudio's role, workbench instance or URLs are others")
 	}
 	return how
+}
+
+// sameKey reports whether two names of keys can be of one. In which form SageMaker tells a key is
+// not documented, and of an alias only AWS KMS knows which key it is of.
+func sameKey(has, want string) bool {
+	a, b := keyID(has), keyID(want)
+	return has == want || has != "" && (a == "" || b == "" || a == b)
+}
+
+// keyID is the id in a name of a key, empty where that is an alias.
+func keyID(name string) string {
+	if m := keyPattern.FindStringSubmatch(name); m != nil {
+		return m[3]
+	}
+	return ""
 }
 
 func sameSet(a, b []string) bool {

@@ -36,8 +36,8 @@
 //   - No call but CreateImageVersion has a token, and two domains can have one name: CreateDomain finds
 //     its domain by a tag, and looks for one whose answer was lost.
 //   - A licence that is missing shows when a domain has failed: it is looked for before.
-//   - There are waiters for images alone, and what was just changed reads as before for a while: waits
-//     tell the two apart by the time of the last change.
+//   - There are waiters for images alone, which take an old failure for a new one: what was just changed
+//     reads as before for a while. Waits here tell the two apart by the time of the last change.
 //   - The server of RStudio reads addresses, types of instances and images once: UpdateDomain makes it
 //     again, the calls for images say that it is due, and a tag of the domain remembers it.
 //   - The list of images that is sent replaces the one there is, and a server stays with what was the
@@ -55,7 +55,8 @@
 //   - An image that lacks what RStudio needs is attached all the same, and its sessions fail: what its
 //     configuration says is read before.
 //   - Images can be neither used nor deleted while they are created or updated: it is waited for, and
-//     for what stays as it is nobody waits.
+//     for what stays as it is nobody waits. One is deleted whatever still names it: here not while
+//     settings of domains, profiles or spaces do, or apps run of it.
 //   - A profile that is made again has another user id, and so another home. User ids are texts in the
 //     API and numbers here.
 //   - LastUserActivityTimestamp is also set by health checks: it is not told.
@@ -67,8 +68,10 @@
 // documentation. Assumptions are: that members of settings that are not sent stay, as the
 // developer guide's way to detach images has it, and that LastModifiedTime changes with each
 // update; the names of the security groups, the descriptions of network interfaces and the names
-// of quotas, which are as people have exported them; that License Manager tells of Posit's licence
-// in us-east-1; that the type of instance of a space is over its owner's; that SageMaker's user
+// of quotas, which are as people have exported them; that the security group between the server
+// of RStudio and its sessions goes with the domain; that License Manager tells of Posit's licence
+// in us-east-1; that the type of instance of a space is over its owner's; that access to RStudio
+// which profiles have by the domain's default cannot be taken back either; that SageMaker's user
 // ids stay below 1,000,000,000, above which the gids of an adopted domain's projects are. Prices
 // of SageMaker, the version of a domain's Workbench, the unpacked size of an image and what is in
 // its layers no call tells, and nothing here guesses them.

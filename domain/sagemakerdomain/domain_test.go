@@ -1,9 +1,14 @@
 package sagemakerdomain_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
+	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/sagemakerdomain"
@@ -193,5 +198,66 @@ func TestCheckDomainSaysWhatItCannot(t *testing.T) {
 				t.Errorf("%q does not say %q", unchecked, what)
 			}
 		}
+	})
+}
+
+// Tags are the caller's to choose as far as there is room, and their lengths are in characters.
+func TestTags(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{})
+		many := func(n int) map[string]string {
+			tags := map[string]string{strings.Repeat("ä", 128): strings.Repeat("ü", 256)}
+			for i := range n - 1 {
+				tags[fmt.Sprint("team", i)] = "science"
+			}
+			return tags
+		}
+		c, q := w.client(), w.request()
+		q.Tags = many(49)
+		_, err := c.CreateDomain(t.Context(), q)
+		w.is(err, domain.ErrInvalid, "49 tags: want at most 48")
+		q.Tags = many(48)
+		d, err := c.CreateDomain(t.Context(), q)
+		w.must(err)
+		p := sagemakerdomain.ProfileRequest{Domain: d.ID, Name: "alice", Tags: many(51)}
+		p.Tags["aws:x"], p.Tags["atelier:x"], p.Tags[strings.Repeat("ä", 129)] = "", "", ""
+		_, err = c.CreateProfile(t.Context(), p)
+		w.is(err, domain.ErrInvalid, "54 tags: want at most 50", `tag "aws:x"`, `tag "atelier:x"`, `tag "ääää`)
+		p.Tags = many(50)
+		for range 2 {
+			alice, err := c.CreateProfile(t.Context(), p)
+			w.must(err)
+			out, err := w.sm.ListTags(t.Context(), &awssagemaker.ListTagsInput{ResourceArn: &alice.ARN, MaxResults: aws.Int32(100)})
+			w.must(err)
+			if len(out.Tags) != 50 {
+				t.Errorf("the profile has %d tags", len(out.Tags))
+			}
+		}
+		_, err = c.RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: "r", Role: userRole, Tags: many(51)})
+		w.is(err, domain.ErrInvalid, "51 tags: want at most 50")
+		_, err = c.RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: "r", Role: userRole, Tags: many(50)})
+		w.must(err)
+	})
+}
+
+// A key that a second call names otherwise is no other, and a role that everyone may assume no
+// wrong one.
+func TestCreateDomainInOtherWords(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{})
+		_, err := awsiam.NewFromConfig(w.cloud.Config()).CreateRole(t.Context(), &awsiam.CreateRoleInput{
+			RoleName: aws.String("open"), AssumeRolePolicyDocument: aws.String(strings.Replace(trust, `{"Service":"sagemaker.amazonaws.com"}`, `"*"`, 1)),
+		})
+		w.must(err)
+		q := w.request()
+		q.ExecutionRole = strings.Replace(userRole, "studio", "open", 1)
+		const id, arn = "1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws:kms:us-east-1:123456789012:"
+		for _, q.KMSKey = range []string{id, arn + "key/" + id, "alias/mine", arn + "alias/mine"} {
+			_, err := w.client().CreateDomain(t.Context(), q)
+			w.must(err)
+		}
+		q.KMSKey = arn + "key/" + strings.Replace(id, "1234", "5678", 1)
+		_, err = w.client().CreateDomain(t.Context(), q)
+		w.is(err, domain.ErrConflict, "KMS key is "+id+", not "+q.KMSKey)
 	})
 }

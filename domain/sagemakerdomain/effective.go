@@ -64,6 +64,11 @@ type Effective struct {
 func (c *Client) Effective(ctx context.Context, domainID, profile string) (Effective, error) {
 	const op = "effective settings"
 	name := domainID + "/" + profile
+	var wrong problems
+	wrong.checkProfileOf(domainID, profile)
+	if err := wrong.err(); err != nil {
+		return Effective{}, fail(ctx, op, name, err)
+	}
 	d, err := c.describe(ctx, domainID)
 	if err != nil {
 		return Effective{}, fail(ctx, op, name, err)

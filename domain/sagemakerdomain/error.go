@@ -66,11 +66,11 @@ func (p *problems) take(err error) error {
 	return nil
 }
 
-// looked adds what a check around a request has found. What the credentials may not read is not
-// held against it.
+// looked adds what a check around a request has found. That it could not be made is not held
+// against the request.
 func (p *problems) looked(found problems, err error) error {
 	*p = append(*p, found...)
-	if err != nil && kindOf(err) != domain.ErrDenied {
+	if err != nil && !unlooked(err) {
 		return err
 	}
 	return nil

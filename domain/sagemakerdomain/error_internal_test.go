@@ -9,6 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	awslicenses "github.com/aws/aws-sdk-go-v2/service/licensemanager"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 	"github.com/aws/smithy-go"
@@ -97,8 +100,13 @@ func TestStatusesAreKnown(t *testing.T) {
 		t.Errorf("a reason with a code is %v", err)
 	}
 	for _, v := range types.ImageStatus("").Values() {
-		if err := explainImage("it", string(v), "because", errLate); err != nil && strings.Contains(err.Error(), "does not know") {
+		if imageStatus(string(v)) == Status(v) {
 			t.Errorf("SageMaker has the status %s of images: say what it means", v)
+		}
+	}
+	for _, v := range types.ImageVersionStatus("").Values() {
+		if imageStatus(string(v)) == Status(v) {
+			t.Errorf("SageMaker has the status %s of versions: say what it means", v)
 		}
 	}
 }
@@ -158,15 +166,61 @@ func TestSessionVersions(t *testing.T) {
 
 func TestTrusts(t *testing.T) {
 	for text, want := range map[string]bool{
-		`{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Service":"sagemaker.amazonaws.com"}}}`:                                                             true,
-		`{"Statement":[{"Effect":"Allow","Action":["sts:TagSession","sts:AssumeRole"],"Principal":{"Service":["ec2.amazonaws.com","sagemaker.amazonaws.com"]}}]}`:                  true,
-		`%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Action%22%3A%22sts%3AAssumeRole%22%2C%22Principal%22%3A%7B%22Service%22%3A%22sagemaker.amazonaws.com%22%7D%7D%7D`: true,
-		`{"Statement":[{"Effect":"Deny","Action":"sts:AssumeRole","Principal":{"Service":"sagemaker.amazonaws.com"}}]}`:                                                            false,
-		`{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"*"}}]}`:                                                                                     false,
-		`not JSON`: false,
+		`{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Service":"sagemaker.amazonaws.com"}}}`:                                                               true,
+		`{"Statement":[{"Effect":"Allow","Action":["sts:TagSession","sts:AssumeRole"],"Principal":{"Service":["ec2.amazonaws.com","sagemaker.amazonaws.com"]}}]}`:                    true,
+		`%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Action%22%3A%22sts%3AAssumeRole%22%2C%22Principal%22%3A%7B%22Service%22%3A%22sagemaker.amazonaws.com%22%7D%7D%7D`:   true,
+		`{"Statement":[{"Effect":"Deny","Action":"sts:AssumeRole","Principal":{"Service":"sagemaker.amazonaws.com"}}]}`:                                                              false,
+		`{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"*"}}]}`:                                                                                       true,
+		`{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":"*"}]}`:                                                                                               true,
+		`{"Statement":[{"Effect":"Deny","Action":"sts:AssumeRole","Principal":"*"},{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Service":"sagemaker.amazonaws.com"}}]}`: true,
+		`{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"123456789012","Federated":"x"}}]}`:                                                            false,
+		`{"Statement":[{"Effect":"Allow","Action":"STS:assumerole","Principal":{"Service":"sagemaker.amazonaws.com"}}]}`:                                                             true,
+		`{"Statement":[{"Effect":"Allow","Action":"sts:*","Principal":{"Service":"sagemaker.amazonaws.com"}}]}`:                                                                      true,
+		`{"Statement":[{"Effect":"Allow","Action":"sts:Assume????","Principal":{"Service":"sagemaker.amazonaws.com"}}]}`:                                                             true,
+		`{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRoleWith*","Principal":{"Service":"sagemaker.amazonaws.com"}}]}`:                                                        false,
+		`{"Statement":[{"Effect":"Allow","NotAction":"sts:TagSession","Principal":{"Service":"sagemaker.amazonaws.com"}}]}`:                                                          true,
+		`{"Statement":[{"Effect":"Allow","NotAction":"sts:Assume*","Principal":{"Service":"sagemaker.amazonaws.com"}}]}`:                                                             false,
 	} {
-		if got := trusts(text, sagemakerService); got != want {
-			t.Errorf("%s: %t", text, got)
+		if got, err := trusts(text, sagemakerService); got != want || err != nil {
+			t.Errorf("%s: %t, %v", text, got, err)
+		}
+	}
+	// What is not understood is not held against a role.
+	for _, text := range []string{`not JSON`, `{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":["*"]}]}`} {
+		c := &Client{aws: Services{IAM: roleOf(text)}}
+		const arn = "arn:aws:iam::123456789012:role/studio"
+		_, err := c.checkRole(t.Context(), "role", arn)
+		if !errors.Is(err, errUnread) {
+			t.Errorf("%s: %v", text, err)
+		}
+		var wrong problems
+		if err := wrong.looked(c.checkRole(t.Context(), "role", arn)); err != nil || wrong != nil {
+			t.Errorf("%s: %v, %v", text, wrong, err)
+		}
+	}
+}
+
+// roleOf is the trust policy of every role.
+type roleOf string
+
+func (text roleOf) GetRole(context.Context, *awsiam.GetRoleInput, ...func(*awsiam.Options)) (*awsiam.GetRoleOutput, error) {
+	return &awsiam.GetRoleOutput{Role: &iamtypes.Role{Arn: aws.String("arn:aws:iam::123456789012:role/studio"), AssumeRolePolicyDocument: aws.String(string(text))}}, nil
+}
+
+// A key can be named in several ways, and an alias tells nothing of which it is.
+func TestSameKey(t *testing.T) {
+	const one, other = "1234abcd-12ab-34cd-56ef-1234567890ab", "mrk-1234abcd12ab34cd56ef1234567890ab"
+	const arn = "arn:aws:kms:us-east-1:123456789012:"
+	for _, test := range []struct {
+		has, want string
+		same      bool
+	}{
+		{one, one, true}, {arn + "key/" + one, one, true}, {one, "key/" + one, true}, {arn + "key/" + other, other, true}, {one, other, false},
+		{arn + "key/" + one, arn + "key/" + other, false}, {one, "alias/mine", true}, {arn + "alias/mine", "alias/mine", true}, {"alias/mine", one, true},
+		{"", one, false}, {"", "alias/mine", false},
+	} {
+		if got := sameKey(test.has, test.want); got != test.same {
+			t.Errorf("%q and %q: %t", test.has, test.want, got)
 		}
 	}
 }

@@ -249,10 +249,10 @@ func ExampleClient_DeleteDomain() {
 	// ends app
 	// ends user profile
 	// ends domain
-	// ends security group
 	// ends network interface
+	// ends security group
 	// stays mount target
-	// stays security group
 	// stays file system
+	// stays security group
 	// <nil>
 }

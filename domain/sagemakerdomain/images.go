@@ -2,8 +2,6 @@ package sagemakerdomain
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,7 +44,7 @@ func (c *Client) registerImage(ctx context.Context, q RegisterImageRequest) (Reg
 	var wrong problems
 	wrong.checkImageName(q.Name)
 	wrong.checkRole("role", q.Role)
-	wrong.checkTags(q.Tags)
+	wrong.checkTags(q.Tags, 0)
 	err := wrong.looked(c.checkRole(ctx, "role", q.Role))
 	if err := wrong.or(err); err != nil {
 		return RegisteredImage{}, err
@@ -57,8 +55,8 @@ func (c *Client) registerImage(ctx context.Context, q RegisterImageRequest) (Reg
 	if err != nil && refusal.Code(err) != inUse {
 		return RegisteredImage{}, err
 	}
-	out, err := c.untilImage(ctx, q.Name)
-	if err != nil {
+	var out awssagemaker.DescribeImageOutput
+	if err := c.untilServes(ctx, c.watchImage(q.Name, &out), time.Time{}); err != nil {
 		return RegisteredImage{}, err
 	}
 	if aws.ToString(out.RoleArn) != q.Role {
@@ -76,64 +74,35 @@ func (p *problems) checkImageName(name string) {
 	}
 }
 
-// The pauses of the SDK's waiters, which by themselves begin with a minute and reach an
-// hour.
-const shortestPause, longestPause = time.Second, 10 * time.Second
-
-// untilImage waits until an image is CREATED, by the SDK's waiter.
-func (c *Client) untilImage(ctx context.Context, name string) (out *awssagemaker.DescribeImageOutput, err error) {
-	c.progress(Progress{Step: "image", Resource: name})
-	in := &awssagemaker.DescribeImageInput{ImageName: &name}
-	waiter := awssagemaker.NewImageCreatedWaiter(c.aws.SageMaker, func(o *awssagemaker.ImageCreatedWaiterOptions) {
-		o.MinDelay, o.MaxDelay = shortestPause, longestPause
-		o.Retryable = unlessItStays(o.Retryable, func(out *awssagemaker.DescribeImageOutput) string { return string(out.ImageStatus) })
-	})
-	err = c.visible(ctx, func() (err error) {
-		out, err = waiter.WaitForOutput(ctx, in, c.timeouts.Image)
-		return err
-	})
-	if err == nil || refusal.Code(err) != "" || ctx.Err() != nil {
-		return out, missing(err, adviceImage)
+// imageStatus is a status of an image, or of a version of one, in the words of the others: what
+// waits make of it is the same. One that is not known is as it is.
+func imageStatus(s string) Status {
+	if known, ok := imageStatuses[types.ImageStatus(s)]; ok {
+		return known
 	}
-	// The waiter does not say what it saw, and the next look may be late.
-	var seen *awssagemaker.DescribeImageOutput
-	lookErr := settled(ctx, func() (status string, err error) {
-		if seen, err = c.aws.SageMaker.DescribeImage(ctx, in); err != nil {
-			return "", err
-		}
-		return string(seen.ImageStatus), nil
-	})
-	if lookErr != nil {
-		return nil, lookErr
-	}
-	return seen, explainImage("image "+name, string(seen.ImageStatus), aws.ToString(seen.FailureReason), err)
+	return Status(s)
 }
 
-// errStays is that something is in a status in which it stays, which the SDK's waiters do not
-// know to end a wait for its creation.
-var errStays = errors.New("it stays so")
-
-// unlessItStays has one of the SDK's waiters for a creation, of an image or a version, end where
-// the status stays, too, and is not one that it ends with.
-func unlessItStays[In, Out any](goesOn func(context.Context, In, Out, error) (bool, error), status func(Out) string) func(context.Context, In, Out, error) (bool, error) {
-	return func(ctx context.Context, in In, out Out, err error) (bool, error) {
-		if err == nil && slices.Contains([]string{string(types.ImageStatusUpdateFailed), string(types.ImageStatusDeleteFailed)}, status(out)) {
-			return false, errStays
-		}
-		return goesOn(ctx, in, out, err)
-	}
+// imageStatuses are those of images; their versions have the same but for updates (the SDK's
+// ImageStatus and ImageVersionStatus).
+var imageStatuses = map[types.ImageStatus]Status{
+	types.ImageStatusCreating: Pending, types.ImageStatusCreated: InService, types.ImageStatusCreateFailed: Failed,
+	types.ImageStatusUpdating: Updating, types.ImageStatusUpdateFailed: UpdateFailed,
+	types.ImageStatusDeleting: Deleting, types.ImageStatusDeleteFailed: DeleteFailed,
 }
 
-// settled looks again for as long as something may be shown as it was before a wait.
-func settled(ctx context.Context, look func() (status string, err error)) error {
-	err := pace.Poll(ctx, visibleWithin, errLate, func() (bool, error) {
-		status, err := look()
-		return status != string(types.ImageStatusCreating), err
-	})
-	if errors.Is(err, errLate) {
-		return nil
-	}
-	return err
+// watchImage looks at an image, and keeps what it saw last unless that is nil.
+func (c *Client) watchImage(name string, last *awssagemaker.DescribeImageOutput) watch {
+	return watch{step: "image", resource: name, limit: c.timeouts.Image, look: func(ctx context.Context) (seen, error) {
+		out, err := c.aws.SageMaker.DescribeImage(ctx, &awssagemaker.DescribeImageInput{ImageName: &name})
+		if err != nil {
+			return seen{}, err
+		}
+		if last != nil {
+			*last = *out
+		}
+		return seen{status: imageStatus(string(out.ImageStatus)), reason: aws.ToString(out.FailureReason), modified: aws.ToTime(out.LastModifiedTime)}, nil
+	}}
 }
 
 // visible makes a call again for as long as what was just made may be invisible.
@@ -149,28 +118,11 @@ func (c *Client) visible(ctx context.Context, call func() error) error {
 	return last
 }
 
-// explainImage says in one sentence what has become of an image or a version of one, which
-// have statuses of their own. waited is how the wait ended.
-func explainImage(what, status, reason string, waited error) error {
-	switch types.ImageStatus(status) {
-	case types.ImageStatusCreated:
-		return nil
-	case types.ImageStatusCreating, types.ImageStatusUpdating, types.ImageStatusDeleting:
-		return refusal.New(domain.ErrState, "%s is still %s: call again to go on waiting (%w)", what, status, waited)
-	case types.ImageStatusCreateFailed:
-		return explain(what, Failed, reason)
-	case types.ImageStatusUpdateFailed:
-		return explain(what, UpdateFailed, reason)
-	case types.ImageStatusDeleteFailed:
-		return explain(what, DeleteFailed, reason)
-	}
-	return refusal.New(domain.ErrState, "%s is %s, which this package does not know (%w)", what, status, waited)
-}
-
 // DeleteImage deletes a SageMaker image with all its versions; the container images stay in
 // ECR. One that settings or apps still name is [domain.ErrState]: SageMaker would delete it,
 // and sessions of it would not start any more. One that is being created or updated is waited
-// for. It is idempotent: an image that is not there is no error. It returns when it is gone.
+// for. It is idempotent: an image that is not there is no error; a deletion that has failed is
+// ErrState, says why, and is tried again. It returns when it is gone.
 func (c *Client) DeleteImage(ctx context.Context, name string) error {
 	const op = "delete image"
 	var wrong problems
@@ -180,46 +132,10 @@ func (c *Client) DeleteImage(ctx context.Context, name string) error {
 		err = c.unused(ctx, name, 0)
 	}
 	if err == nil {
-		err = c.deleteIdle(ctx, "image", name, func() (string, error) {
-			out, err := c.aws.SageMaker.DescribeImage(ctx, &awssagemaker.DescribeImageInput{ImageName: &name})
-			if err != nil {
-				return "", err
-			}
-			return string(out.ImageStatus), nil
-		}, func() error {
+		err = c.deleteOne(ctx, c.watchImage(name, nil), func() error {
 			_, err := c.aws.SageMaker.DeleteImage(ctx, &awssagemaker.DeleteImageInput{ImageName: &name})
 			return err
 		})
-		if refusal.Code(err) == notFound {
-			return nil
-		}
-	}
-	if err == nil {
-		waiter := awssagemaker.NewImageDeletedWaiter(c.aws.SageMaker, func(o *awssagemaker.ImageDeletedWaiterOptions) {
-			o.MinDelay, o.MaxDelay = shortestPause, longestPause
-		})
-		err = waiter.Wait(ctx, &awssagemaker.DescribeImageInput{ImageName: &name}, c.timeouts.Image)
 	}
 	return fail(ctx, op, name, err)
-}
-
-// deleteIdle deletes an image or a version of one when it is not created or updated any more,
-// which SageMaker refuses before.
-func (c *Client) deleteIdle(ctx context.Context, step, what string, look func() (status string, err error), call func() error) error {
-	status := ""
-	err := pace.Poll(ctx, c.timeouts.Image, errLate, func() (_ bool, err error) {
-		if status, err = look(); err != nil && refusal.Code(err) != notFound { // what is new may not show yet
-			return false, err
-		}
-		switch types.ImageStatus(status) {
-		case types.ImageStatusCreating, types.ImageStatusUpdating:
-			c.progress(Progress{Step: step, Resource: what, State: status})
-			return false, nil
-		}
-		return true, call()
-	})
-	if errors.Is(err, errLate) {
-		return refusal.New(domain.ErrState, "%s %s is still %s: call again to go on waiting", step, what, status)
-	}
-	return err
 }

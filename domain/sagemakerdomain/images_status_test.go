@@ -142,15 +142,70 @@ func TestImageStatuses(t *testing.T) {
 
 // An image that was made a moment ago, and does not show yet, is deleted all the same.
 func TestDeleteImageAtOnce(t *testing.T) {
+	for seed := range uint64(10) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, fakeaws.Config{Delays: fakeaws.Delays{Visible: 2 * time.Second}, Seed: seed})
+			_, err := w.sm.CreateImage(t.Context(), &awssagemaker.CreateImageInput{ImageName: new("r-session"), RoleArn: new(userRole)})
+			w.must(err)
+			w.must(w.client().DeleteImage(t.Context(), "r-session"))
+			time.Sleep(time.Minute)
+			for what := range w.inventory() {
+				if strings.Contains(what, ":image/") {
+					t.Errorf("with seed %d there is still %s", seed, what)
+				}
+			}
+		})
+	}
+}
+
+// A deletion that has failed says why, also while reads are late, and the next is not taken for it.
+func TestDeleteImageThatFailed(t *testing.T) {
+	for _, action := range []string{"sagemaker:DeleteImage", "sagemaker:DeleteImageVersion"} {
+		for seed := range uint64(20) {
+			t.Run(fmt.Sprintf("%s %d", action, seed), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					cfg := slow(fakeaws.Fault{Action: action, Nth: 1, Reason: late})
+					cfg.Delays.Visible, cfg.Seed = 4*time.Second, seed
+					w := newWorld(t, cfg)
+					w.rawImage("r-session")
+					remove := func() error { return w.client().DeleteImage(t.Context(), "r-session") }
+					what := "image r-session is Delete_Failed"
+					if action == "sagemaker:DeleteImageVersion" {
+						remove = func() error { return w.client().DeleteVersion(t.Context(), "r-session", 1) }
+						what = "image version r-session/1 is Delete_Failed"
+					}
+					w.is(remove(), domain.ErrState, what, late, "delete it again")
+					w.must(remove())
+				})
+			})
+		}
+	}
+}
+
+// Waits for images and versions tell of each look, and end after the time for them in words that
+// say so.
+func TestImageWaits(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		w := newWorld(t, fakeaws.Config{Delays: fakeaws.Delays{Visible: 2 * time.Second}})
-		_, err := w.sm.CreateImage(t.Context(), &awssagemaker.CreateImageInput{ImageName: new("r-session"), RoleArn: new(userRole)})
+		cfg := slow()
+		cfg.Delays.StudioImage = 30 * time.Second
+		w := newWorld(t, cfg)
+		_, err := w.cloud.PushImage(ecr+"r:1", sessionImage)
 		w.must(err)
-		w.must(w.client().DeleteImage(t.Context(), "r-session"))
-		time.Sleep(time.Minute)
-		for what := range w.inventory() {
-			if strings.Contains(what, ":image/") {
-				t.Errorf("there is still %s", what)
+		told := map[string]int{}
+		c, err := sagemakerdomain.NewFromConfig(w.cloud.Config(), sagemakerdomain.Config{Progress: func(p sagemakerdomain.Progress) { told[p.Step+" "+p.State]++ }})
+		w.must(err)
+		_, err = c.RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: "r", Role: userRole})
+		w.must(err)
+		_, err = c.AddVersion(t.Context(), sagemakerdomain.AddVersionRequest{Image: "r", Base: ecr + "r:1"})
+		w.must(err)
+		hasty, err := sagemakerdomain.NewFromConfig(w.cloud.Config(), sagemakerdomain.Config{Timeouts: sagemakerdomain.Timeouts{Image: 10 * time.Second}})
+		w.must(err)
+		w.is(hasty.DeleteVersion(t.Context(), "r", 1), domain.ErrState, "image version r/1 is still Deleting", "call again to go on waiting")
+		w.must(c.DeleteVersion(t.Context(), "r", 1))
+		w.must(c.DeleteImage(t.Context(), "r"))
+		for _, line := range []string{"image Pending", "image version Pending", "image version Deleting", "image Deleting"} {
+			if told[line] < 3 {
+				t.Errorf("%q is told %d times", line, told[line])
 			}
 		}
 	})

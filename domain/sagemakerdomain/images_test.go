@@ -299,7 +299,7 @@ func TestImageFailuresAreExplained(t *testing.T) {
 		words []string
 	}{
 		"image":   {fakeaws.Fault{Action: "sagemaker:CreateImage", Reason: "AccessDenied: the role is none"}, []string{"image r-session is Failed", "the role is none", "delete it and create it again"}},
-		"version": {fakeaws.Fault{Action: "sagemaker:CreateImageVersion", Reason: "the layers are broken"}, []string{"r-session version 1 is Failed", "the layers are broken", "another Token"}},
+		"version": {fakeaws.Fault{Action: "sagemaker:CreateImageVersion", Reason: "the layers are broken"}, []string{"image version r-session/1 is Failed", "the layers are broken", "another Token"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

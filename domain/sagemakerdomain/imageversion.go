@@ -128,7 +128,10 @@ func (c *Client) checkImage(ctx context.Context, wrong *problems, name string) (
 		_, err = c.aws.SageMaker.DescribeImage(ctx, &awssagemaker.DescribeImageInput{ImageName: &name})
 		err = missing(err, adviceImage)
 	default:
-		_, err = c.untilImage(ctx, name)
+		err = c.untilServes(ctx, c.watchImage(name, nil), time.Time{})
+		if kindOf(err) == domain.ErrNotFound {
+			err = refusal.New(domain.ErrNotFound, "there is no image %s: %s", name, adviceImage)
+		}
 	}
 	return wrong.or(wrong.take(err))
 }
@@ -142,41 +145,34 @@ func versionNumber(arn, imageName string) (int32, bool) {
 	return int32(n), found && cut && err == nil && n > 0 && strings.EqualFold(name, imageName)
 }
 
-// untilVersion waits until a version is CREATED, by the SDK's waiter.
-func (c *Client) untilVersion(ctx context.Context, imageName string, number int32) (ImageVersion, error) {
-	name := fmt.Sprintf("%s version %d", imageName, number)
-	c.progress(Progress{Step: "image version", Resource: name})
-	in := &awssagemaker.DescribeImageVersionInput{ImageName: &imageName, Version: &number}
-	waiter := awssagemaker.NewImageVersionCreatedWaiter(c.aws.SageMaker, func(o *awssagemaker.ImageVersionCreatedWaiterOptions) {
-		o.MinDelay, o.MaxDelay = shortestPause, longestPause
-		o.Retryable = unlessItStays(o.Retryable, func(out *awssagemaker.DescribeImageVersionOutput) string { return string(out.ImageVersionStatus) })
-	})
-	var out *awssagemaker.DescribeImageVersionOutput
-	err := c.visible(ctx, func() (err error) {
-		out, err = waiter.WaitForOutput(ctx, in, c.timeouts.Image)
-		return err
-	})
-	switch {
-	case err == nil:
-		return versionOf(imageName, out), nil
-	case refusal.Code(err) != "" || ctx.Err() != nil:
-		return ImageVersion{}, missing(err, adviceVersion)
-	}
-	var seen *awssagemaker.DescribeImageVersionOutput
-	lookErr := settled(ctx, func() (status string, err error) {
-		if seen, err = c.aws.SageMaker.DescribeImageVersion(ctx, in); err != nil {
-			return "", err
+// watchVersion looks at a version of an image, and keeps what it saw last unless that is nil.
+func (c *Client) watchVersion(imageName string, number int32, last *awssagemaker.DescribeImageVersionOutput) watch {
+	name := fmt.Sprintf("%s/%d", imageName, number)
+	return watch{step: "image version", resource: name, limit: c.timeouts.Image, look: func(ctx context.Context) (seen, error) {
+		out, err := c.aws.SageMaker.DescribeImageVersion(ctx, &awssagemaker.DescribeImageVersionInput{ImageName: &imageName, Version: &number})
+		if err != nil {
+			return seen{}, err
 		}
-		return string(seen.ImageVersionStatus), nil
-	})
-	if lookErr != nil {
-		return ImageVersion{}, lookErr
+		if last != nil {
+			*last = *out
+		}
+		return seen{status: imageStatus(string(out.ImageVersionStatus)), reason: aws.ToString(out.FailureReason), modified: aws.ToTime(out.LastModifiedTime)}, nil
+	}}
+}
+
+// untilVersion waits until a version is CREATED.
+func (c *Client) untilVersion(ctx context.Context, imageName string, number int32) (ImageVersion, error) {
+	var out awssagemaker.DescribeImageVersionOutput
+	w := c.watchVersion(imageName, number, &out)
+	switch err := c.untilServes(ctx, w, time.Time{}); {
+	case kindOf(err) == domain.ErrNotFound:
+		return ImageVersion{}, refusal.New(domain.ErrNotFound, "there is no %s %s: %s", w.step, w.resource, adviceVersion)
+	case err != nil && out.ImageVersionStatus == types.ImageVersionStatusCreateFailed:
+		return ImageVersion{}, fmt.Errorf("%w, with another Token", err)
+	case err != nil:
+		return ImageVersion{}, err
 	}
-	err = explainImage(name, string(seen.ImageVersionStatus), aws.ToString(seen.FailureReason), err)
-	if seen.ImageVersionStatus == types.ImageVersionStatusCreateFailed {
-		err = fmt.Errorf("%w, with another Token", err)
-	}
-	return versionOf(imageName, seen), err
+	return versionOf(imageName, &out), nil
 }
 
 func versionOf(imageName string, out *awssagemaker.DescribeImageVersionOutput) ImageVersion {
@@ -190,12 +186,24 @@ func versionOf(imageName string, out *awssagemaker.DescribeImageVersionOutput) I
 // Versions lists the versions of a SageMaker image, the newest first, without Base and
 // Container. A page is fetched when it is reached. It yields an error last.
 func (c *Client) Versions(ctx context.Context, imageName string) iter.Seq2[ImageVersion, error] {
+	var wrong problems
+	wrong.checkImageName(imageName)
+	return func(yield func(ImageVersion, error) bool) {
+		for v, err := range checked(wrong, c.listVersions(ctx, imageName)) {
+			if !yield(v, fail(ctx, "list image versions", imageName, err)) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) listVersions(ctx context.Context, imageName string) iter.Seq2[ImageVersion, error] {
 	return func(yield func(ImageVersion, error) bool) {
 		pages := awssagemaker.NewListImageVersionsPaginator(c.aws.SageMaker, &awssagemaker.ListImageVersionsInput{ImageName: &imageName, MaxResults: aws.Int32(pageSize)})
 		for pages.HasMorePages() {
 			out, err := pages.NextPage(ctx)
 			if err != nil {
-				yield(ImageVersion{}, fail(ctx, "list image versions", imageName, err))
+				yield(ImageVersion{}, err)
 				return
 			}
 			for _, v := range out.ImageVersions {
@@ -212,8 +220,8 @@ func (c *Client) Versions(ctx context.Context, imageName string) iter.Seq2[Image
 
 // DeleteVersion deletes a version of a SageMaker image; the container image stays in ECR.
 // One that settings or apps still name is [domain.ErrState]: sessions of it would not start
-// any more. One that is being created is waited for. It is idempotent and returns when it is
-// gone.
+// any more. One that is being created is waited for. It is idempotent, as [Client.DeleteImage]
+// is, and returns when it is gone.
 func (c *Client) DeleteVersion(ctx context.Context, imageName string, number int32) error {
 	const op = "delete image version"
 	name := fmt.Sprintf("%s/%d", imageName, number)
@@ -227,22 +235,10 @@ func (c *Client) DeleteVersion(ctx context.Context, imageName string, number int
 		err = c.unused(ctx, imageName, number)
 	}
 	if err == nil {
-		err = c.deleteIdle(ctx, "image version", name, func() (string, error) {
-			v, err := c.version(ctx, imageName, number)
-			return v.Status, err
-		}, func() error {
+		err = c.deleteOne(ctx, c.watchVersion(imageName, number, nil), func() error {
 			_, err := c.aws.SageMaker.DeleteImageVersion(ctx, &awssagemaker.DeleteImageVersionInput{ImageName: &imageName, Version: &number})
 			return err
 		})
-		if refusal.Code(err) == notFound {
-			return nil
-		}
-	}
-	if err == nil {
-		waiter := awssagemaker.NewImageVersionDeletedWaiter(c.aws.SageMaker, func(o *awssagemaker.ImageVersionDeletedWaiterOptions) {
-			o.MinDelay, o.MaxDelay = shortestPause, longestPause
-		})
-		err = waiter.Wait(ctx, &awssagemaker.DescribeImageVersionInput{ImageName: &imageName, Version: &number}, c.timeouts.Image)
 	}
 	return fail(ctx, op, name, err)
 }

@@ -206,14 +206,28 @@ func (c *Client) holdersAmong(ctx context.Context, id, group string, interfaces 
 			found = append(found, "network interface "+aws.ToString(n.NetworkInterfaceId))
 		}
 	}
+	rules, err := c.rulesNaming(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range rules {
+		if !managedBy(managedTag(g.Tags), id) {
+			found = append(found, "a rule of security group "+aws.ToString(g.GroupId))
+		}
+	}
+	return found, nil
+}
+
+// rulesNaming are the other groups that have a rule for a group.
+func (c *Client) rulesNaming(ctx context.Context, group string) (found []*ec2types.SecurityGroup, err error) {
 	for _, name := range []string{"ip-permission.group-id", "egress.ip-permission.group-id"} {
 		groups, err := c.groups(ctx, filters(name, group))
 		if err != nil {
 			return nil, err
 		}
-		for _, g := range groups {
-			if other := aws.ToString(g.GroupId); other != group && !managedBy(managedTag(g.Tags), id) {
-				found = append(found, "a rule of security group "+other)
+		for i := range groups {
+			if id := aws.ToString(groups[i].GroupId); id != group && !slices.Contains(idsOf(found...), id) {
+				found = append(found, &groups[i])
 			}
 		}
 	}

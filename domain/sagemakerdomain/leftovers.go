@@ -26,6 +26,12 @@ type NFSGroups struct {
 // NFSGroups finds the security groups for NFS of a domain, by their names and the tag that
 // SageMaker gives what it makes; also of a domain that is gone.
 func (c *Client) NFSGroups(ctx context.Context, domainID string) (NFSGroups, error) {
+	const op = "find NFS groups"
+	var wrong problems
+	wrong.checkDomainID(domainID)
+	if err := wrong.err(); err != nil {
+		return NFSGroups{}, fail(ctx, op, domainID, err)
+	}
 	in, out, err := c.nfsGroups(ctx, domainID)
 	var found NFSGroups
 	if in != nil {
@@ -34,7 +40,7 @@ func (c *Client) NFSGroups(ctx context.Context, domainID string) (NFSGroups, err
 	if out != nil {
 		found.Outbound = aws.ToString(out.GroupId)
 	}
-	return found, fail(ctx, "find NFS groups", domainID, err)
+	return found, fail(ctx, op, domainID, err)
 }
 
 // Names as the developer guide has them ("Attaching a custom file system to a domain or user
@@ -70,7 +76,7 @@ func managedTag(tags []ec2types.Tag) string {
 	return ""
 }
 
-// previewLeftovers tells what of a domain's network would go with it.
+// previewLeftovers tells what of a domain's files and network would go with it, in that order.
 func (c *Client) previewLeftovers(ctx context.Context, d Description, q DeleteDomainRequest) (found []domain.Consequence, err error) {
 	add := func(fate domain.Fate, thing domain.Thing, name, detail string) {
 		found = append(found, domain.Consequence{Fate: fate, Thing: thing, Name: name, Detail: detail})
@@ -90,13 +96,19 @@ func (c *Client) previewLeftovers(ctx context.Context, d Description, q DeleteDo
 	for _, t := range targets {
 		add(fate, domain.ThingMountTarget, t.ID, "in subnet "+t.Subnet)
 	}
-	var ids []string
-	for _, g := range []*ec2types.SecurityGroup{in, out} {
-		if g != nil {
-			ids = append(ids, aws.ToString(g.GroupId))
+	switch {
+	case d.FileSystem == "":
+	case q.DeleteFileSystem != "":
+		points, err := c.previewPoints(ctx, d.FileSystem)
+		if err != nil {
+			return nil, err
 		}
+		found = append(found, points...)
+		add(domain.Ends, domain.ThingFileSystem, d.FileSystem, "with all files")
+	default:
+		add(domain.Stays, domain.ThingFileSystem, d.FileSystem, "with all files")
 	}
-	interfaces, err := c.interfacesIn(ctx, ids...)
+	interfaces, err := c.interfacesIn(ctx, idsOf(in, out)...)
 	if err != nil {
 		return nil, err
 	}
@@ -104,8 +116,17 @@ func (c *Client) previewLeftovers(ctx context.Context, d Description, q DeleteDo
 	if err != nil {
 		return nil, err
 	}
+	for _, n := range interfaces {
+		switch {
+		case !leftBy(n, d.ID): // whoever's it is, it holds a group
+		case managedTag(n.TagSet) == "":
+			add(domain.Ends, ThingInterface, aws.ToString(n.NetworkInterfaceId), "of apps, without SageMaker's tag, by which Policy lets it be deleted: it takes "+c.statementFor(n))
+		default:
+			add(domain.Ends, ThingInterface, aws.ToString(n.NetworkInterfaceId), "of apps")
+		}
+	}
 	lasting := slices.DeleteFunc(slices.Clone(doors), func(d door) bool { return fate == domain.Ends && d.home })
-	for _, g := range []*ec2types.SecurityGroup{in, out} {
+	for _, g := range []*ec2types.SecurityGroup{out, in} {
 		if g == nil {
 			continue
 		}
@@ -124,28 +145,17 @@ func (c *Client) previewLeftovers(ctx context.Context, d Description, q DeleteDo
 			add(domain.Ends, domain.ThingSecurityGroup, aws.ToString(g.GroupName), aws.ToString(g.GroupId))
 		}
 	}
-	for _, n := range interfaces {
-		switch {
-		case !leftBy(n, d.ID): // whoever's it is, it holds a group
-		case managedTag(n.TagSet) == "":
-			add(domain.Ends, ThingInterface, aws.ToString(n.NetworkInterfaceId), "of apps, without SageMaker's tag, by which Policy lets it be deleted: it takes "+c.statementFor(n))
-		default:
-			add(domain.Ends, ThingInterface, aws.ToString(n.NetworkInterfaceId), "of apps")
-		}
-	}
-	switch {
-	case d.FileSystem == "":
-	case q.DeleteFileSystem != "":
-		points, err := c.previewPoints(ctx, d.FileSystem)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, points...)
-		add(domain.Ends, domain.ThingFileSystem, d.FileSystem, "with all files")
-	default:
-		add(domain.Stays, domain.ThingFileSystem, d.FileSystem, "with all files")
-	}
 	return found, nil
+}
+
+// idsOf are the ids of the groups that there are.
+func idsOf(groups ...*ec2types.SecurityGroup) (ids []string) {
+	for _, g := range groups {
+		if g != nil {
+			ids = append(ids, aws.ToString(g.GroupId))
+		}
+	}
+	return ids
 }
 
 const adviceHeld = "take it out of the group, or end what it belongs to"
@@ -167,13 +177,7 @@ func (c *Client) deleteLeftovers(ctx context.Context, id string) (left bool, err
 
 // deleteNetwork deletes the security groups for NFS that there are, and the interfaces in them.
 func (c *Client) deleteNetwork(ctx context.Context, id string, in, out *ec2types.SecurityGroup) error {
-	var ids []string
-	for _, g := range []*ec2types.SecurityGroup{in, out} {
-		if g != nil {
-			ids = append(ids, aws.ToString(g.GroupId))
-		}
-	}
-	if err := c.deleteInterfaces(ctx, id, ids); err != nil {
+	if err := c.deleteInterfaces(ctx, id, idsOf(in, out)); err != nil {
 		return refusal.Step("network interfaces", err)
 	}
 	if out != nil {
@@ -273,8 +277,15 @@ func (c *Client) deleteGroup(ctx context.Context, id string, g *ec2types.Securit
 		}
 		return err == nil, err
 	})
-	if errors.Is(err, errLate) {
-		return refusal.New(domain.ErrState, "something uses it that EC2 does not show: %w; call again later", held)
+	if !errors.Is(err, errLate) {
+		return err
 	}
-	return err
+	rules, err := c.rulesNaming(ctx, aws.ToString(g.GroupId))
+	if err != nil {
+		return err
+	}
+	if len(rules) > 0 {
+		return refusal.New(domain.ErrState, "rules of SageMaker's own security groups still name it, %s: %w; call again later, or delete those rules", strings.Join(idsOf(rules...), ", "), held)
+	}
+	return refusal.New(domain.ErrState, "something uses it that EC2 does not show: %w; call again later", held)
 }

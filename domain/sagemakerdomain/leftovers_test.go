@@ -2,6 +2,7 @@ package sagemakerdomain_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -181,5 +182,70 @@ func TestInterfaceThatMayNotBeDeleted(t *testing.T) {
 		if strings.Contains(err.Error(), "without its tag") {
 			t.Error(err)
 		}
+	})
+}
+
+// A preview lists what goes in the order in which it goes.
+func TestPreviewDeleteInOrder(t *testing.T) {
+	for _, with := range []string{"mount targets", "files"} {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, slow(failing))
+			c, q := w.client(), sagemakerdomain.DeleteDomainRequest{Domain: w.busy()}
+			if with == "files" {
+				q.DeleteFileSystem = w.home
+			} else {
+				q.DeleteMountTargetsOf = w.home
+			}
+			groups, err := c.NFSGroups(t.Context(), q.Domain)
+			w.must(err)
+			would, err := c.PreviewDelete(t.Context(), q)
+			w.must(err)
+			var foretold, seen []string
+			for _, line := range would {
+				if thing := string(line.Thing); line.Fate == domain.Ends && thing != "file system" && (with != "files" || thing != "mount target") { // which SageMaker ends itself
+					if thing == "security group" {
+						thing = line.Detail
+					}
+					foretold = append(foretold, thing)
+				}
+			}
+			before := len(w.cloud.Calls())
+			w.must(c.DeleteDomain(t.Context(), q))
+			for _, call := range w.cloud.Calls()[before:] {
+				thing := map[string]string{
+					"sagemaker:DeleteApp": "app", "sagemaker:DeleteSpace": "space", "sagemaker:DeleteUserProfile": "user profile", "sagemaker:DeleteDomain": "domain",
+					"elasticfilesystem:DeleteMountTarget": "mount target", "ec2:DeleteNetworkInterface": "network interface", "ec2:DeleteSecurityGroup": call.Subject,
+				}[call.Action]
+				if thing != "" && call.Code == "" {
+					seen = append(seen, thing)
+				}
+			}
+			if foretold, seen = slices.Compact(foretold), slices.Compact(seen); !slices.Equal(foretold, seen) || seen[len(seen)-1] != groups.Inbound {
+				t.Errorf("with %s: foretold are %q, and it went %q", with, foretold, seen)
+			}
+		})
+	}
+}
+
+// A security group of SageMaker's own that stays, and whose rule names one that is to go, is told.
+func TestRuleOfSageMakersOwn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, slow())
+		c, d := w.client(), w.domain()
+		groups, err := c.NFSGroups(t.Context(), d.ID)
+		w.must(err)
+		ec2 := awsec2.NewFromConfig(w.cloud.Config())
+		out, err := ec2.CreateSecurityGroup(t.Context(), &awsec2.CreateSecurityGroupInput{
+			GroupName: aws.String("boundary"), Description: aws.String("stays"), VpcId: aws.String(w.cloud.DefaultVPC()),
+			TagSpecifications: []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeSecurityGroup, Tags: []ec2types.Tag{{Key: aws.String("ManagedByAmazonSageMakerResource"), Value: &d.ARN}}}},
+		})
+		w.must(err)
+		time.Sleep(time.Minute)
+		w.must(w.letIn(*out.GroupId, ec2types.IpPermission{UserIdGroupPairs: []ec2types.UserIdGroupPair{{GroupId: &groups.Outbound}}}))
+		err = c.DeleteDomain(t.Context(), sagemakerdomain.DeleteDomainRequest{Domain: d.ID})
+		w.is(err, domain.ErrState, "rules of SageMaker's own security groups still name it, "+*out.GroupId+":", "delete those rules")
+		_, err = ec2.DeleteSecurityGroup(t.Context(), &awsec2.DeleteSecurityGroupInput{GroupId: out.GroupId})
+		w.must(err)
+		w.must(c.DeleteDomain(t.Context(), sagemakerdomain.DeleteDomainRequest{Domain: d.ID}))
 	})
 }

@@ -1,6 +1,7 @@
 package sagemakerdomain
 
 import (
+	"iter"
 	"regexp"
 	"strings"
 
@@ -30,6 +31,7 @@ const (
 	maxName    = 63
 	maxSubnets = 16 // CreateDomain, SubnetIds
 	maxAliases = 20 // CreateImageVersion, Aliases
+	maxTags    = 50 // of one resource: CreateDomain, Tags
 	// How many security groups a user of a domain with RStudio has at most, those of the
 	// domain and of the profile together ("Add RStudio support to an existing
 	// domain", developer guide).
@@ -50,6 +52,20 @@ func (p *problems) checkDomainID(id string) {
 	if len(id) > maxName || !domainIDPattern.MatchString(id) {
 		p.add(domain.ErrInvalid, "domain %.70q: want its id, d- and lower-case letters and digits, as Domains lists it", id)
 	}
+}
+
+// checked is a list, or what is wrong with what it is asked of.
+func checked[T any](wrong problems, list iter.Seq2[T, error]) iter.Seq2[T, error] {
+	if err := wrong.err(); err != nil {
+		return func(yield func(T, error) bool) { yield(*new(T), err) }
+	}
+	return list
+}
+
+// checkProfileOf checks how a user profile is named.
+func (p *problems) checkProfileOf(domainID, name string) {
+	p.checkDomainID(domainID)
+	p.checkProfileName(name)
 }
 
 func (p *problems) checkProfileName(name string) {

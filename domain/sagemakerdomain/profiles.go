@@ -55,8 +55,10 @@ type ProfileSummary struct {
 // server of RStudio, is not among them. A page is fetched when it is reached. It
 // yields an error last.
 func (c *Client) Profiles(ctx context.Context, domainID string) iter.Seq2[ProfileSummary, error] {
+	var wrong problems
+	wrong.checkDomainID(domainID)
 	return func(yield func(ProfileSummary, error) bool) {
-		for p, err := range c.listProfiles(ctx, domainID) {
+		for p, err := range checked(wrong, c.listProfiles(ctx, domainID)) {
 			if !yield(p, fail(ctx, "list profiles", domainID, err)) || err != nil {
 				return
 			}
@@ -84,7 +86,13 @@ func (c *Client) listProfiles(ctx context.Context, domainID string) iter.Seq2[Pr
 
 // Profile describes a user profile. One that is not there is [domain.ErrNotFound].
 func (c *Client) Profile(ctx context.Context, domainID, name string) (Profile, error) {
-	p, err := c.profile(ctx, domainID, name)
+	var wrong problems
+	wrong.checkProfileOf(domainID, name)
+	var p Profile
+	err := wrong.err()
+	if err == nil {
+		p, err = c.profile(ctx, domainID, name)
+	}
 	return p, fail(ctx, "describe profile", domainID+"/"+name, err)
 }
 
@@ -154,17 +162,20 @@ type ProfileRequest struct {
 	// SSOUser is the user's name in IAM Identity Center: required where the domain's AuthMode
 	// is SSO, forbidden where it is IAM; for ever.
 	SSOUser string
+	// Tags are for a profile that is made, and for all its apps. Keys do not begin with "aws:" or
+	// "atelier:". One that is there stays with those it has.
+	Tags map[string]string
 }
 
 func (q ProfileRequest) problems() (wrong problems) {
-	wrong.checkDomainID(q.Domain)
-	wrong.checkProfileName(q.Name)
+	wrong.checkProfileOf(q.Domain, q.Name)
 	wrong.checkAccess("access", q.Access)
 	if q.ExecutionRole != "" {
 		wrong.checkRole("execution role", q.ExecutionRole)
 	}
 	wrong.checkGroupIDs(q.SecurityGroups)
 	wrong.checkInstance("session instance", q.SessionInstance)
+	wrong.checkTags(q.Tags, 0)
 	return wrong
 }
 
@@ -205,8 +216,8 @@ func (q ProfileRequest) against(d Description) (wrong problems) {
 
 // CreateProfile makes a user profile, which gets a user id and a home, and returns when it
 // is InService. It is idempotent by the name: one that is there and says the same is
-// returned, one that says something else is [domain.ErrConflict]. One that has failed is
-// ErrState and says why.
+// returned, whatever its tags are, one that says something else is [domain.ErrConflict]. One
+// that has failed is ErrState and says why.
 //
 // A profile that is deleted and made again has another user id, and so another home: the
 // files of the first are found by nobody who does not know its number.
@@ -227,7 +238,9 @@ func (c *Client) createProfile(ctx context.Context, q ProfileRequest) (Profile, 
 	if err := c.checkProfileAround(ctx, &wrong, d, q); err != nil {
 		return Profile{}, err
 	}
-	in := &awssagemaker.CreateUserProfileInput{DomainId: &q.Domain, UserProfileName: &q.Name, UserSettings: q.settings(nil), SingleSignOnUserValue: optional(q.SSOUser)}
+	in := &awssagemaker.CreateUserProfileInput{
+		DomainId: &q.Domain, UserProfileName: &q.Name, UserSettings: q.settings(nil), SingleSignOnUserValue: optional(q.SSOUser), Tags: tagList(q.Tags),
+	}
 	if q.SSOUser != "" {
 		in.SingleSignOnUserIdentifier = aws.String("UserName")
 	}

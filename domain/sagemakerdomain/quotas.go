@@ -39,7 +39,7 @@ type Quotas struct {
 	// Domains, Profiles, Spaces, Images and Apps are of all there can be in the account.
 	Domains, Profiles, Spaces, Images, Apps Quota
 	// ByType are of each type of app on each type of instance, sorted; a pair that is not
-	// among them cannot be had.
+	// among them cannot be had, unless none of the type of app is.
 	ByType []AppQuota
 }
 
@@ -168,38 +168,42 @@ func (p *problems) exceeded(what string, q Quota, used int) {
 
 // CheckStart reports whether one more app of a type on a type of instance would exceed a
 // quota of the account: [domain.ErrQuota], which names the quota to ask more of. A type of
-// instance that the type of app has no quota for is [domain.ErrInvalid]. It says nothing
-// about whether AWS has such an instance now.
+// instance that the type of app has no quota for is [domain.ErrInvalid]; where it has none for
+// any, they are called something else than is known here, and nothing is held against it.
+// Quotas or apps that the credentials may not list are [domain.ErrDenied]. It says nothing about
+// whether AWS has such an instance now.
 //
 // A Client asks for the quotas at most once in five minutes, unless by those it knows it
 // would refuse: a quota that was raised is seen at once, one that was lowered after five
 // minutes, and before by SageMaker itself.
 func (c *Client) CheckStart(ctx context.Context, t AppType, instance string) error {
-	return fail(ctx, "check start", string(t)+" on "+instance, c.checkStart(ctx, t, instance))
+	var wrong problems
+	wrong.checkAppType(t)
+	wrong.checkInstance("instance type", instance)
+	if instance == "" {
+		wrong.add(domain.ErrInvalid, "instance type: want one, as SageMaker names it")
+	}
+	err := wrong.err()
+	if err == nil {
+		wrong, err = c.checkRoom(ctx, t, instance)
+		err = wrong.or(err)
+	}
+	return fail(ctx, "check start", string(t)+" on "+instance, err)
 }
 
-func (c *Client) checkStart(ctx context.Context, t AppType, instance string) error {
-	wrong, err := c.underQuotas(ctx, func(q Quotas) (wrong problems, err error) {
+// checkRoom looks whether one more app of a type can be had on a type of instance.
+func (c *Client) checkRoom(ctx context.Context, t AppType, instance string) (problems, error) {
+	return c.underQuotas(ctx, func(q Quotas) (wrong problems, err error) {
 		err = c.roomFor(ctx, &wrong, q, t, instance)
 		return wrong, err
 	})
-	if kindOf(err) == domain.ErrDenied {
-		return nil // SageMaker says it itself
-	}
-	if err != nil {
-		return err
-	}
-	return wrong.err()
 }
 
 func (c *Client) roomFor(ctx context.Context, wrong *problems, q Quotas, t AppType, instance string) error {
 	quota, known := q.Of(t, instance)
-	if _, named := q.Of(t, "ml."+instance); !known && named {
-		wrong.add(domain.ErrInvalid, "instance type %s: that is EC2's name: want SageMaker's, ml.%s", instance, instance)
-		return nil
-	}
-	if !known {
-		wrong.add(domain.ErrInvalid, "there is no quota of %ss on %s, so that none can run there", t, instance)
+	// Names of quotas are an assumption: where none of a type of app is known, SageMaker decides.
+	if !known && slices.ContainsFunc(q.ByType, func(a AppQuota) bool { return a.Type == t }) {
+		wrong.add(domain.ErrInvalid, "there is no quota of %s apps on %s, so that none can run there", t, instance)
 		return nil
 	}
 	alike, all := 0, 0
@@ -215,7 +219,7 @@ func (c *Client) roomFor(ctx context.Context, wrong *problems, q Quotas, t AppTy
 			alike++
 		}
 	}
-	wrong.exceeded(t.String()+"s on "+instance, quota, alike)
+	wrong.exceeded(t.String()+" apps on "+instance, quota, alike)
 	wrong.exceeded("running apps", q.Apps, all)
 	return nil
 }

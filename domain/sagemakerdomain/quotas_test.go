@@ -1,16 +1,25 @@
 package sagemakerdomain_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
+	awsefs "github.com/aws/aws-sdk-go-v2/service/efs"
+	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
+	awslicenses "github.com/aws/aws-sdk-go-v2/service/licensemanager"
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+	awsquotas "github.com/aws/aws-sdk-go-v2/service/servicequotas"
+	quotatypes "github.com/aws/aws-sdk-go-v2/service/servicequotas/types"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/sagemakerdomain"
 	"github.com/atelier-go/atelier/fake/fakeaws"
+	"github.com/atelier-go/atelier/image"
 )
 
 const labsOnM5 = "Studio JupyterLab Apps running on ml.m5.large instances"
@@ -131,4 +140,71 @@ func TestStartAppChecksTheTypeInForce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// reworded are an account's quotas in which some words of the names are others.
+type reworded struct {
+	*awsquotas.Client
+	from, to string
+}
+
+func (r reworded) rename(list []quotatypes.ServiceQuota) {
+	for i := range list {
+		list[i].QuotaName = aws.String(strings.Replace(*list[i].QuotaName, r.from, r.to, 1))
+	}
+}
+
+func (r reworded) ListServiceQuotas(ctx context.Context, in *awsquotas.ListServiceQuotasInput, options ...func(*awsquotas.Options)) (*awsquotas.ListServiceQuotasOutput, error) {
+	out, err := r.Client.ListServiceQuotas(ctx, in, options...)
+	if err == nil {
+		r.rename(out.Quotas)
+	}
+	return out, err
+}
+
+func (r reworded) ListAWSDefaultServiceQuotas(ctx context.Context, in *awsquotas.ListAWSDefaultServiceQuotasInput, options ...func(*awsquotas.Options)) (*awsquotas.ListAWSDefaultServiceQuotasOutput, error) {
+	out, err := r.Client.ListAWSDefaultServiceQuotas(ctx, in, options...)
+	if err == nil {
+		r.rename(out.Quotas)
+	}
+	return out, err
+}
+
+// Where quotas of a type of app are called something that nobody here knows, nothing is held
+// against what would start; one that is missing among others of the type is.
+func TestQuotasOfOtherNames(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{})
+		cfg := w.cloud.Config()
+		renaming := func(from, to string) *sagemakerdomain.Client {
+			c, err := sagemakerdomain.New(cfg.Region, sagemakerdomain.Services{
+				SageMaker: w.sm, EC2: awsec2.NewFromConfig(cfg), EFS: awsefs.NewFromConfig(cfg), IAM: awsiam.NewFromConfig(cfg), Licenses: awslicenses.NewFromConfig(cfg),
+				Quotas: reworded{awsquotas.NewFromConfig(cfg), from, to}, Images: image.NewFromConfig(cfg, image.Config{}),
+			}, sagemakerdomain.Config{})
+			w.must(err)
+			return c
+		}
+		_, err := renaming("system", "small").CheckDomain(t.Context(), w.request())
+		w.is(err, domain.ErrInvalid, "there is no quota of RStudio server apps on system, so that none can run there")
+		c := renaming("Apps running on", "Apps on")
+		d, err := c.CreateDomain(t.Context(), w.request())
+		w.must(err)
+		w.must(c.CheckStart(t.Context(), sagemakerdomain.Canvas, "ml.t3.medium"))
+		w.profile(d.ID, "alice")
+		_, err = c.StartApp(t.Context(), sagemakerdomain.StartAppRequest{AppID: sagemakerdomain.AppID{Domain: d.ID, Profile: "alice", Type: sagemakerdomain.StudioClassic, Name: "default"}})
+		w.must(err)
+	})
+}
+
+// That there is room nobody says who may not look: the check is denied, and what is to start is
+// left to SageMaker.
+func TestQuotasMayNotBeRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{Deny: []string{"servicequotas:ListAWSDefaultServiceQuotas"}})
+		c, d := w.client(), w.domain()
+		w.profile(d.ID, "alice")
+		w.is(c.CheckStart(t.Context(), sagemakerdomain.StudioClassic, "system"), domain.ErrDenied, "check start", "what Policy lists")
+		_, err := c.StartApp(t.Context(), sagemakerdomain.StartAppRequest{AppID: sagemakerdomain.AppID{Domain: d.ID, Profile: "alice", Type: sagemakerdomain.StudioClassic, Name: "default"}})
+		w.must(err)
+	})
 }

@@ -63,8 +63,7 @@ func (w *world) group(name string) string {
 	return *out.GroupId
 }
 
-// rawImage makes an image with a version, by the API itself: how often the SDK's waiters look
-// is drawn by lot.
+// rawImage makes an image with a version, by the API itself.
 func (w *world) rawImage(name string) {
 	w.Helper()
 	base := ecr + name + ":1"

@@ -2,6 +2,7 @@ package sagemakerdomain_test
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -316,8 +317,8 @@ func TestMissingThings(t *testing.T) {
 			}
 		}
 		w.is(c.CheckStart(t.Context(), sagemakerdomain.JupyterLab, "m5.large"), domain.ErrInvalid, "EC2's name", "ml.m5.large")
-		err := c.CheckStart(t.Context(), sagemakerdomain.JupyterLab, "m5.huge")
-		w.is(err, domain.ErrInvalid, "there is no quota of JupyterLabs on m5.huge")
+		w.is(c.CheckStart(t.Context(), sagemakerdomain.JupyterLab, "m5.huge"), domain.ErrInvalid, "want a type as SageMaker names it")
+		w.is(c.CheckStart(t.Context(), sagemakerdomain.JupyterLab, "system"), domain.ErrInvalid, "there is no quota of JupyterLab apps on system")
 	})
 }
 
@@ -374,6 +375,47 @@ func TestStartAppIsWhatFails(t *testing.T) {
 		w.is(err, domain.ErrDenied, "sagemakerdomain: start app "+d.ID+"/ada/JupyterServer/default: ", "Policy lists")
 		if w.cloud.Injected() != 1 || err == nil || strings.Count(err.Error(), "sagemakerdomain:") != 1 {
 			t.Errorf("%d faults, %v", w.cloud.Injected(), err)
+		}
+	})
+}
+
+// What is no id or name is refused by itself, whatever the call looks for.
+func TestWhatIsNoName(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{})
+		c, ctx := w.client(), t.Context()
+		app := func(id sagemakerdomain.AppID) error { _, err := c.App(ctx, id); return err }
+		for name, call := range map[string]func() error{
+			"Describe":             func() error { _, err := c.Describe(ctx, "nonsense"); return err },
+			"Profile":              func() error { _, err := c.Profile(ctx, "nonsense", "alice"); return err },
+			"Profile of no name":   func() error { _, err := c.Profile(ctx, "d-none", "a b"); return err },
+			"Profiles":             func() error { return last(c.Profiles(ctx, "nonsense")) },
+			"Spaces":               func() error { return last(c.Spaces(ctx, "nonsense")) },
+			"Effective":            func() error { _, err := c.Effective(ctx, "nonsense", "alice"); return err },
+			"Effective of no name": func() error { _, err := c.Effective(ctx, "d-none", ""); return err },
+			"App": func() error {
+				return app(sagemakerdomain.AppID{Domain: "nonsense", Profile: "alice", Type: sagemakerdomain.Canvas, Name: "x"})
+			},
+			"App of nobody": func() error {
+				return app(sagemakerdomain.AppID{Domain: "d-none", Type: sagemakerdomain.Canvas, Name: "x"})
+			},
+			"Apps":                   func() error { return last(c.Apps(ctx, sagemakerdomain.AppFilter{Domain: "nonsense"})) },
+			"Apps of two":            func() error { return last(c.Apps(ctx, sagemakerdomain.AppFilter{Profile: "alice", Space: "lab"})) },
+			"Versions":               func() error { return last(c.Versions(ctx, "a b")) },
+			"ImageUses":              func() error { return last(c.ImageUses(ctx, "a b", 0)) },
+			"ImageUses of no number": func() error { return last(c.ImageUses(ctx, "genomics", -1)) },
+			"CheckStart":             func() error { return c.CheckStart(ctx, "Notebook", "ml.t3.medium") },
+			"CheckStart on no type":  func() error { return c.CheckStart(ctx, sagemakerdomain.Canvas, "") },
+			"CheckStart on no such":  func() error { return c.CheckStart(ctx, sagemakerdomain.Canvas, "ml.huge.large") },
+			"NFSGroups":              func() error { _, err := c.NFSGroups(ctx, "nonsense"); return err },
+		} {
+			before := len(w.cloud.Calls())
+			if err := call(); err == nil || !errors.Is(err, domain.ErrInvalid) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if n := len(w.cloud.Calls()) - before; n > 0 {
+				t.Errorf("%s: AWS was asked %d times", name, n)
+			}
 		}
 	})
 }

@@ -31,8 +31,10 @@ type Space struct {
 // Spaces lists the spaces of a domain, in no order. A page is fetched when it is reached.
 // It yields an error last.
 func (c *Client) Spaces(ctx context.Context, domainID string) iter.Seq2[Space, error] {
+	var wrong problems
+	wrong.checkDomainID(domainID)
 	return func(yield func(Space, error) bool) {
-		for s, err := range c.listSpaces(ctx, domainID) {
+		for s, err := range checked(wrong, c.listSpaces(ctx, domainID)) {
 			if !yield(s, fail(ctx, "list spaces", domainID, err)) || err != nil {
 				return
 			}
@@ -138,10 +140,10 @@ func again(ctx context.Context, emptyAndDelete func() error) error {
 }
 
 // deleteOne deletes one thing that has nothing in it, once nothing is under way of it, and
-// waits until it is gone.
+// waits until it is gone. What is not seen is asked for all the same: what is new may not show yet.
 func (c *Client) deleteOne(ctx context.Context, w watch, call func() error) error {
 	s, err := c.untilNotMoving(ctx, w)
-	if err != nil || s.gone {
+	if err != nil {
 		return err
 	}
 	if s.status != Deleting {

@@ -321,7 +321,7 @@ func TestTrapQuotaPerType(t *testing.T) {
 				w.must(err)
 			}
 		}
-		w.is(err, domain.ErrQuota, "one more would exceed", "1 JupyterLabs on ml.m5.large", "L-3BDCD216")
+		w.is(err, domain.ErrQuota, "one more would exceed", "1 JupyterLab apps on ml.m5.large", "L-3BDCD216")
 		if n := w.calls("sagemaker:CreateApp"); n != 1 {
 			t.Errorf("SageMaker was asked %d times", n)
 		}

@@ -14,7 +14,8 @@ import (
 
 // Status is what a domain, a user profile, a space or an app is in, in SageMaker's
 // words. Domains, profiles and spaces have all but Deleted; apps have no Updating,
-// Update_Failed and Delete_Failed, and nothing for one that is suspended.
+// Update_Failed and Delete_Failed, and nothing for one that is suspended. Errors and [Progress]
+// tell of images in these words too, which have others of their own ("CREATE_FAILED").
 type Status string
 
 // The statuses ("Amazon SageMaker AI domain entities and statuses", developer guide).

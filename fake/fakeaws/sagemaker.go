@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
@@ -136,6 +137,15 @@ type course struct {
 type step struct {
 	begun, over time.Time
 	failure     string
+	before      *step // the same call as it was made before; nil is not
+}
+
+// as is the step that was the last to be asked for at an instant, for reads that are late.
+func (s step) as(at time.Time) step {
+	for s.before != nil && !s.asked(at) {
+		s = *s.before
+	}
+	return s
 }
 
 func (s step) asked(at time.Time) bool { return !s.begun.IsZero() && !at.Before(s.begun) }
@@ -160,7 +170,7 @@ func (l *course) stage(at time.Time) (stage, string) {
 		step
 		under, failed, done stage
 	}{
-		{l.remove, deleting, deleteFailed, absent},
+		{l.remove.as(at), deleting, deleteFailed, absent},
 		{l.update, updating, updateFailed, present},
 		{l.create, creating, createFailed, present},
 	} {
@@ -185,7 +195,7 @@ func (l *course) seen(at time.Time) bool {
 // modified is when the course last began something, as LastModifiedTime tells it.
 func (l *course) modified(at time.Time) time.Time {
 	last := l.create.begun
-	for _, s := range []step{l.update, l.remove} {
+	for _, s := range []step{l.update, l.remove.as(at)} {
 		if s.asked(at) && s.begun.After(last) {
 			last = s.begun
 		}
@@ -196,6 +206,13 @@ func (l *course) modified(at time.Time) time.Time {
 // step begins an asynchronous call that takes a time.
 func (at call) step(takes time.Duration) step {
 	return step{begun: at.At, over: at.At.Add(takes), failure: at.failure}
+}
+
+// again begins once more what has failed.
+func (at call) again(failed step, takes time.Duration) step {
+	s := at.step(takes)
+	s.before = &failed
+	return s
 }
 
 // status is what domains, user profiles and spaces call their stages.
@@ -326,7 +343,7 @@ func studioTags(list []types.Tag) (map[string]string, error) {
 	tags := map[string]string{}
 	for _, t := range list {
 		k, v := aws.ToString(t.Key), aws.ToString(t.Value)
-		if _, twice := tags[k]; k == "" || len(k) > 128 || len(v) > 256 || strings.HasPrefix(k, "aws:") || twice || len(list) > 50 {
+		if _, twice := tags[k]; k == "" || utf8.RuneCountInString(k) > 128 || utf8.RuneCountInString(v) > 256 || strings.HasPrefix(k, "aws:") || twice || len(list) > 50 {
 			return nil, invalid("The tag '%s' is invalid or not unique", k)
 		}
 		tags[k] = v

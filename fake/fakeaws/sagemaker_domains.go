@@ -276,7 +276,7 @@ func (c *Cloud) deleteDomain(at call, in *awssagemaker.DeleteDomainInput) (*awss
 	if associated != "" {
 		return nil, resourceInUse("Unable to delete Domain [%s] because %s are associated with it.", c.domainARN(d.id), associated)
 	}
-	d.remove = at.step(c.delays.Domain)
+	d.remove = at.again(d.remove, c.delays.Domain)
 	if d.remove.failure != "" {
 		return &awssagemaker.DeleteDomainOutput{}, nil
 	}

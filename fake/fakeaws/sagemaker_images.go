@@ -162,7 +162,7 @@ func (c *Cloud) deleteImage(at call, in *awssagemaker.DeleteImageInput) (*awssag
 	case creating, updating:
 		return nil, c.idleImage(i, at.At)
 	}
-	i.remove = at.step(c.delays.StudioImage)
+	i.remove = at.again(i.remove, c.delays.StudioImage)
 	if i.remove.failure == "" {
 		for _, v := range i.versions {
 			if v.seen(at.At) {

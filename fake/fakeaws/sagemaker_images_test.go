@@ -426,3 +426,32 @@ func TestRemovedImageIsNamedStill(t *testing.T) {
 		}
 	}
 }
+
+// A late read after a deletion was asked for again tells of the failure of the one before.
+func TestOldFailureOfDeletion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newStudio(t, fakeaws.Config{
+			Delays: fakeaws.Delays{Visible: 2 * time.Second, StudioImage: 10 * time.Second},
+			Faults: []fakeaws.Fault{{Action: "sagemaker:DeleteImage", Nth: 1, Reason: "in the way"}},
+		})
+		a.image(t, "r-session")
+		name := aws.String("r-session")
+		for range 2 {
+			time.Sleep(time.Minute)
+			if _, err := a.sm.DeleteImage(t.Context(), &awssagemaker.DeleteImageInput{ImageName: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		seen := map[types.ImageStatus]int{}
+		for range 20 {
+			out, err := a.sm.DescribeImage(t.Context(), &awssagemaker.DescribeImageInput{ImageName: name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[out.ImageStatus]++
+		}
+		if len(seen) != 2 || seen[types.ImageStatusDeleting] == 0 || seen[types.ImageStatusDeleteFailed] == 0 {
+			t.Errorf("reads tell %v", seen)
+		}
+	})
+}

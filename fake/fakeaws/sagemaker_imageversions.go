@@ -199,6 +199,6 @@ func (c *Cloud) deleteImageVersion(at call, in *awssagemaker.DeleteImageVersionI
 	case creating:
 		return nil, resourceInUse("ImageVersion %d of Image %s is in status %s.", v.number, i.name, s.imageStatus())
 	}
-	v.remove = at.step(c.delays.StudioImage)
+	v.remove = at.again(v.remove, c.delays.StudioImage)
 	return &awssagemaker.DeleteImageVersionOutput{}, nil
 }

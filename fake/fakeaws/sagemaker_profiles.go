@@ -238,7 +238,7 @@ func (c *Cloud) deleteUserProfile(at call, in *awssagemaker.DeleteUserProfileInp
 			return nil, resourceInUse("Unable to delete UserProfile [%s] because Space(s) are associated with it.", c.userARN(d, u))
 		}
 	}
-	u.remove = at.step(c.delays.UserProfile)
+	u.remove = at.again(u.remove, c.delays.UserProfile)
 	if u.remove.failure == "" {
 		c.removeHomePoint(d, u.uid, at.At)
 	}

@@ -213,7 +213,7 @@ func (c *Cloud) deleteSpace(at call, in *awssagemaker.DeleteSpaceInput) (*awssag
 	if d.anyApp(func(a *studioApp) bool { return a.in(*s.in.SpaceName) && a.live(at.At) }) {
 		return nil, resourceInUse("Unable to delete Space [%s] because App(s) are associated with it.", c.spaceARN(d, s))
 	}
-	s.remove = at.step(c.delays.UserProfile)
+	s.remove = at.again(s.remove, c.delays.UserProfile)
 	if s.remove.failure == "" {
 		c.removeHomePoint(d, s.uid, at.At)
 	}
