@@ -82,13 +82,17 @@ type Attempt struct {
 	// Market is OnDemand or Spot.
 	Market Market `json:",omitempty"`
 	Zone   string
+	// Subnet is set where it is the subnet that has no free address, whatever the
+	// type.
+	Subnet string `json:",omitempty"`
 	// Reason is the class of AWS's refusal, Message its words and whose turn it is.
 	Reason  Kind
 	Message string
 	At      time.Time
 }
 
-// String formats a as "spot m5.large in us-east-1a: no capacity".
+// String formats a as "spot m5.large in us-east-1a: no capacity", or "m5.large in
+// us-east-1a: no free address in subnet-1".
 func (a Attempt) String() string {
 	text := a.InstanceType
 	if a.Market == Spot {
@@ -96,6 +100,9 @@ func (a Attempt) String() string {
 	}
 	if a.Zone != "" {
 		text += " in " + a.Zone
+	}
+	if a.Subnet != "" {
+		return text + ": no free address in " + a.Subnet
 	}
 	return text + ": " + string(a.Reason)
 }

@@ -104,8 +104,8 @@ func (l *Launcher) read(ctx context.Context, c *found, o launcher.LogOptions) (i
 // (https://github.com/moby/moby/issues/43860).
 func (l *Launcher) copyRest(ctx context.Context, c *found, o launcher.LogOptions, w io.Writer) error {
 	frames, err := l.frames(ctx, c, o)
-	if errdefs.IsNotFound(err) {
-		return nil // forgotten meanwhile: nothing is kept
+	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
+		return nil // forgotten meanwhile, or just being: nothing is kept
 	}
 	if err == nil {
 		_, err = copyFrom(o.Offset, w, frames)

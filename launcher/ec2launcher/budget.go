@@ -66,6 +66,12 @@ type ActionBudget struct {
 	// account call too.
 	PerSecond float64
 	Burst     int
+	// Instances is how many instances may be started or ended now without a wait,
+	// and InstancesPerSecond how many more come each second. Both are zero for other
+	// actions. Hosts that are wanted and have to wait for that are not calls yet: who
+	// waits for one is told ([launcher.ErrThrottled]).
+	Instances          int
+	InstancesPerSecond float64
 	// Waiting is how many calls wait for their turn, the first for Longest.
 	Waiting int
 	Longest time.Duration
@@ -234,6 +240,9 @@ func (l *lane) tell(now time.Time) ActionBudget {
 	for _, since := range l.waits {
 		t.Longest = max(t.Longest, now.Sub(since))
 	}
+	if l.instances != nil {
+		t.Instances, t.InstancesPerSecond = max(0, int(l.instances.limiter.TokensAt(now))-l.queued), float64(l.instances.limiter.Limit())
+	}
 	return t
 }
 
@@ -348,7 +357,7 @@ func (b *budget) attempt(ctx context.Context, in middleware.FinalizeInput, next 
 	n, _ := middleware.GetStackValue(ctx, countKey{}).(int)
 	asked := time.Now()
 	if err := l.take(ctx, n); err != nil {
-		if ctx.Err() == nil { // it would not come in the time that is left
+		if !errors.Is(ctx.Err(), context.Canceled) { // it does not come in the time that there is, and nothing was sent
 			err = errTurn
 		}
 		return middleware.FinalizeOutput{}, middleware.Metadata{}, fail("call "+l.action, "", launcher.ErrThrottled, err)

@@ -2,10 +2,14 @@ package ec2launcher
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/atelier-go/atelier/fake/fakeaws"
 )
@@ -114,4 +118,34 @@ func TestPurchasable(t *testing.T) {
 			t.Errorf("%d may be bought when the other has its tokens, want %d", got, all-20)
 		}
 	})
+}
+
+// TestTurnThatDoesNotCome: who has waited for a turn for as long as a call may take has
+// sent nothing.
+func TestTurnThatDoesNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b budget
+		b.lane("RunInstances").turn <- struct{}{} // somebody else's
+		for name, test := range map[string]struct {
+			ctx  func() (context.Context, context.CancelFunc)
+			turn bool
+		}{
+			"TimeIsUp":  {func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), time.Minute) }, true},
+			"Cancelled": {func() (context.Context, context.CancelFunc) { return canceledSoon(t.Context()) }, false},
+		} {
+			ctx, cancel := test.ctx()
+			_, _, err := b.attempt(awsmiddleware.SetOperationName(ctx, "RunInstances"), middleware.FinalizeInput{}, nil)
+			cancel()
+			if errors.Is(err, errTurn) != test.turn {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+// canceledSoon is a context that is cancelled after a second.
+func canceledSoon(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	time.AfterFunc(time.Second, cancel)
+	return ctx, cancel
 }

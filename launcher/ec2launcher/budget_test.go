@@ -63,7 +63,7 @@ func TestBudget(t *testing.T) {
 		if n := w.refused("ec2:RunInstances"); n != 0 || w.calls("ec2:RunInstances") != len(types) {
 			t.Errorf("of %d purchases %d were refused for being too many", w.calls("ec2:RunInstances"), n)
 		}
-		if b := budgetOf(w.fleet, "RunInstances"); b.Waiting != 0 || b.Longest != 0 || b.Throttled != 0 {
+		if b := budgetOf(w.fleet, "RunInstances"); b.Waiting != 0 || b.Longest != 0 || b.Throttled != 0 || b.Instances < 900 || b.Instances > 998 || b.InstancesPerSecond != 2 {
 			t.Errorf("when all is over the budget is %+v", b)
 		}
 	})

@@ -2,7 +2,6 @@ package ec2launcher
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -15,8 +14,8 @@ const (
 	// soldOutFor is how long an offer is not asked for again in a zone that had
 	// none: what Karpenter uses for its cache of unavailable offerings.
 	soldOutFor = 3 * time.Minute
-	// doubtFor is how long after that the zone comes after all others, and is asked
-	// for few hosts at first. Every host that a call asks for is a token of the
+	// doubtFor is how long after that the zone comes after all others, and is asked for
+	// few hosts, unless it has sold some since. Every host that a call asks for is a token of the
 	// account's, whatever it brings. It is a choice of ours.
 	doubtFor = time.Hour
 	// holdFor is how long an offer is not asked for again after a refusal that
@@ -37,8 +36,8 @@ type refusal struct {
 	message  string
 	at       time.Time
 	until    time.Time
-	hopeless bool // waiting does not help
-	over     bool // it was sold there since
+	doubted  time.Time // until when others are asked first
+	hopeless bool      // waiting does not help
 }
 
 // tells reports whether a refusal says of a workload what is not recorded of it yet.
@@ -67,10 +66,17 @@ func (c *capacity) refused(o offer, in subnet, v verdict, err error, now time.Ti
 	switch {
 	case v.full:
 		r.until = now.Add(soldOutFor)
-		c.fills(o, in, r)
+		r.doubted = r.until.Add(doubtFor)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.full == nil {
+			c.full = map[string]fullSubnet{}
+		}
+		c.full[in.id] = fullSubnet{r, pool{o, zone}}
 		return
 	case v.soldOut:
 		r.until = now.Add(soldOutFor)
+		r.doubted = r.until.Add(doubtFor)
 	case v.anew:
 		return
 	default:
@@ -82,51 +88,43 @@ func (c *capacity) refused(o offer, in subnet, v verdict, err error, now time.Ti
 	c.remember(pool{o, zone}, r)
 }
 
-// fills remembers that a subnet has no free address.
-func (c *capacity) fills(o offer, in subnet, r refusal) {
+// sold remembers what a purchase that was asked for at a time has brought. After less
+// than was wanted the next is doubted: why is not told, as a quota or addresses may have
+// run out as well as the zone. What was refused meanwhile stands.
+func (c *capacity) sold(b buyRecord, got int, asked, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.full == nil {
-		c.full = map[string]fullSubnet{}
-	}
-	c.full[in.id] = fullSubnet{r, pool{o, in.zone}}
-}
-
-// sold remembers what a purchase brought. Less than was asked for is all there was.
-func (c *capacity) sold(b buyRecord, got int, now time.Time) {
 	p := pool{b.offer(), b.Zone}
+	r, known := c.last[p]
 	if got < b.Count {
-		c.remember(p, refusal{
-			kind: launcher.ErrCapacity, message: fmt.Sprintf("AWS had %d of %d %s in %s", got, b.Count, p.offer, p.zone), at: now, until: now,
-		})
+		r.doubted = now.Add(doubtFor)
+		c.put(p, r)
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r, ok := c.last[p]; ok {
-		r.over = true
-		c.last[p] = r
+	if known && r.at.Before(asked) {
+		r.doubted = time.Time{}
+		c.put(p, r)
 	}
-	if f, ok := c.full[b.Subnet]; ok {
-		f.over = true
+	if f, ok := c.full[b.Subnet]; ok && f.at.Before(asked) {
+		f.doubted = time.Time{}
 		c.full[b.Subnet] = f
 	}
 }
 
-// doubts reports whether a subnet or its zone had none of an offer a while ago, and
-// nothing was sold there since.
+// doubts reports whether an offer is rather not to be had in a subnet or its zone.
 func (c *capacity) doubts(o offer, in subnet, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	doubt := func(r refusal, ok bool) bool { return ok && !r.over && now.Sub(r.until) < doubtFor }
-	r, soldOut := c.last[pool{o, in.zone}]
-	f, full := c.full[in.id]
-	return doubt(r, soldOut) || doubt(f.refusal, full)
+	return now.Before(c.last[pool{o, in.zone}].doubted) || now.Before(c.full[in.id].doubted)
 }
 
 func (c *capacity) remember(p pool, r refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.put(p, r)
+}
+
+func (c *capacity) put(p pool, r refusal) {
 	if c.last == nil {
 		c.last = map[pool]refusal{}
 	}
@@ -138,8 +136,9 @@ func (c *capacity) reclaimed(p pool, now time.Time) {
 	if c.soldOut(p, now) != nil {
 		return
 	}
+	until := now.Add(soldOutFor)
 	c.remember(p, refusal{
-		kind: launcher.ErrCapacity, message: "AWS takes " + p.String() + " instances back in " + p.zone, at: now, until: now.Add(soldOutFor),
+		kind: launcher.ErrCapacity, message: "AWS takes " + p.String() + " instances back in " + p.zone, at: now, until: until, doubted: until.Add(doubtFor),
 	})
 }
 
@@ -186,7 +185,7 @@ func (c *capacity) hopeless(offers []offer, now time.Time) (why *refusal) {
 func (c *capacity) note(w *workloadRecord) {
 	for _, a := range c.tried(&w.Workload, w.Status.QueuedAt) {
 		same := func(b launcher.Attempt) bool {
-			return a.InstanceType == b.InstanceType && a.Market == b.Market && a.Zone == b.Zone
+			return a.InstanceType == b.InstanceType && a.Market == b.Market && a.Zone == b.Zone && a.Subnet == b.Subnet
 		}
 		w.Status.Tried = append(slices.DeleteFunc(slices.Clone(w.Status.Tried), same), a)
 	}
@@ -198,22 +197,22 @@ func (c *capacity) tried(w *launcher.Workload, since time.Time) (all []launcher.
 	accepts := offersOf(w)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	add := func(p pool, r refusal) {
+	add := func(p pool, subnet string, r refusal) {
 		if r.until.After(since) && slices.Contains(accepts, p.offer) {
 			all = append(all, launcher.Attempt{
-				InstanceType: p.instanceType, Market: p.market, Zone: p.zone, Reason: r.kind, Message: r.message, At: r.at,
+				InstanceType: p.instanceType, Market: p.market, Zone: p.zone, Subnet: subnet, Reason: r.kind, Message: r.message, At: r.at,
 			})
 		}
 	}
 	for p, r := range c.last {
-		add(p, r)
+		add(p, "", r)
 	}
-	for _, f := range c.full {
-		add(f.pool, f.refusal)
+	for id, f := range c.full {
+		add(f.pool, id, f.refusal)
 	}
 	slices.SortFunc(all, func(a, b launcher.Attempt) int {
 		return cmp.Or(a.At.Compare(b.At), strings.Compare(string(a.Market), string(b.Market)),
-			strings.Compare(a.InstanceType, b.InstanceType), strings.Compare(a.Zone, b.Zone))
+			strings.Compare(a.InstanceType, b.InstanceType), strings.Compare(a.Zone, b.Zone), strings.Compare(a.Subnet, b.Subnet))
 	})
 	return all
 }

@@ -41,9 +41,11 @@ type fleet struct {
 	learning singleflight.Group
 	mu       sync.Mutex
 	subnets  []subnet       // in the configuration's order
-	free     map[string]int // their free addresses, less what was ordered since; by id
+	free     map[string]int // their free addresses, by id
+	counted  time.Time      // when those were counted
+	room     map[string]int // what is left of them, as a plan goes
 	group    string         // that opens hosts; empty if Setup has made none
-	looked   time.Time      // when all that was looked for
+	looked   time.Time      // when it was looked for
 }
 
 // order journals the purchase of n hosts of a type: from now on exactly this
@@ -65,7 +67,12 @@ func (f *fleet) order(ctx context.Context, epoch int64, n need, where subnet, am
 		Token:        fmt.Sprintf("%s-%x-%d", f.l.cfg.Fleet, number.Begun.UnixNano(), number.Bought),
 		InstanceType: n.instanceType, Market: n.market, Zone: where.zone, Subnet: where.id, Count: n.count, At: time.Now(),
 	}
-	group := f.takes(where, n.count)
+	f.mu.Lock()
+	group := f.group
+	if _, told := f.room[where.id]; told {
+		f.room[where.id] -= n.count
+	}
+	f.mu.Unlock()
 	if b.Input, err = json.Marshal(f.l.request(b, ami, group)); err != nil {
 		return buyRecord{}, err
 	}
@@ -169,17 +176,18 @@ func (f *fleet) buy(ctx context.Context, token string) error {
 	}
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	asked := time.Now()
 	out, err := f.l.ec2.RunInstances(call, in, func(o *awsec2.Options) { o.Retryer = aws.NopRetryer{} })
 	now := time.Now()
 	if err != nil {
 		return f.notBought(ctx, b, err, now)
 	}
+	f.capacity.sold(b, len(out.Instances), asked, now)
 	for _, i := range out.Instances {
 		if err := f.l.adopt(ctx, i, now); err != nil {
 			return err
 		}
 	}
-	f.capacity.sold(b, len(out.Instances), now)
 	f.l.cfg.Logger.Info("bought hosts", "token", b.Token, "type", b.offer(), "zone", b.Zone, "wanted", b.Count, "got", len(out.Instances))
 	return f.l.buys.Delete(ctx, b.Token)
 }

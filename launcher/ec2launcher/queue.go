@@ -42,6 +42,9 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 	}
 	queue, hosts := r.board.queue(), r.slots(w)
 	r.planPause = time.Duration(len(queue)+len(hosts)) * planPause
+	if r.fleet.reckon(w, r.known.Values()) {
+		r.countAgain(ctx, w.now)
+	}
 	r.askSpotPrices(ctx, w, queue)
 	p := place(demand{
 		queue: queue, hosts: hosts, promised: r.promised, expected: r.arrivals.pool(),
@@ -124,6 +127,7 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *re
 		r.wantedSince = w.now
 	}
 	if !w.ripe(r.wantedSince) {
+		r.countAgain(ctx, w.now)
 		for _, n := range p.buy {
 			r.ready(ctx, n.offer, w.now)
 		}
@@ -145,15 +149,14 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *re
 		}
 		if n > 0 {
 			r.plannedBuys++ // the plan counts on it
-			r.served[part.offer] = w.now
 			tokens -= n
 		}
+		r.served[part.offer] = w.now // or another comes first next time
 	}
 	switch {
-	case len(orders) > 0 && len(held) == len(orders): // nothing says yet that tokens are lacking
-	case short > 0: // it is ordered when there are
+	case short > tokens: // it is ordered when there are
 		r.short, r.wantedSince = short, w.now.Add(r.l.budget.refill(short-tokens, w.now)-batchFor)
-	case len(held) > 0:
+	case len(held) > 0: // not for want of tokens
 		r.short = 0
 	default:
 		r.short, r.wantedSince = 0, time.Time{}
@@ -229,7 +232,7 @@ func (r *reconciler) ready(ctx context.Context, o offer, now time.Time) (where s
 		return subnet{}, "", why
 	}
 	ami, known := r.l.amis.known(t)
-	if known && where.id != "" && (r.fleet.fresh(now) || !r.fleet.lacksGroup()) {
+	if known && where.id != "" && !r.fleet.lookAgain(now) {
 		return where, ami, nil
 	}
 	r.prepare(ctx, o)
@@ -240,24 +243,10 @@ func (r *reconciler) ready(ctx context.Context, o offer, now time.Time) (where s
 // step, so that no pass can order what another has.
 func (r *reconciler) order(ctx context.Context, w *world, n need) (ordered int, why *refusal) {
 	where, ami, why := r.ready(ctx, n.offer, w.now)
-	for {
-		if why != nil || where.id == "" {
-			return 0, why
-		}
-		room := r.fleet.room(where)
-		if room < n.count && !r.fleet.fresh(w.now) {
-			r.prepare(ctx, n.offer)
-			return 0, nil
-		}
-		if room > 0 {
-			n.count = min(n.count, room)
-			break
-		}
-		r.fleet.capacity.fills(n.offer, where, refusal{
-			kind: launcher.ErrCapacity, message: "subnet " + where.id + " has no free address", at: w.now, until: w.now.Add(soldOutFor),
-		})
-		where, ami, why = r.ready(ctx, n.offer, w.now)
+	if why != nil || where.id == "" {
+		return 0, why
 	}
+	n.count = min(n.count, r.fleet.roomIn(where))
 	if r.fleet.capacity.doubts(n.offer, where, w.now) {
 		if slices.ContainsFunc(w.buys, func(b *buyRecord) bool { return b.offer() == n.offer && b.Subnet == where.id }) {
 			return 0, nil // it will tell whether there are any
@@ -272,8 +261,9 @@ func (r *reconciler) order(ctx context.Context, w *world, n need) (ordered int, 
 		r.l.cfg.Logger.Warn("a purchase could not be recorded", "type", n.String(), "error", err)
 		return 0, &refusal{kind: launcher.ErrUnavailable, message: "the purchase of a host could not be recorded; it is tried again"}
 	}
+	w.buys = append(w.buys, &b)
 	r.buy(ctx, b)
-	return n.count, nil
+	return b.Count, nil
 }
 
 // buy makes a journalled purchase, and has EC2 asked about its hosts right after.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -27,32 +29,22 @@ func (f *fleet) learn(ctx context.Context) error {
 
 func (f *fleet) look(ctx context.Context) error {
 	f.mu.Lock()
-	subnets, free, group, looked := f.subnets, f.free, f.group, f.looked
+	subnets, free, counted, group, looked := f.subnets, f.free, f.counted, f.group, f.looked
 	f.mu.Unlock()
-	now := time.Now()
-	if subnets == nil || now.Sub(looked) >= lookEvery {
-		out, err := f.l.ec2.DescribeSubnets(ctx, &awsec2.DescribeSubnetsInput{SubnetIds: f.l.cfg.Subnets})
-		if err != nil {
+	if now := time.Now(); subnets == nil || now.Sub(counted) >= lookEvery {
+		all, left, err := f.count(ctx)
+		switch {
+		case err == nil:
+			subnets, free, counted = all, left, now
+		case subnets == nil:
 			return err
-		}
-		found := map[string]subnet{}
-		free = map[string]int{}
-		for _, s := range out.Subnets {
-			id := aws.ToString(s.SubnetId)
-			found[id] = subnet{id, aws.ToString(s.VpcId), aws.ToString(s.AvailabilityZone)}
-			if s.AvailableIpAddressCount != nil {
-				free[id] = int(*s.AvailableIpAddressCount)
-			}
-		}
-		subnets = nil
-		for _, id := range f.l.cfg.Subnets {
-			s := found[id]
-			s.id = id
-			subnets = append(subnets, s)
+		default: // what was counted last has to do
+			f.l.cfg.Logger.Warn("free addresses of subnets were not counted", "error", err)
 		}
 	}
 	if group == "" {
 		var err error
+		looked = time.Now()
 		group, err = f.l.engineGroup(ctx, subnets[0].vpc)
 		if err != nil && (f.l.cfg.Connect == nil || !errors.Is(err, launcher.ErrNotFound)) {
 			return err
@@ -60,43 +52,86 @@ func (f *fleet) look(ctx context.Context) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.subnets, f.free, f.group, f.looked = subnets, free, group, now
+	f.subnets, f.free, f.counted, f.group, f.looked = subnets, free, counted, group, looked
 	return nil
 }
 
-// fresh reports whether the fleet has looked at its subnets just now.
-func (f *fleet) fresh(now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return now.Sub(f.looked) < lookEvery
+// count asks for the configured subnets and how many addresses are free in each.
+func (f *fleet) count(ctx context.Context) (subnets []subnet, free map[string]int, err error) {
+	out, err := f.l.ec2.DescribeSubnets(ctx, &awsec2.DescribeSubnetsInput{SubnetIds: f.l.cfg.Subnets})
+	if err != nil {
+		return nil, nil, err
+	}
+	found := map[string]subnet{}
+	free = map[string]int{}
+	for _, s := range out.Subnets {
+		id := aws.ToString(s.SubnetId)
+		found[id] = subnet{id, aws.ToString(s.VpcId), aws.ToString(s.AvailabilityZone)}
+		if s.AvailableIpAddressCount != nil {
+			free[id] = int(*s.AvailableIpAddressCount)
+		}
+	}
+	for _, id := range f.l.cfg.Subnets {
+		s := found[id]
+		s.id = id
+		subnets = append(subnets, s)
+	}
+	return subnets, free, nil
 }
 
-// lacksGroup reports whether there was no group of Setup's when it was looked for.
-func (f *fleet) lacksGroup() bool {
+// lookAgain reports whether there was no group of Setup's when it was last
+// looked for, and that is a while ago.
+func (f *fleet) lookAgain(now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.group == ""
+	return f.group == "" && now.Sub(f.looked) >= lookEvery
 }
 
-// room is how many hosts a subnet has addresses for, as far as is known.
-func (f *fleet) room(s subnet) int {
+// reckon notes how many hosts each subnet has addresses for: as many as were free, but for
+// those of hosts that came since and of purchases under way. It reports whether one has
+// none left.
+func (f *fleet) reckon(w *world, hosts iter.Seq[*Host]) (full bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if n, known := f.free[s.id]; known {
+	f.room = maps.Clone(f.free)
+	for h := range hosts {
+		if n, told := f.room[h.Subnet]; told && h.live() && h.BoughtAt.After(f.counted) {
+			f.room[h.Subnet] = n - 1
+		}
+	}
+	for _, b := range w.buys {
+		if n, told := f.room[b.Subnet]; told {
+			f.room[b.Subnet] = n - b.Count
+		}
+	}
+	for _, n := range f.room {
+		full = full || n <= 0
+	}
+	return full
+}
+
+// countAgain has free addresses counted beside the loop, if that is a while ago.
+func (r *reconciler) countAgain(ctx context.Context, now time.Time) {
+	f := r.fleet
+	f.mu.Lock()
+	old := f.subnets != nil && now.Sub(f.counted) >= lookEvery
+	f.mu.Unlock()
+	if old {
+		r.task(ctx, "count addresses", func(ctx context.Context) error {
+			defer r.replan.Store(true)
+			return f.learn(ctx)
+		})
+	}
+}
+
+// roomIn is how many hosts a subnet has addresses for, as far as EC2 tells.
+func (f *fleet) roomIn(s subnet) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n, told := f.room[s.id]; told {
 		return max(n, 0)
 	}
 	return math.MaxInt
-}
-
-// takes notes that n addresses of a subnet are taken, and returns the group that opens
-// hosts.
-func (f *fleet) takes(s subnet, n int) (group string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, known := f.free[s.id]; known {
-		f.free[s.id] -= n
-	}
-	return f.group
 }
 
 // choose returns the subnet to buy an offer in: of those in whose zones it may be had
@@ -120,6 +155,9 @@ func (f *fleet) choose(o offer, now time.Time) (subnet, *refusal) {
 	var least instancetype.Money
 	for _, s := range subnets {
 		r := f.capacity.noAddress(s.id, now)
+		if r == nil && f.roomIn(s) == 0 {
+			r = &refusal{kind: launcher.ErrCapacity, until: now.Add(lookEvery)}
+		}
 		if r != nil {
 			full++
 		} else {

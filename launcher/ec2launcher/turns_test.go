@@ -114,6 +114,19 @@ func TestTurns(t *testing.T) {
 			}
 		})
 	})
+	t.Run("NotYetKnown", func(t *testing.T) { // which image a host boots from, that is
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, published, nil)
+			w.stop()
+			w.sdk = append(w.sdk, before("GetParameter", func() error { time.Sleep(10 * time.Second); return nil }))
+			w.start()
+			w.exclusives(1100)
+			time.Sleep(5 * time.Second)
+			if n := w.turns(w.fleet); n > 0 {
+				t.Errorf("%d are told to wait for their turn, although nothing was asked for", n)
+			}
+		})
+	})
 	withdraw := func(w *world, ids []launcher.ID) { w.withdraw(ids[len(ids)-late:]) }
 	for name, test := range map[string]struct {
 		soldOut bool // somebody waits for what is not to be had
