@@ -381,7 +381,7 @@ func TestAddressesThatCannotBeCounted(t *testing.T) {
 		broken.Store(true)
 		time.Sleep(2 * lookEvery)
 		other := w.workload("b", "bob")
-		other.InstanceType = "m6g.large" // whose image is not known yet
+		other.InstanceType = "g4dn.xlarge" // whose image is not known yet
 		w.launch(other)
 		if s := w.until("b", launcher.Running); s.StartedAt.Sub(s.QueuedAt) > 2*time.Minute {
 			t.Errorf("it has waited for %v", s.StartedAt.Sub(s.QueuedAt))
