@@ -38,6 +38,10 @@ type AdoptRequest struct {
 	// and the preview says that another is not heeded. A profile that SageMaker does not have
 	// is a line of the preview and no error: it may be one that is gone.
 	Users map[string]string
+	// Include are the names of profiles without access to RStudio that become users all the
+	// same, whose case does not matter. One with access is a user anyway. One that SageMaker
+	// does not have is a line of the preview and no error.
+	Include []string
 	// Images are names for images, by SageMaker's; as with users. One that is attached already
 	// is so by whatever name.
 	Images map[string]string
@@ -76,8 +80,9 @@ func (c *Client) PreviewAdopt(ctx context.Context, to *domain.Client, q AdoptReq
 // Manager.
 //
 // A profile is left out, and the preview says so, that has no uid, is not in service, has no
-// access to RStudio in a domain that has it, was made anew, so that its uid is not the user's, or
-// whose name or uid is none of ours; and an image that has no name of ours, or another one's,
+// access to RStudio in a domain that has it and is not in Include, has another uid than the user of
+// its name, since it was made anew or the user was given another here, or whose name or uid is none
+// of ours; and an image that has no name of ours, or another one's,
 // or is not there. Who is a user already and has no access any more stays one, and the preview
 // says so. Roles, security groups and default types are not taken over: what sessions may use is
 // up to the policy. The preview has a line for each profile that has others than its domain,
@@ -120,8 +125,9 @@ func (c *Client) Adopt(ctx context.Context, to *domain.Client, q AdoptRequest) (
 // that they agree. What blocks is that SageMaker's domain is gone, too. Compared are domains,
 // security groups and the way to the mount targets, profiles with users, access to RStudio
 // and images; not the settings of profiles, nor types and quotas with the policy, nor spaces,
-// of which [Client.PreviewAdopt] tells. It changes nothing. A domain that was not
-// adopted is [domain.ErrState].
+// of which [Client.PreviewAdopt] tells. Include is not known to it: who became a user by that is
+// told of as one without access. It changes nothing. A domain that was not adopted is
+// [domain.ErrState].
 func (c *Client) Diff(ctx context.Context, d *domain.Domain) ([]domain.Consequence, error) {
 	const op = "diff"
 	if d == nil {

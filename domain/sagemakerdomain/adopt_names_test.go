@@ -28,7 +28,8 @@ func TestAdoptMadeAnew(t *testing.T) {
 		to := w.domains(store.NewMemory())
 		would, err := c.PreviewAdopt(t.Context(), to, q)
 		w.must(err)
-		want := fmt.Sprintf("stays: user bob (profile bob was made anew, with uid %d and the home /%d, which are not the user's, who has /%d: it is left out", anew.UID, anew.UID, bob.UID)
+		want := fmt.Sprintf("stays: user bob (profile bob has uid %d and the home /%d, and the user here has uid %d and /%d: the profile was made anew, or another uid was given here; "+
+			"it is left out: name a user for it, as AdoptRequest.Users: {\"bob\": \"bob2\"})", anew.UID, anew.UID, bob.UID, bob.UID)
 		if got := lines(would); !strings.Contains(got, want) || strings.Contains(got, "makes: user bob") {
 			t.Errorf("it says\n%s\nwant %q", got, want)
 		}
@@ -195,7 +196,7 @@ func TestAdoptAccess(t *testing.T) {
 		w.must(err)
 		c, to := w.client(), w.domains(store.NewMemory())
 		q := sagemakerdomain.AdoptRequest{ID: source.ID, Name: "research"}
-		out := fmt.Sprintf("stays: user off (profile off has no access to RStudio: it is left out; onboard them, with Domain.Onboard and uid %d, if they are to have sessions here)", off.UID)
+		const out = "stays: user off (profile off has no access to RStudio: it is left out; name it in AdoptRequest.Include, if they are to have sessions here)"
 		would, err := c.PreviewAdopt(t.Context(), to, q)
 		w.must(err)
 		if got := lines(would); !strings.Contains(got, out) || strings.Contains(got, "makes: user off") {
@@ -236,6 +237,101 @@ func TestAdoptAccess(t *testing.T) {
 		w.must(err)
 		if got := userNames(t, d); got != "ada" {
 			t.Errorf("without RStudio users are %q", got)
+		}
+	})
+}
+
+// TestAdoptInclude: who has no access to RStudio becomes a user by being named, with the uid of the
+// profile, and stays one; whom nobody has is a line.
+func TestAdoptInclude(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, slow())
+		source := w.domain()
+		w.profile(source.ID, "ada")
+		off := map[string]sagemakerdomain.Profile{}
+		for _, name := range []string{"Off", "other"} {
+			p, err := w.client().CreateProfile(t.Context(), sagemakerdomain.ProfileRequest{Domain: source.ID, Name: name, Access: sagemakerdomain.AccessOff})
+			w.must(err)
+			off[name] = p
+		}
+		c, to := w.client(), w.domains(store.NewMemory())
+		q := sagemakerdomain.AdoptRequest{ID: source.ID, Name: "research", Include: []string{"oFF", "ADA", "nobody", "two\nlines"}}
+		would, err := c.PreviewAdopt(t.Context(), to, q)
+		w.must(err)
+		for _, want := range []string{
+			fmt.Sprintf("makes: user off (with uid %d, profile Off)", off["Off"].UID), fmt.Sprintf("makes: access point /%d (of the home of off, entered as %[1]d)", off["Off"].UID),
+			"stays: user other (profile other has no access to RStudio: it is left out; name it in AdoptRequest.Include",
+			"stays: user profile nobody (SageMaker has none of this name, which Include names: it is spelt wrong, or gone)",
+			`stays: user profile "two\nlines" (SageMaker has none of this name, which Include names`,
+		} {
+			if !strings.Contains(lines(would), want) {
+				t.Errorf("it does not say %q:\n%s", want, lines(would))
+			}
+		}
+		if got := strings.Count(lines(would), "Include names"); got != 2 {
+			t.Errorf("%d names of Include are not there:\n%s", got, lines(would))
+		}
+		d, err := c.Adopt(t.Context(), to, q)
+		w.must(err)
+		for range 2 { // the second time without being named
+			if got := userNames(t, d); got != "ada, off" {
+				t.Errorf("users are %s", got)
+			}
+			if u, err := d.User(t.Context(), "off"); err != nil || u.UID != off["Off"].UID {
+				t.Errorf("%+v, %v", u, err)
+			}
+			q.Include = nil
+			d, err = c.Adopt(t.Context(), to, q)
+			w.must(err)
+		}
+		q.Include = []string{"off"}
+		would, err = c.PreviewAdopt(t.Context(), to, q)
+		w.must(err)
+		if got := lines(would); !strings.Contains(got, fmt.Sprintf("stays: user off (with uid %d, profile Off)", off["Off"].UID)) {
+			t.Errorf("it says\n%s", got)
+		}
+		// Who was offboarded here stays so.
+		w.must(d.Offboard(t.Context(), "off"))
+		d, err = c.Adopt(t.Context(), to, q)
+		w.must(err)
+		if got := userNames(t, d); got != "ada" {
+			t.Errorf("users are %s", got)
+		}
+	})
+}
+
+// TestAdoptAnotherUID: a user who was given another uid than the profile's is told of as that, and the
+// name that is proposed for the profile's is nobody's.
+func TestAdoptAnotherUID(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, slow())
+		source := w.domain()
+		off, err := w.client().CreateProfile(t.Context(), sagemakerdomain.ProfileRequest{Domain: source.ID, Name: "off1", Access: sagemakerdomain.AccessOff})
+		w.must(err)
+		w.profile(source.ID, "off12")
+		c, to := w.client(), w.domains(store.NewMemory())
+		q := sagemakerdomain.AdoptRequest{ID: source.ID, Name: "research"}
+		d, err := c.Adopt(t.Context(), to, q)
+		w.must(err)
+		const wrong = 200099
+		_, err = d.Onboard(t.Context(), domain.OnboardRequest{User: "off1", UID: wrong})
+		w.must(err)
+		differences, err := c.Diff(t.Context(), d)
+		w.must(err)
+		want := fmt.Sprintf("ends: user off1 (no profile has their uid, %d; home and records stay)\n"+
+			"stays: user off1 (profile off1 has uid %d and the home /%[2]d, and the user here has uid %[1]d and /%[1]d: the profile was made anew, or another uid was given here; "+
+			"it is left out: name a user for it, as AdoptRequest.Users: {\"off1\": \"off13\"})", wrong, off.UID)
+		if got := lines(differences); got != want {
+			t.Errorf("they differ by\n%s\nwant\n%s", got, want)
+		}
+		q.Users, q.Include = map[string]string{"off1": "off13"}, []string{"off1"} // as it says
+		d, err = c.Adopt(t.Context(), to, q)
+		w.must(err)
+		if u, err := d.User(t.Context(), "off13"); err != nil || u.UID != off.UID {
+			t.Errorf("%+v, %v", u, err)
+		}
+		if got := userNames(t, d); got != "off12, off13" {
+			t.Errorf("users are %s", got)
 		}
 	})
 }

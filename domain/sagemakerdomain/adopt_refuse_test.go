@@ -229,7 +229,7 @@ func TestAdoptLeavesOut(t *testing.T) {
 		w.must(err)
 		for _, want := range []string{
 			"stays: user root (profile root is left out: user root has no other login: login root: is a name that Linux has",
-			"want another, by Login; name the user of this profile by Users)",
+			"want another, by Login; name the user of this profile by AdoptRequest.Users)",
 			"stays: user low (profile low is left out: uid 65535: want 65536 to 2147483646)",
 			"stays: user high (profile high is left out: uid 2147483647: want 65536 to 2147483646)",
 		} {

@@ -145,7 +145,7 @@ func TestAdopt(t *testing.T) {
 		anew := w.profile(source.ID, "bob")
 		differences, err = c.Diff(t.Context(), d)
 		w.must(err)
-		if got := lines(differences); !strings.Contains(got, fmt.Sprintf("profile bob was made anew, with uid %d", anew.UID)) {
+		if got := lines(differences); !strings.Contains(got, fmt.Sprintf("profile bob has uid %d", anew.UID)) {
 			t.Errorf("they differ by %q", got)
 		}
 		q.Users["bob"] = "bob2"
@@ -282,7 +282,7 @@ func TestAdoptGoesOn(t *testing.T) {
 		}
 		differences, err := c.Diff(t.Context(), d)
 		w.must(err)
-		for _, want := range []string{fmt.Sprintf("profile bob was made anew, with uid %d", anew.UID), "stays: image session (is " + ecr + "r-session:1 here and " + ecr + "r-session@sha256:"} {
+		for _, want := range []string{fmt.Sprintf("profile bob has uid %d", anew.UID), "stays: image session (is " + ecr + "r-session:1 here and " + ecr + "r-session@sha256:"} {
 			if !strings.Contains(lines(differences), want) {
 				t.Errorf("they differ by\n%s\nwhich does not say %q", lines(differences), want)
 			}

@@ -19,10 +19,13 @@ type adoption struct {
 	images []domain.AttachRequest  // that are not attached as they are there
 	users  []domain.OnboardRequest // who are not users yet, or not any more
 	gone   []string                // users whose profile is gone
+	// replaced are the names of users with which there is a profile of another uid.
+	replaced map[string]bool
 
 	points   []efs.AccessPoint // that are ours on the file system
 	people   aliases           // the request's Users
 	pictures aliases           // and Images
+	included aliases           // and Include, without names of ours
 	wrong    problems          // what blocks, as sentences
 
 	blocks, makes, ends []domain.Consequence

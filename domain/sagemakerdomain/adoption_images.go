@@ -51,11 +51,11 @@ func (a *adoption) planImages(ctx context.Context, c *Client, _ AdoptRequest, so
 		}
 		name := cmp.Or(wanted, strings.ToLower(i.Image))
 		if err := domain.CheckName("image", name); err != nil {
-			a.differ(domain.ThingImage, i.Image, "is left out: %v; name it by Images, or attach it", err)
+			a.differ(domain.ThingImage, i.Image, "is left out: %v; name it by AdoptRequest.Images, or attach it", err)
 			continue
 		}
 		if done[name] {
-			a.differ(domain.ThingImage, i.Image, "is left out: another of SageMaker's images is %s; name it by Images", name)
+			a.differ(domain.ThingImage, i.Image, "is left out: another of SageMaker's images is %s; name it by AdoptRequest.Images", name)
 			continue
 		}
 		done[name] = true

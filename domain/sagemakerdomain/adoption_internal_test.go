@@ -188,3 +188,22 @@ func TestLetsIn(t *testing.T) {
 		}
 	}
 }
+
+// TestAnother: the name that is proposed for a user is a name, and no user's, also where only an
+// access point knows them.
+func TestAnother(t *testing.T) {
+	a := &adoption{points: []efs.AccessPoint{
+		{User: "ada2", UID: 200001, Tags: map[string]string{domain.TagDomain: "research"}}, {User: "bob2", UID: 200002, Tags: map[string]string{domain.TagDomain: "other"}},
+	}}
+	ours := &present{names: map[string]domain.User{"bob2": {Name: "bob2"}}}
+	for _, test := range []struct {
+		name string
+		ours *present
+		want string
+	}{{"ada", nil, "ada3"}, {"bob", nil, "bob2"}, {"bob", ours, "bob3"}, {"a-name-of-20-letters", nil, "a-name-of-20-letter2"}} {
+		got := a.another("research", test.name, test.ours)
+		if err := domain.CheckName("user", got); got != test.want || err != nil {
+			t.Errorf("for %s it is %s, want %s: %v", test.name, got, test.want, err)
+		}
+	}
+}

@@ -12,8 +12,8 @@ import (
 	"github.com/atelier-go/atelier/internal/refusal"
 )
 
-// Aliases are a map of an [AdoptRequest]: names of ours by SageMaker's, whose case does not
-// matter.
+// Aliases are what an [AdoptRequest] names of SageMaker's, whose case does not matter, with names
+// of ours for them.
 type aliases struct {
 	field string            // "Users"
 	given map[string]string // SageMaker's names as the caller has them, by the same in lower case
@@ -21,7 +21,7 @@ type aliases struct {
 	used  map[string]bool   // the names of SageMaker's that it was asked for, in lower case
 }
 
-// readNames reads both, and blocks what is wrong with them by itself: all of it.
+// readNames reads the request's names, and blocks what is wrong with them by itself: all of it.
 func (a *adoption) readNames(q AdoptRequest, ours *present) {
 	a.people = a.readAliases("Users", ThingProfile, namePattern, q.Users, "user", func(name string) error {
 		if ours != nil && ours.names[name].Name != "" { // who may have another login
@@ -29,6 +29,10 @@ func (a *adoption) readNames(q AdoptRequest, ours *present) {
 		}
 		return errors.Join(domain.CheckOnboard(domain.OnboardRequest{User: name})...)
 	})
+	a.included = aliases{field: "Include", given: map[string]string{}, used: map[string]bool{}}
+	for _, name := range q.Include {
+		a.included.given[strings.ToLower(name)] = quoted(namePattern, name)
+	}
 	a.pictures = a.readAliases("Images", domain.ThingImage, imagePattern, q.Images, "image", func(name string) error { return domain.CheckName("image", name) })
 }
 
@@ -70,7 +74,13 @@ func (n aliases) of(theirs string) (name string, ok bool) {
 	return n.names[low], n.names[low] != "" || n.given[low] == ""
 }
 
-// unused tells of what the request has names for and SageMaker does not have: no block, since
+// has reports whether the request names one of SageMaker's.
+func (n aliases) has(theirs string) bool {
+	n.of(theirs)
+	return n.given[strings.ToLower(theirs)] != ""
+}
+
+// unused tells of what the request names and SageMaker does not have: no block, since
 // the same request has to be good after a profile is gone.
 func (a *adoption) unused(n aliases, thing domain.Thing) {
 	for _, low := range slices.Sorted(maps.Keys(n.given)) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/atelier-go/atelier/domain"
@@ -28,33 +29,39 @@ func (a *adoption) planUsers(ctx context.Context, c *Client, q AdoptRequest, sou
 	a.note(domain.ThingDomain, source.ID, "its settings are not taken over: %s", byDefault.notTaken(none))
 	known := map[string]bool{}
 	for _, p := range profiles {
+		included := a.included.has(p.Name)
 		name, taken := a.userOf(q, p, ours)
 		switch {
 		case name == "":
 			known[taken] = taken != ""
 			continue
 		case known[name]:
-			a.block(domain.ThingUser, name, "two profiles would be this user, %s is one of them: name them by Users", p.Name)
+			a.block(domain.ThingUser, name, "two profiles would be this user, %s is one of them: name them by AdoptRequest.Users", p.Name)
 			continue
 		}
 		known[name] = true
-		a.planUser(q, source, byDefault, p, name, ours)
+		a.planUser(q, source, byDefault, p, name, included, ours)
 	}
 	a.unused(a.people, ThingProfile)
+	a.unused(a.included, ThingProfile)
 	if ours == nil {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(ours.names)) {
 		if !known[name] && ours.names[name].Offboarded.IsZero() {
 			a.gone = append(a.gone, name)
-			a.ends = append(a.ends, domain.Consequence{Fate: domain.Ends, Thing: domain.ThingUser, Name: name, Detail: "has no profile any more; home and records stay"})
+			detail := "has no profile any more; home and records stay"
+			if a.replaced[name] {
+				detail = fmt.Sprintf("no profile has their uid, %d; home and records stay", ours.names[name].UID)
+			}
+			a.ends = append(a.ends, domain.Consequence{Fate: domain.Ends, Thing: domain.ThingUser, Name: name, Detail: detail})
 		}
 	}
 	return nil
 }
 
-// planUser plans that a profile is a user.
-func (a *adoption) planUser(q AdoptRequest, source Description, byDefault Effective, p Profile, name string, ours *present) {
+// planUser plans that a profile is a user; one without access to RStudio only if it is included.
+func (a *adoption) planUser(q AdoptRequest, source Description, byDefault Effective, p Profile, name string, included bool, ours *present) {
 	onboard := domain.OnboardRequest{User: name, UID: p.UID}
 	var u domain.User // nobody yet, unless with the profile's uid
 	if ours != nil {
@@ -65,7 +72,7 @@ func (a *adoption) planUser(q AdoptRequest, source Description, byDefault Effect
 	}
 	// In a domain without RStudio nobody has access to it, and nobody was refused it.
 	settings := effective(source, p)
-	off := source.RStudio != nil && settings.Access == AccessOff
+	off := source.RStudio != nil && settings.Access == AccessOff && !included
 	member := !u.Onboarded.IsZero() && u.Offboarded.IsZero()
 	switch why := cannotJoin(onboard); {
 	case why != "":
@@ -78,7 +85,7 @@ func (a *adoption) planUser(q AdoptRequest, source Description, byDefault Effect
 		a.stay(domain.ThingUser, name, "offboarded, and without access to RStudio by profile %s", p.Name)
 		return
 	case off:
-		a.differ(domain.ThingUser, name, "profile %s has no access to RStudio: it is left out; onboard them, with Domain.Onboard and uid %d, if they are to have sessions here", p.Name, p.UID)
+		a.differ(domain.ThingUser, name, "profile %s has no access to RStudio: it is left out; name it in AdoptRequest.Include, if they are to have sessions here", p.Name)
 		return
 	case !u.Offboarded.IsZero():
 		a.differ(domain.ThingUser, name, "was offboarded here, profile %s is there: onboard them, with uid %d, if that is not meant", p.Name, p.UID)
@@ -114,7 +121,7 @@ func cannotJoin(q domain.OnboardRequest) string {
 	}
 	why := strings.ReplaceAll(errors.Join(wrong...).Error(), "\n", "; ")
 	if q.UID = 0; len(domain.CheckOnboard(q)) > 0 {
-		why += "; name the user of this profile by Users"
+		why += "; name the user of this profile by AdoptRequest.Users"
 	}
 	return why
 }
@@ -141,14 +148,14 @@ func (a *adoption) holder(of string, uid uint32) string {
 	return ""
 }
 
-// homeOf is the path of the home that a user of a domain had, by an access point, or nothing.
-func (a *adoption) homeOf(of, user string) string {
+// homeOf is the access point of the home that a user of a domain had, or none.
+func (a *adoption) homeOf(of, user string) efs.AccessPoint {
 	for _, p := range a.points {
 		if p.User == user && user != "" && p.Tags[domain.TagDomain] == of {
-			return p.Path
+			return p
 		}
 	}
-	return ""
+	return efs.AccessPoint{}
 }
 
 // userOf is the name of the user that a profile is. If it is to be left out, it is empty
@@ -179,26 +186,39 @@ func (a *adoption) userOf(q AdoptRequest, p Profile, ours *present) (name, left 
 		a.differ(domain.ThingUser, name, "profile %s is %s: it is left out", p.Name, p.Status)
 		return "", name
 	case domain.CheckName("user", name) != nil:
-		a.differ(domain.ThingUser, p.Name, "is left out: %v; name the user of this profile by Users", domain.CheckName("user", name))
+		a.differ(domain.ThingUser, p.Name, "is left out: %v; name the user of this profile by AdoptRequest.Users", domain.CheckName("user", name))
 		return "", ""
 	}
-	home := "" // of the user of this name, if it is another's than the profile
+	var has efs.AccessPoint // of the user of this name, if it is another's than the profile
 	if ours != nil && ours.names[name].UID != 0 {
 		if u := ours.names[name]; u.UID != p.UID {
-			home = u.Home.Path
-			if home == "" {
-				home = fmt.Sprintf("/%d", u.UID)
-			}
+			has.UID, has.Path = u.UID, cmp.Or(u.Home.Path, fmt.Sprintf("/%d", u.UID))
 		}
 	} else if held == "" {
-		home = a.homeOf(q.Name, name)
+		has = a.homeOf(q.Name, name)
 	}
-	if home != "" {
-		a.differ(domain.ThingUser, name, "profile %s was made anew, with uid %d and the home /%d, which are not the user's, who has %s: it is left out; name the user that it is by Users",
-			p.Name, p.UID, p.UID, home)
+	if has.UID != 0 {
+		a.differ(domain.ThingUser, name, "profile %s has uid %d and the home /%d, and the user here has uid %d and %s: the profile was made anew, or another uid was given here; "+
+			"it is left out: name a user for it, as AdoptRequest.Users: {%q: %q}", p.Name, p.UID, p.UID, has.UID, has.Path, p.Name, a.another(q.Name, name, ours))
+		if a.replaced == nil {
+			a.replaced = map[string]bool{}
+		}
+		a.replaced[name] = true
 		return "", ""
 	}
 	return name, ""
+}
+
+// another is a name for a user of a domain who is not the one of a name.
+func (a *adoption) another(of, name string, ours *present) string {
+	const most = 20 // CheckName
+	for n := 2; ; n++ {
+		number := strconv.Itoa(n)
+		other := name[:min(len(name), most-len(number))] + number
+		if (ours == nil || ours.names[other].Name == "") && a.homeOf(of, other).UID == 0 {
+			return other
+		}
+	}
 }
 
 // wholeProfiles returns the profiles of a domain in the order of their names. One that is

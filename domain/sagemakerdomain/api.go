@@ -66,6 +66,7 @@ type API interface {
 
 	CreateImage(context.Context, *awssagemaker.CreateImageInput, ...func(*awssagemaker.Options)) (*awssagemaker.CreateImageOutput, error)
 	DescribeImage(context.Context, *awssagemaker.DescribeImageInput, ...func(*awssagemaker.Options)) (*awssagemaker.DescribeImageOutput, error)
+	ListImages(context.Context, *awssagemaker.ListImagesInput, ...func(*awssagemaker.Options)) (*awssagemaker.ListImagesOutput, error)
 	DeleteImage(context.Context, *awssagemaker.DeleteImageInput, ...func(*awssagemaker.Options)) (*awssagemaker.DeleteImageOutput, error)
 	CreateImageVersion(context.Context, *awssagemaker.CreateImageVersionInput, ...func(*awssagemaker.Options)) (*awssagemaker.CreateImageVersionOutput, error)
 	DescribeImageVersion(context.Context, *awssagemaker.DescribeImageVersionInput, ...func(*awssagemaker.Options)) (*awssagemaker.DescribeImageVersionOutput, error)

@@ -82,7 +82,9 @@ type App struct {
 	Status        Status
 	FailureReason string
 	// InstanceType is SageMaker's name of what it runs on ("ml.m5.large", "system"), EC2Type
-	// that of EC2, empty where there is none.
+	// that of EC2, empty where there is none or it is not known: "system" is documented as
+	// ml.t3.medium for the server of RStudio ("RStudio on Amazon SageMaker AI", developer guide) and
+	// for kernels (API_ResourceSpec), and not for Studio Classic.
 	InstanceType, EC2Type string
 	// Image and ImageVersion are the ARNs of the image it was started of and of its version.
 	// Empty is SageMaker's own or, of a version beside an image, that SageMaker tells none.
@@ -92,10 +94,20 @@ type App struct {
 	Since time.Time
 	// EC2Price is what EC2 asks for the type for an hour, on demand in this region, for
 	// comparison: SageMaker's own price, which is higher, is in no catalog of
-	// ours. Zero is that it is not known, or that the app is Free: so is documented
-	// a server of RStudio on "system".
+	// ours. Zero is that it is not known, as of Studio Classic, which runs on "system", or that the
+	// app is Free: so is documented a server of RStudio on "system".
 	EC2Price instancetype.Money
 	Free     bool
+}
+
+// String formats an app as "alice/JupyterServer/default InService on system": what the id alone
+// says, and what it is in.
+func (a App) String() string {
+	s := a.AppID.String() + " " + string(a.Status)
+	if a.InstanceType != "" {
+		s += " on " + a.InstanceType
+	}
+	return s
 }
 
 // AppFilter chooses apps. The zero value is all that are there.
@@ -158,6 +170,9 @@ func (c *Client) app(id AppID, s Status, spec *types.ResourceSpec, created *time
 		return a
 	}
 	a.InstanceType, a.Image, a.ImageVersion = string(spec.InstanceType), aws.ToString(spec.SageMakerImageArn), aws.ToString(spec.SageMakerImageVersionArn)
+	if a.Type == StudioClassic && a.InstanceType == serverSystem {
+		return a
+	}
 	if name, ok := instancetype.FromSageMaker(a.InstanceType); ok {
 		a.EC2Type = name
 	}
@@ -178,7 +193,7 @@ func (c *Client) App(ctx context.Context, id AppID) (App, error) {
 	}
 	out, err := c.describeApp(ctx, id)
 	if err != nil {
-		return App{}, fail(ctx, op, name, missing(err, adviceApp))
+		return App{}, fail(ctx, op, name, missing(err, "app "+id.String()+" in domain "+id.Domain, "check the id; Apps lists them"))
 	}
 	a := c.app(id, Status(out.Status), out.ResourceSpec, out.CreationTime)
 	a.FailureReason = aws.ToString(out.FailureReason)
@@ -247,7 +262,7 @@ func (c *Client) StartApp(ctx context.Context, q StartAppRequest) (App, error) {
 		wrong.add(domain.ErrInvalid, "the server of RStudio is started with the domain: RestartServer makes it again")
 	case JupyterLab, CodeEditor:
 		if q.Space == "" {
-			wrong.add(domain.ErrInvalid, "%s runs in a space: name one", q.Type)
+			wrong.add(domain.ErrInvalid, "%s runs in a space: name one, as Spaces lists them; people make them in Studio, and programs by CreateSpace of the SDK", q.Type)
 		}
 	}
 	if q.Space != "" {
@@ -276,7 +291,7 @@ func (c *Client) startApp(ctx context.Context, wrong problems, q StartAppRequest
 		return err
 	}
 	if err == nil && Status(runs.Status) == Deleting {
-		if err := c.untilGone(ctx, c.watchApp(q.AppID), time.Time{}); err != nil {
+		if err := c.untilGone(ctx, c.watchApp(q.AppID), seen{}); err != nil {
 			return err
 		}
 		runs = nil
@@ -324,10 +339,12 @@ func (c *Client) askForApp(ctx context.Context, q StartAppRequest) error {
 	if err == nil {
 		c.log.InfoContext(ctx, "app created", "domain", q.Domain, "app", q.String())
 	}
-	if q.Space != "" {
-		return missing(err, adviceSpace)
+	if refusal.Code(err) != notFound {
+		return err
 	}
-	return missing(err, adviceProfile)
+	var wrong problems
+	_ = c.checkOwner(ctx, &wrong, q) // else SageMaker says what it misses, which may be an image
+	return wrong.or(err)
 }
 
 // untilAppServes waits for an app that was just asked for. A failure of the life before

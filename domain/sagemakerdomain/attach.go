@@ -27,7 +27,8 @@ type AttachRequest struct {
 	Version int32
 	// Config is the name of the image's configuration, which RStudio needs and reads nothing
 	// of; it is made if it is not there. Empty is the name of the image, with hyphens for
-	// its dots.
+	// its dots. Nothing here deletes it, not even with image and domain: other domains may name it,
+	// and who attaches the image again finds it. DeleteAppImageConfig of the SDK deletes it.
 	Config string
 	// SessionVersion is that of the session components in the image. Empty is what the tag
 	// of its container image says or, if that says none, the RSW_VERSION with which it was
@@ -159,7 +160,7 @@ func (c *Client) checkedVersion(ctx context.Context, wrong *problems, q AttachRe
 	}
 	look := func() (err error) {
 		v, err = c.version(ctx, q.Image, q.Version)
-		return missing(err, adviceVersion)
+		return err
 	}
 	switch {
 	case len(*wrong) > 0:
@@ -172,7 +173,8 @@ func (c *Client) checkedVersion(ctx context.Context, wrong *problems, q AttachRe
 		v, err = c.untilVersion(ctx, q.Image, q.Version)
 	}
 	if err != nil {
-		if _, refused := errors.AsType[*refusal.Error](err); refused {
+		err = c.noVersion(ctx, err, q.Image, q.Version)
+		if _, refused := errors.AsType[*refusal.Error](err); refused && kindOf(err) != domain.ErrNotFound { // which names it
 			err = &refusal.Error{Kind: kindOf(err), Err: refusal.Step("image "+q.Image, err)}
 		}
 		return ImageVersion{}, false, wrong.take(err)

@@ -65,8 +65,8 @@ type Client struct {
 	log      *slog.Logger
 	timeouts Timeouts
 	catalog  *instancetype.Catalog
-	// turns are channels by domain, each with one element while a list of images is read,
-	// changed and written.
+	// turns are channels by domain, each with one element while its settings are read,
+	// changed and written: its list of images among them, and whether a restart is due.
 	turns sync.Map
 	// recent are the account's quotas as they were last listed.
 	recent quotaList
@@ -150,7 +150,8 @@ func (t Timeouts) withDefaults() Timeouts {
 // Region is where the domains are.
 func (c *Client) Region() string { return c.region }
 
-// turn waits until no other call of this Client changes a domain's list of images.
+// turn waits until no other call of this Client changes a domain's settings, which takes
+// an update of the domain some minutes.
 func (c *Client) turn(ctx context.Context, id string) (done func(), err error) {
 	of, _ := c.turns.LoadOrStore(id, make(chan struct{}, 1))
 	turn := of.(chan struct{})

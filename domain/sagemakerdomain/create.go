@@ -22,10 +22,10 @@ import (
 //
 // SageMaker has no token that makes the call idempotent, and lets two domains have one
 // name. So the domain is looked for first, by its name and a tag of this package's; one
-// that is there is waited for and returned. If it differs from what is asked for, or the
-// name is another's, that is [domain.ErrConflict]; one that came to nothing is ErrState and
-// says why. An answer that is lost is not asked for again: the domain is looked for, for a
-// minute. So a domain is made twice only if two processes create it at the same time, or if
+// that is there is waited for and returned, whatever its other tags are. If it differs from what
+// is asked for, or the name is another's, that is [domain.ErrConflict]; one that came to nothing
+// is ErrState and says why. An answer that is lost is not asked for again: the domain is looked
+// for, for a minute. So a domain is made twice only if two processes create it at the same time, or if
 // one that lost its answer and dies is started again before SageMaker lists the domain.
 // Such twins are found when they are InService, and refused with ErrConflict, which
 // names both.
@@ -72,8 +72,8 @@ func (c *Client) createDomain(ctx context.Context, q CreateDomainRequest) (Descr
 	if err := c.addTags(ctx, &d); err != nil {
 		return Description{}, err
 	}
-	if how := q.differs(d); how != nil {
-		return Description{}, refusal.New(domain.ErrConflict, "domain %s has the name and differs: %s; ask for what there is, or change it by UpdateDomain", id, strings.Join(how, "; "))
+	if err := q.differs(d); err != nil {
+		return Description{}, err
 	}
 	return d, nil
 }

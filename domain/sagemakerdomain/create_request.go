@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"github.com/atelier-go/atelier/domain"
+	"github.com/atelier-go/atelier/internal/refusal"
 )
 
 // CreateDomainRequest says what domain is to be. RStudio is on in it.
@@ -45,11 +46,16 @@ type CreateDomainRequest struct {
 	// ml.t3.medium.
 	SessionInstance string
 	// DefaultAccess is what profiles may do in RStudio that say nothing themselves. Empty is
-	// what SageMaker makes of that, for which its documentation has two answers: say it.
+	// what SageMaker makes of that, for which its documentation has two answers: say it. Of a
+	// domain that is there empty is whatever it has.
 	DefaultAccess Access
-	// Tags are for the domain and all its apps. Keys do not begin with "aws:" or "atelier:".
+	// Tags are for the domain and all its apps. Keys do not begin with "aws:" or "atelier:". A
+	// domain that is there stays with those it has.
 	Tags map[string]string
 }
+
+// defaultSession is what sessions run on where nothing is said.
+const defaultSession = string(types.AppInstanceTypeMlT3Medium)
 
 // The types of instances for a server of RStudio: those that have a quota.
 const serverSystem = "system"
@@ -217,37 +223,63 @@ func optional(text string) *string {
 	return aws.String(text)
 }
 
-// differs says in what an existing domain is another than what is asked for, of what
-// cannot be changed or has to be asked of UpdateDomain.
-func (q CreateDomainRequest) differs(d Description) (how []string) {
-	for _, member := range []struct{ name, has, want string }{
-		{"VPC", d.VPC, q.VPC}, {"auth mode", d.AuthMode, string(q.input().AuthMode)}, {"network type", d.NetworkType, networkName(q.NetworkType)},
-		{"execution role", d.ExecutionRole, q.ExecutionRole},
+// differs refuses a domain that exists and is another than what is asked for, and says in what.
+func (q CreateDomainRequest) differs(d Description) error {
+	var how []string
+	fixed := 0 // of those, what no call changes
+	differ := func(member, has, want string, forever bool) {
+		text := member + " " + or(has, "none") + ", not " + or(want, "none")
+		if forever {
+			text += ", for ever"
+			fixed++
+		}
+		how = append(how, text)
+	}
+	for _, member := range []struct {
+		is, has, want string
+		forever       bool
+	}{
+		{"VPC is", d.VPC, q.VPC, true}, {"auth mode is", d.AuthMode, string(q.input().AuthMode), true},
+		{"network type is", d.NetworkType, networkName(q.NetworkType), d.RStudio != nil}, {"execution role is", d.ExecutionRole, q.ExecutionRole, false},
+		{"default access is", string(d.DefaultAccess), or(string(q.DefaultAccess), string(d.DefaultAccess)), false},
+		{"session instance is", or(d.SessionInstance, defaultSession), or(q.SessionInstance, defaultSession), false},
 	} {
 		if member.has != member.want {
-			how = append(how, member.name+" is "+member.has+", not "+member.want)
+			differ(member.is, member.has, member.want, member.forever)
 		}
 	}
 	if q.KMSKey != "" && !sameKey(d.KMSKey, q.KMSKey) {
-		how = append(how, "KMS key is "+or(d.KMSKey, "AWS's own")+", not "+q.KMSKey)
+		differ("KMS key is", or(d.KMSKey, "AWS's own"), q.KMSKey, true)
 	}
 	if !sameSet(d.Subnets, q.Subnets) {
-		how = append(how, "subnets are "+strings.Join(d.Subnets, ", "))
+		differ("subnets are", strings.Join(d.Subnets, ", "), strings.Join(q.Subnets, ", "), false)
 	}
 	if !sameSet(d.SecurityGroups, q.SecurityGroups) {
-		how = append(how, "security groups are "+strings.Join(d.SecurityGroups, ", "))
+		differ("security groups are", strings.Join(d.SecurityGroups, ", "), strings.Join(q.SecurityGroups, ", "), false)
 	}
 	if d.RStudio == nil {
-		return append(how, "RStudio is off")
+		how = append(how, "RStudio is off")
+	} else {
+		for _, member := range []struct{ is, has, want string }{
+			{"domain execution role is", d.RStudio.DomainExecutionRole, q.DomainExecutionRole},
+			{"workbench instance is", d.RStudio.Instance, or(q.WorkbenchInstance, serverSystem)},
+			{"connect URL is", d.RStudio.ConnectURL, q.ConnectURL}, {"package manager URL is", d.RStudio.PackageManagerURL, q.PackageManagerURL},
+		} {
+			if member.has != member.want {
+				differ(member.is, member.has, member.want, false)
+			}
+		}
 	}
-	instance := q.WorkbenchInstance
-	if instance == "" {
-		instance = serverSystem
+	advice := "or change it by UpdateDomain"
+	switch {
+	case len(how) == 0:
+		return nil
+	case fixed == len(how):
+		advice = "or for a domain of another name"
+	case fixed > 0:
+		advice = "or change by UpdateDomain what is not for ever"
 	}
-	if want := (RStudio{q.DomainExecutionRole, instance, q.ConnectURL, q.PackageManagerURL, d.RStudio.BoundaryGroup}); *d.RStudio != want {
-		how = append(how, "RStudio's role, workbench instance or URLs are others")
-	}
-	return how
+	return refusal.New(domain.ErrConflict, "domain %s has the name and differs: %s; ask for what there is, %s", d.ID, strings.Join(how, "; "), advice)
 }
 
 // sameKey reports whether two names of keys can be of one. In which form SageMaker tells a key is

@@ -90,7 +90,7 @@ func (c *Client) Describe(ctx context.Context, id string) (Description, error) {
 func (c *Client) describe(ctx context.Context, id string) (Description, error) {
 	out, err := c.aws.SageMaker.DescribeDomain(ctx, &awssagemaker.DescribeDomainInput{DomainId: &id})
 	if err != nil {
-		return Description{}, missing(err, adviceDomain)
+		return Description{}, c.noDomain(err, id)
 	}
 	d := descriptionOf(out)
 	return d, c.addTags(ctx, &d)

@@ -14,16 +14,17 @@
 //   - Domains: CreateDomain, CheckDomain, Describe, Domains, UpdateDomain, PreviewUpdate,
 //     DeleteDomain, PreviewDelete, NFSGroups; RestartServer and PreviewRestart of their RStudio.
 //   - User profiles: CreateProfile, Profile, Profiles, UpdateProfile, DeleteProfile,
-//     PreviewDeleteProfile; Effective is what is in force for one. Spaces: Spaces, DeleteSpace.
-//   - Images: RegisterImage, AddVersion, Versions, AttachImage, DetachImage, ImageUses, DeleteVersion,
-//     DeleteImage.
+//     PreviewDeleteProfile; Effective is what is in force for one. Spaces: Spaces, DeleteSpace; they
+//     are made by people in Studio, or with the SDK.
+//   - Images: RegisterImage, Images, AddVersion, Versions, AttachImage, DetachImage, ImageUses,
+//     DeleteVersion, DeleteImage. The configuration that AttachImage makes is kept, see [AttachRequest].
 //   - Apps: Apps, App, StartApp, DeleteApp; CheckStart and Quotas; PresignedURL.
 //   - Policy is what the caller may do.
 //   - Adopt makes a domain of package domain over one of SageMaker's, so that the same people open the
 //     same homes in sessions of both; PreviewAdopt lists what that makes, all that stands in its way and
-//     what has no counterpart, and Diff how they differ. Profiles with access to RStudio, images, subnets
-//     and the types that quotas allow are taken over; roles, security groups of apps and spaces are not.
-//     For an account in memory examples/adopt shows it.
+//     what has no counterpart, and Diff how they differ. Profiles with access to RStudio and those that
+//     the request includes, images, subnets and the types that quotas allow are taken over; roles,
+//     security groups of apps and spaces are not. For an account in memory examples/adopt shows it.
 //
 // Whatever begins something waits for its end, by [Config.Timeouts], tells [Config.Progress] how it
 // comes on, and says of a failure what SageMaker says, which kind it is and whose turn

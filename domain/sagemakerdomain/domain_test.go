@@ -261,3 +261,62 @@ func TestCreateDomainInOtherWords(t *testing.T) {
 		w.is(err, domain.ErrConflict, "KMS key is "+id+", not "+q.KMSKey)
 	})
 }
+
+// A domain that is there and another than what is asked for is refused member by member, with what
+// can be done about it; what is said in other words, or not at all, is no difference.
+func TestCreateDomainThatDiffers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{})
+		d := w.domain()
+		subnets := strings.Join(d.Subnets, ", ")
+		const change, other = "; ask for what there is, or change it by UpdateDomain", "; ask for what there is, or for a domain of another name"
+		for name, test := range map[string]struct {
+			change func(*sagemakerdomain.CreateDomainRequest)
+			want   string
+		}{
+			"tags":      {func(q *sagemakerdomain.CreateDomainRequest) { q.Tags = map[string]string{"team": "art"} }, ""},
+			"no access": {func(q *sagemakerdomain.CreateDomainRequest) { q.DefaultAccess = "" }, ""},
+			"instances": {func(q *sagemakerdomain.CreateDomainRequest) {
+				q.SessionInstance, q.WorkbenchInstance = "ml.t3.medium", "system"
+			}, ""},
+			"administrator":    {func(q *sagemakerdomain.CreateDomainRequest) { q.DefaultAccess = sagemakerdomain.AccessAdmin }, "differs: default access is user, not admin" + change},
+			"off":              {func(q *sagemakerdomain.CreateDomainRequest) { q.DefaultAccess = sagemakerdomain.AccessOff }, "differs: default access is user, not off" + change},
+			"session instance": {func(q *sagemakerdomain.CreateDomainRequest) { q.SessionInstance = "ml.m5.large" }, "differs: session instance is ml.t3.medium, not ml.m5.large" + change},
+			"URLs": {func(q *sagemakerdomain.CreateDomainRequest) {
+				q.ConnectURL, q.PackageManagerURL = "", "https://p.example.com"
+			},
+				"differs: connect URL is https://connect.example.com, not none; package manager URL is none, not https://p.example.com" + change},
+			"server": {func(q *sagemakerdomain.CreateDomainRequest) {
+				q.DomainExecutionRole, q.WorkbenchInstance = userRole, "ml.c5.4xlarge"
+			},
+				"differs: domain execution role is " + serverRole + ", not " + userRole + "; workbench instance is system, not ml.c5.4xlarge" + change},
+			"groups":  {func(q *sagemakerdomain.CreateDomainRequest) { q.SecurityGroups = []string{"sg-1", "sg-2"} }, "differs: security groups are none, not sg-1, sg-2" + change},
+			"subnets": {func(q *sagemakerdomain.CreateDomainRequest) { q.Subnets = q.Subnets[:1] }, "differs: subnets are " + subnets + ", not " + d.Subnets[0] + change},
+			"VPC":     {func(q *sagemakerdomain.CreateDomainRequest) { q.VPC = "vpc-1" }, "differs: VPC is " + d.VPC + ", not vpc-1, for ever" + other},
+			"sign-in": {func(q *sagemakerdomain.CreateDomainRequest) { q.AuthMode = "SSO" }, "differs: auth mode is IAM, not SSO, for ever" + other},
+			"network": {func(q *sagemakerdomain.CreateDomainRequest) {
+				q.NetworkType, q.SecurityGroups = "VpcOnly", []string{"sg-1"}
+			},
+				"differs: network type is PublicInternetOnly, not VpcOnly, for ever; security groups are none, not sg-1; ask for what there is, or change by UpdateDomain what is not for ever"},
+		} {
+			q := w.request()
+			test.change(&q)
+			is, err := w.client().CreateDomain(t.Context(), q)
+			switch {
+			case test.want != "":
+				w.is(err, domain.ErrConflict, "domain "+d.ID+" has the name and "+test.want)
+			case err != nil || is.ID != d.ID:
+				t.Errorf("%s: %s, %v", name, is.ID, err)
+			}
+		}
+	})
+	bubble(t, func(t *testing.T) { // without RStudio the network is not for ever
+		w := newWorld(t, fakeaws.Config{})
+		id := w.raw(func(in *awssagemaker.CreateDomainInput) { ours(in); bare(in) })
+		w.inService(id)
+		q := w.request()
+		q.NetworkType, q.SecurityGroups = "VpcOnly", []string{"sg-1"}
+		_, err := w.client().CreateDomain(t.Context(), q)
+		w.is(err, domain.ErrConflict, "network type is PublicInternetOnly, not VpcOnly; security groups", "RStudio is off; ask for what there is, or change it by UpdateDomain")
+	})
+}

@@ -83,7 +83,7 @@ func (c *Client) Effective(ctx context.Context, domainID, profile string) (Effec
 func effective(d Description, p Profile) Effective {
 	e := Effective{
 		ExecutionRole: or(p.ExecutionRole, d.ExecutionRole), SecurityGroups: append(slices.Clone(d.SecurityGroups), p.SecurityGroups...),
-		SessionInstance: or(or(p.SessionInstance, d.SessionInstance), string(types.AppInstanceTypeMlT3Medium)), Images: d.Images,
+		SessionInstance: or(or(p.SessionInstance, d.SessionInstance), defaultSession), Images: d.Images,
 		Access: Access(or(or(string(p.Access), string(d.DefaultAccess)), string(AccessUser))),
 	}
 	if d.RStudio == nil {

@@ -76,23 +76,52 @@ func (p *problems) looked(found problems, err error) error {
 	return nil
 }
 
-// missing adds to AWS's answer that there is no such thing what to do about it. Any other
-// error is as it was.
-func missing(err error, advice string) error {
+// missing says of AWS's answer that there is no such thing what is not there, and what to do
+// about it. Any other error is as it was.
+func missing(err error, what, advice string) error {
 	if refusal.Code(err) != notFound {
 		return err
 	}
-	return refusal.New(domain.ErrNotFound, "%w (%s)", err, advice)
+	return absent("there is no "+what+": "+advice, err)
+}
+
+// absent makes of AWS's answer a sentence of ours.
+func absent(sentence string, answer error) error {
+	return &refusal.Error{Kind: domain.ErrNotFound, Err: &absence{sentence, answer}}
+}
+
+// An absence is that something is not there, in our words. AWS's answer is its cause.
+type absence struct {
+	sentence string
+	cause    error
+}
+
+func (a *absence) Error() string { return a.sentence }
+
+func (a *absence) Unwrap() error { return a.cause }
+
+// noDomain and its like are missing of one kind of thing each.
+func (c *Client) noDomain(err error, id string) error {
+	return missing(err, "domain "+id+" in "+c.region, adviceDomain)
+}
+
+func noProfile(err error, domainID, name string) error {
+	return missing(err, "user profile "+name+" in domain "+domainID, adviceProfile)
+}
+
+func noSpace(err error, domainID, name string) error {
+	return missing(err, "space "+name+" in domain "+domainID, "check the name; Spaces lists them")
+}
+
+func (c *Client) noImage(err error, name string) error {
+	return missing(err, "image "+name+" in "+c.region, adviceImage)
 }
 
 // What is to be done about something that is not there.
 const (
 	adviceDomain  = "check the id; Domains lists them"
 	adviceProfile = "check the name; Profiles lists them"
-	adviceSpace   = "check the name; Spaces lists them"
-	adviceApp     = "check the id; Apps lists them"
-	adviceImage   = "check the name; RegisterImage makes one"
-	adviceVersion = "check the number; Versions lists them"
+	adviceImage   = "check the name; Images lists them, and RegisterImage makes one"
 )
 
 // err makes one failure of all, or nil. The order of kinds is the order in which a

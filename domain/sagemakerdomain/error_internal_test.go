@@ -257,12 +257,43 @@ func TestOldFailureToDelete(t *testing.T) {
 			}
 			return seen{status: DeleteFailed, modified: before}, nil
 		}}
-		if err := c.untilGone(t.Context(), w, before); err != nil {
+		if err := c.untilGone(t.Context(), w, seen{status: DeleteFailed, modified: before}); err != nil {
 			t.Error(err)
 		}
 		w.look = func(context.Context) (seen, error) { return seen{status: DeleteFailed, modified: before.Add(1)}, nil }
-		if err := c.untilGone(t.Context(), w, before); !errors.Is(err, domain.ErrState) {
+		if err := c.untilGone(t.Context(), w, seen{status: DeleteFailed, modified: before}); !errors.Is(err, domain.ErrState) {
 			t.Error(err)
+		}
+	})
+}
+
+// What was never seen may be too new to show, and is not taken for gone before it would.
+func TestGoneBeforeItShows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, begun := &Client{progress: func(Progress) {}}, time.Now()
+		w := watch{step: "image", resource: "genomics", limit: time.Hour}
+		for name, test := range map[string]struct {
+			before seen
+			shows  bool // for a while, half a minute from now
+			gone   time.Duration
+		}{
+			"Seen":       {before: seen{status: InService}, gone: 0},
+			"Shows":      {before: seen{gone: true}, shows: true, gone: 45 * time.Second},
+			"NeverShows": {before: seen{gone: true}, gone: time.Minute},
+		} {
+			begun = time.Now()
+			w.look = func(context.Context) (seen, error) {
+				if at := time.Since(begun); test.shows && at >= 30*time.Second && at < 45*time.Second {
+					return seen{status: Deleting}, nil
+				}
+				return seen{gone: true}, nil
+			}
+			if err := c.untilGone(t.Context(), w, test.before); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(begun); took < test.gone || took > test.gone+20*time.Second {
+				t.Errorf("%s: it is taken for gone after %v, want %v", name, took, test.gone)
+			}
 		}
 	})
 }

@@ -2,6 +2,7 @@ package sagemakerdomain
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -68,6 +69,47 @@ func (c *Client) registerImage(ctx context.Context, q RegisterImageRequest) (Reg
 	}, nil
 }
 
+// ImageSummary is what a list tells of a SageMaker image.
+type ImageSummary struct {
+	Name, ARN, DisplayName, Description string
+	// Status is in SageMaker's words ("CREATED"), FailureReason its own text.
+	Status, FailureReason string
+	Created               time.Time
+}
+
+// Images lists the SageMaker images of the region, the newest first, also those that others have
+// registered. A page is fetched when it is reached. It yields an error last.
+func (c *Client) Images(ctx context.Context) iter.Seq2[ImageSummary, error] {
+	return func(yield func(ImageSummary, error) bool) {
+		for i, err := range c.listImages(ctx) {
+			if !yield(i, fail(ctx, "list images", "", err)) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) listImages(ctx context.Context) iter.Seq2[ImageSummary, error] {
+	return func(yield func(ImageSummary, error) bool) {
+		pages := awssagemaker.NewListImagesPaginator(c.aws.SageMaker, &awssagemaker.ListImagesInput{MaxResults: aws.Int32(pageSize)})
+		for pages.HasMorePages() {
+			out, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(ImageSummary{}, err)
+				return
+			}
+			for _, i := range out.Images {
+				if !yield(ImageSummary{
+					Name: aws.ToString(i.ImageName), ARN: aws.ToString(i.ImageArn), DisplayName: aws.ToString(i.DisplayName), Description: aws.ToString(i.Description),
+					Status: string(i.ImageStatus), FailureReason: aws.ToString(i.FailureReason), Created: aws.ToTime(i.CreationTime),
+				}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
 func (p *problems) checkImageName(name string) {
 	if len(name) > maxName || !imagePattern.MatchString(name) {
 		p.add(domain.ErrInvalid, "image %.70q: want 1 to 63 letters, digits, and hyphens or dots between them", name)
@@ -119,10 +161,11 @@ func (c *Client) visible(ctx context.Context, call func() error) error {
 }
 
 // DeleteImage deletes a SageMaker image with all its versions; the container images stay in
-// ECR. One that settings or apps still name is [domain.ErrState]: SageMaker would delete it,
-// and sessions of it would not start any more. One that is being created or updated is waited
-// for. It is idempotent: an image that is not there is no error; a deletion that has failed is
-// ErrState, says why, and is tried again. It returns when it is gone.
+// ECR, and the image's configuration in SageMaker, see [AttachRequest]. One that settings or apps
+// still name is [domain.ErrState]: SageMaker would delete it, and sessions of it would not start any
+// more. One that is being created or updated is waited for. It is idempotent: an image that is not
+// there is no error; a deletion that has failed is ErrState, says why, and is tried again. It returns
+// when it is gone.
 func (c *Client) DeleteImage(ctx context.Context, name string) error {
 	const op = "delete image"
 	var wrong problems

@@ -260,7 +260,7 @@ func TestTrapRemovedImageStillReferenced(t *testing.T) {
 		w.must(c.DeleteVersion(t.Context(), "r-session", 2))
 		w.must(c.DeleteVersion(t.Context(), "r-session", 2))
 		_, err = c.DetachImage(t.Context(), sagemakerdomain.DetachRequest{Domain: d.ID, Image: "r-session", Restart: true})
-		w.is(err, domain.ErrState, app)
+		w.is(err, domain.ErrState, app, "allow them to be ended, by EndSessions")
 		v, err := c.DetachImage(t.Context(), sagemakerdomain.DetachRequest{Domain: d.ID, Image: "r-session", Restart: true, EndSessions: true})
 		w.must(err)
 		if v.RestartDue {

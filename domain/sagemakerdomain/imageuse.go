@@ -46,20 +46,41 @@ func (u ImageUse) String() string {
 
 // ImageUses lists which domains, user profiles, spaces and live apps of the region still use an
 // image: one of its versions, and where none is named, or all of them with version 0. It
-// asks for every domain, profile, space and app, in no order. It yields an error last.
+// asks for every domain, profile, space and app, in no order. It yields an error last. What is
+// named by something and is not there any more is listed as it is; an image or a version that nothing
+// names and that is not there is [domain.ErrNotFound].
 func (c *Client) ImageUses(ctx context.Context, imageName string, version int32) iter.Seq2[ImageUse, error] {
 	var wrong problems
 	wrong.checkImageName(imageName)
 	if version < 0 {
 		wrong.add(domain.ErrInvalid, "version %d: want a number from 1, or 0 for all", version)
 	}
+	const op = "image uses"
 	return func(yield func(ImageUse, error) bool) {
+		named := false
 		for u, err := range checked(wrong, c.imageUses(ctx, imageName, version)) {
-			if !yield(u, fail(ctx, "image uses", imageName, err)) || err != nil {
+			named = true
+			if !yield(u, fail(ctx, op, imageName, err)) || err != nil {
 				return
 			}
 		}
+		if named {
+			return
+		}
+		if err := c.imageThere(ctx, imageName, version); err != nil {
+			yield(ImageUse{}, fail(ctx, op, imageName, err))
+		}
 	}
+}
+
+// imageThere looks whether there is an image or, with a number, a version of it.
+func (c *Client) imageThere(ctx context.Context, imageName string, version int32) error {
+	if version == 0 {
+		_, err := c.aws.SageMaker.DescribeImage(ctx, &awssagemaker.DescribeImageInput{ImageName: &imageName})
+		return c.noImage(err, imageName)
+	}
+	_, err := c.version(ctx, imageName, version)
+	return c.noVersion(ctx, err, imageName, version)
 }
 
 // errEnough is that no more uses are wanted.

@@ -1,6 +1,7 @@
 package sagemakerdomain_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -94,4 +95,50 @@ func TestImageUsesOfAllPlaces(t *testing.T) {
 	if u := (sagemakerdomain.ImageUse{Domain: "d-1", Space: "lab"}); u.String() != "d-1/space lab" {
 		t.Errorf("it is %s", u)
 	}
+}
+
+// TestImagesAreListed: an image is found without knowing its name, also one that others registered
+// and one that has failed; and one that is not there, but is named still, has its uses.
+func TestImagesAreListed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, fakeaws.Config{Faults: []fakeaws.Fault{{Action: "sagemaker:CreateImage", Subject: "broken", Reason: "no way"}}})
+		c := w.client()
+		if all := collect(t, c.Images(t.Context())); len(all) != 0 {
+			t.Errorf("there are %+v", all)
+		}
+		for n := range 101 { // more than a page
+			_, err := c.RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: fmt.Sprintf("image-%d", n), Role: userRole, DisplayName: "R", Description: "of us"})
+			w.must(err)
+			time.Sleep(time.Second)
+		}
+		_, err := w.sm.CreateImage(t.Context(), &awssagemaker.CreateImageInput{ImageName: aws.String("broken"), RoleArn: aws.String(userRole)})
+		w.must(err)
+		time.Sleep(time.Minute)
+		all := collect(t, c.Images(t.Context()))
+		if len(all) != 102 {
+			t.Fatalf("lists %d", len(all))
+		}
+		if i := all[0]; i.Name != "broken" || i.Status != "CREATE_FAILED" || i.FailureReason != "no way" {
+			t.Errorf("got %+v", i)
+		}
+		if i := all[101]; i.Name != "image-0" || i.Status != "CREATED" || i.DisplayName != "R" || i.Description != "of us" || i.ARN == "" || i.Created.IsZero() {
+			t.Errorf("got %+v", i)
+		}
+		for range c.Images(t.Context()) {
+			break // whoever has seen enough may stop
+		}
+		w.imageOf("session", "1")
+		d := w.domain()
+		_, err = c.AttachImage(t.Context(), sagemakerdomain.AttachRequest{Domain: d.ID, Image: "session"})
+		w.must(err)
+		_, err = w.sm.DeleteImage(t.Context(), &awssagemaker.DeleteImageInput{ImageName: aws.String("session")})
+		w.must(err)
+		time.Sleep(time.Minute)
+		if uses := collect(t, c.ImageUses(t.Context(), "session", 0)); len(uses) != 1 {
+			t.Errorf("used by %v", uses)
+		}
+		w.is(last(c.ImageUses(t.Context(), "session", 2)), domain.ErrNotFound)
+		w.must(c.DeleteImage(t.Context(), "genomcis"))
+		w.must(c.DeleteVersion(t.Context(), "genomcis", 1))
+	})
 }

@@ -126,11 +126,11 @@ func (c *Client) checkImage(ctx context.Context, wrong *problems, name string) (
 	case len(form) > 0: // which is said already
 	case len(*wrong) > 0:
 		_, err = c.aws.SageMaker.DescribeImage(ctx, &awssagemaker.DescribeImageInput{ImageName: &name})
-		err = missing(err, adviceImage)
+		err = c.noImage(err, name)
 	default:
 		err = c.untilServes(ctx, c.watchImage(name, nil), time.Time{})
 		if kindOf(err) == domain.ErrNotFound {
-			err = refusal.New(domain.ErrNotFound, "there is no image %s: %s", name, adviceImage)
+			err = refusal.New(domain.ErrNotFound, "there is no image %s in %s: %s", name, c.region, adviceImage)
 		}
 	}
 	return wrong.or(wrong.take(err))
@@ -166,13 +166,29 @@ func (c *Client) untilVersion(ctx context.Context, imageName string, number int3
 	w := c.watchVersion(imageName, number, &out)
 	switch err := c.untilServes(ctx, w, time.Time{}); {
 	case kindOf(err) == domain.ErrNotFound:
-		return ImageVersion{}, refusal.New(domain.ErrNotFound, "there is no %s %s: %s", w.step, w.resource, adviceVersion)
+		return ImageVersion{}, c.noVersion(ctx, err, imageName, number)
 	case err != nil && out.ImageVersionStatus == types.ImageVersionStatusCreateFailed:
 		return ImageVersion{}, fmt.Errorf("%w, with another Token", err)
 	case err != nil:
 		return ImageVersion{}, err
 	}
 	return versionOf(imageName, &out), nil
+}
+
+// noVersion says of an answer that there is no such version what is not there: the image, the
+// version of a number or, without a number, any.
+func (c *Client) noVersion(ctx context.Context, err error, imageName string, number int32) error {
+	if err == nil || kindOf(err) != domain.ErrNotFound {
+		return err
+	}
+	_, look := c.aws.SageMaker.DescribeImage(ctx, &awssagemaker.DescribeImageInput{ImageName: &imageName})
+	switch {
+	case refusal.Code(look) == notFound:
+		return c.noImage(look, imageName)
+	case number == 0:
+		return absent("image "+imageName+" has no version yet: AddVersion makes one", err)
+	}
+	return absent(fmt.Sprintf("there is no version %d of image %s: check the number; Versions lists them", number, imageName), err)
 }
 
 func versionOf(imageName string, out *awssagemaker.DescribeImageVersionOutput) ImageVersion {
@@ -203,7 +219,7 @@ func (c *Client) listVersions(ctx context.Context, imageName string) iter.Seq2[I
 		for pages.HasMorePages() {
 			out, err := pages.NextPage(ctx)
 			if err != nil {
-				yield(ImageVersion{}, err)
+				yield(ImageVersion{}, c.noImage(err, imageName))
 				return
 			}
 			for _, v := range out.ImageVersions {

@@ -53,7 +53,7 @@ func (c *Client) readerStatements() []iampolicy.Statement {
 		iampolicy.Allow("Look", []string{
 			"ec2:DescribeNetworkInterfaceAttribute", // as API_DescribeMountTargetSecurityGroups of EFS says
 			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "elasticfilesystem:DescribeAccessPoints", "elasticfilesystem:DescribeFileSystems",
-			"elasticfilesystem:DescribeMountTargetSecurityGroups", "elasticfilesystem:DescribeMountTargets", "sagemaker:ListApps", "sagemaker:ListDomains",
+			"elasticfilesystem:DescribeMountTargetSecurityGroups", "elasticfilesystem:DescribeMountTargets", "sagemaker:ListApps", "sagemaker:ListDomains", "sagemaker:ListImages",
 			"sagemaker:ListSpaces", "sagemaker:ListUserProfiles", "servicequotas:ListAWSDefaultServiceQuotas", "servicequotas:ListServiceQuotas",
 		}, []string{"*"}, here),
 		iampolicy.Allow("Describe", []string{

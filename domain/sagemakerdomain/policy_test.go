@@ -71,6 +71,7 @@ func TestPolicy(t *testing.T) {
 				}
 				collect(t, c.ImageUses(t.Context(), "r", 0))
 				collect(t, c.Versions(t.Context(), "r"))
+				collect(t, c.Images(t.Context()))
 				_, err := c.Quotas(t.Context())
 				w.must(err)
 				_, err = c.CheckDomain(t.Context(), w.request())

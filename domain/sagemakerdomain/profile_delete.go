@@ -31,8 +31,8 @@ func (q DeleteProfileRequest) problems() (wrong problems) {
 func (q DeleteProfileRequest) owns(s Space) bool { return strings.EqualFold(s.Owner, q.Name) }
 
 // PreviewDeleteProfile returns what [Client.DeleteProfile] would do now: what blocks it,
-// what it would end, and what stays. It changes nothing. A profile that is not there is
-// [domain.ErrNotFound].
+// what it would end, in the order of its going, and what stays. It changes nothing. A profile
+// that is not there is [domain.ErrNotFound].
 func (c *Client) PreviewDeleteProfile(ctx context.Context, q DeleteProfileRequest) ([]domain.Consequence, error) {
 	found, err := c.previewDeleteProfile(ctx, q)
 	return found, fail(ctx, "preview delete profile", q.Domain+"/"+q.Name, err)
@@ -50,20 +50,20 @@ func (c *Client) previewDeleteProfile(ctx context.Context, q DeleteProfileReques
 	if err != nil {
 		return nil, err
 	}
-	found, err := c.previewSpaces(ctx, q.Domain, q.owns)
-	if err != nil {
-		return nil, err
-	}
-	for i := range found {
-		if !q.DeleteSpaces {
-			found[i].Fate, found[i].Detail = domain.Blocks, "belongs to the profile: allow spaces to be deleted, or delete it"
-		}
-	}
 	live, err := c.appsOf(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	found = append(found, endings(live, untilRestart)...)
+	spaces, err := c.previewSpaces(ctx, q.Domain, q.owns)
+	if err != nil {
+		return nil, err
+	}
+	for i := range spaces {
+		if !q.DeleteSpaces {
+			spaces[i].Fate, spaces[i].Detail = domain.Blocks, "belongs to the profile: allow it to be deleted with that, by DeleteSpaces, or delete it before, by DeleteSpace"
+		}
+	}
+	found := append(endings(live, untilRestart), spaces...)
 	found = append(found, domain.Consequence{Fate: domain.Ends, Thing: ThingProfile, Name: p.Name, Detail: "a profile of that name has another user id from then on"})
 	if d.FileSystem != "" && p.UID != 0 {
 		found = append(found, domain.Consequence{Fate: domain.Stays, Thing: domain.ThingHome, Name: p.Name, Detail: fmt.Sprintf("/%d on %s", p.UID, d.FileSystem)})
@@ -144,5 +144,5 @@ func (c *Client) mayDeleteSpaces(ctx context.Context, q DeleteProfileRequest) er
 	for _, s := range owned {
 		names = append(names, s.Name)
 	}
-	return refusal.New(domain.ErrState, "it owns spaces: %s; allow them to be deleted with what their apps keep, or delete them by DeleteSpace", strings.Join(names, ", "))
+	return refusal.New(domain.ErrState, "it owns spaces: %s; allow them to be deleted with what their apps keep, by DeleteSpaces, or delete each by DeleteSpace", strings.Join(names, ", "))
 }

@@ -99,7 +99,7 @@ func (c *Client) Profile(ctx context.Context, domainID, name string) (Profile, e
 func (c *Client) profile(ctx context.Context, domainID, name string) (Profile, error) {
 	out, err := c.aws.SageMaker.DescribeUserProfile(ctx, &awssagemaker.DescribeUserProfileInput{DomainId: &domainID, UserProfileName: &name})
 	if err != nil {
-		return Profile{}, missing(err, adviceProfile)
+		return Profile{}, noProfile(err, domainID, name)
 	}
 	return profileOf(domainID, out)
 }
@@ -301,7 +301,7 @@ func (c *Client) checkedProfile(ctx context.Context, wrong *problems, q ProfileR
 	case err != nil:
 		return Profile{}, false, wrong.take(err)
 	case s.gone:
-		wrong.add(domain.ErrNotFound, "there is no user profile %s: CreateProfile makes it, or %s", q.Name, adviceProfile)
+		wrong.add(domain.ErrNotFound, "there is no user profile %s in domain %s: CreateProfile makes it, or %s", q.Name, q.Domain, adviceProfile)
 		return Profile{}, false, nil
 	case p.Status != InService && p.Status != UpdateFailed:
 		return Profile{}, false, wrong.take(p.Problem)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssagemaker "github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/smithy-go"
 
 	"github.com/atelier-go/atelier/domain"
 	"github.com/atelier-go/atelier/domain/sagemakerdomain"
@@ -24,7 +25,7 @@ var operations = map[string]string{
 	"DeleteImage": "delete image", "DeleteProfile": "delete profile", "DeleteSpace": "delete space", "DeleteVersion": "delete image version", "Describe": "describe",
 	"DetachImage": "detach image", "Diff": "diff", "Domains": "list domains", "Effective": "effective settings", "ImageUses": "image uses", "NFSGroups": "find NFS groups",
 	"PresignedURL": "presigned URL", "PreviewAdopt": "preview adopt", "PreviewDelete": "preview delete", "PreviewDeleteProfile": "preview delete profile",
-	"PreviewRestart": "preview restart", "PreviewUpdate": "preview update", "Profile": "describe profile", "Profiles": "list profiles", "Quotas": "quotas",
+	"PreviewRestart": "preview restart", "PreviewUpdate": "preview update", "Profile": "describe profile", "Profiles": "list profiles", "Quotas": "quotas", "Images": "list images",
 	"RegisterImage": "register image", "RestartServer": "restart server", "Spaces": "list spaces", "StartApp": "start app", "UpdateDomain": "update domain",
 	"UpdateProfile": "update profile", "Versions": "list image versions",
 }
@@ -167,7 +168,7 @@ func TestAllIsSaidAtOnce(t *testing.T) {
 			{"CreateProfile nowhere", func(ctx context.Context) error {
 				_, err := c.CreateProfile(ctx, sagemakerdomain.ProfileRequest{Domain: "d-none", Name: "eve", SessionInstance: "t3.medium", SecurityGroups: append(groups, there), ExecutionRole: nobody})
 				return err
-			}, []string{"EC2's name: want SageMaker's, ml.t3.medium", "Domain [d-none]", "Domains lists them", `security group "x"`, "sg-0001 does not exist", "role/nobody does not exist"}},
+			}, []string{"EC2's name: want SageMaker's, ml.t3.medium", "there is no domain d-none in us-east-1", "Domains lists them", `security group "x"`, "sg-0001 does not exist", "role/nobody does not exist"}},
 			{"UpdateProfile", func(ctx context.Context) error {
 				_, err := c.UpdateProfile(ctx, sagemakerdomain.ProfileRequest{Domain: d.ID, Name: "eve", SessionInstance: "big", SecurityGroups: groups, ExecutionRole: nobody})
 				return err
@@ -187,7 +188,7 @@ func TestAllIsSaidAtOnce(t *testing.T) {
 			{"AddVersion", func(ctx context.Context) error {
 				_, err := c.AddVersion(ctx, sagemakerdomain.AddVersionRequest{Image: "missing", Base: ecr + "nothing:1", Aliases: []string{"x y", "ok", ".no"}})
 				return err
-			}, []string{`alias "x y"`, `alias ".no"`, "ImageName missing", "RegisterImage makes one", "container image"}},
+			}, []string{`alias "x y"`, `alias ".no"`, "there is no image missing in us-east-1", "RegisterImage makes one", "container image"}},
 			{"AttachImage", func(ctx context.Context) error {
 				_, err := c.AttachImage(ctx, sagemakerdomain.AttachRequest{Domain: other, Image: "genomics", Version: 9, SessionVersion: "x", ServerVersion: "y", Config: "a b"})
 				return err
@@ -280,6 +281,8 @@ func TestMissingThings(t *testing.T) {
 		w := newWorld(t, slow())
 		c, d := w.client(), w.domain()
 		w.imageOf("genomics", "1")
+		_, err := c.RegisterImage(t.Context(), sagemakerdomain.RegisterImageRequest{Name: "empty", Role: userRole})
+		w.must(err)
 		time.Sleep(time.Minute)
 		for advice, call := range map[string]func(context.Context) error{
 			"Domains lists them": func(ctx context.Context) error { _, err := c.Describe(ctx, "d-none"); return err },
@@ -292,15 +295,56 @@ func TestMissingThings(t *testing.T) {
 				_, err := c.AttachImage(ctx, sagemakerdomain.AttachRequest{Domain: d.ID, Image: "genomics", Version: 9})
 				return err
 			},
-			"the number; Versions lists": func(ctx context.Context) error {
+			"attach image " + d.ID + "/missing: not found: there is no image missing in us-east-1: check the name; Images lists them": func(ctx context.Context) error {
 				_, err := c.AttachImage(ctx, sagemakerdomain.AttachRequest{Domain: d.ID, Image: "missing"})
+				return err
+			},
+			"/missing: not found: there is no image missing in us-east-1: check": func(ctx context.Context) error {
+				_, err := c.AttachImage(ctx, sagemakerdomain.AttachRequest{Domain: d.ID, Image: "missing", Version: 1})
+				return err
+			},
+			"/empty: not found: image empty has no version yet: AddVersion makes one": func(ctx context.Context) error {
+				_, err := c.AttachImage(ctx, sagemakerdomain.AttachRequest{Domain: d.ID, Image: "empty"})
+				return err
+			},
+			"/genomics: not found: there is no version 9 of image genomics: check the number": func(ctx context.Context) error {
+				_, err := c.AttachImage(ctx, sagemakerdomain.AttachRequest{Domain: d.ID, Image: "genomics", Version: 9})
+				return err
+			},
+			"image uses missing: not found: there is no image missing in us-east-1: check the name; Images lists them": func(ctx context.Context) error {
+				return last(c.ImageUses(ctx, "missing", 0))
+			},
+			"image uses missing: not found: there is no image missing": func(ctx context.Context) error { return last(c.ImageUses(ctx, "missing", 1)) },
+			"image uses genomics: not found: there is no version 9":    func(ctx context.Context) error { return last(c.ImageUses(ctx, "genomics", 9)) },
+			"describe d-none: not found: there is no domain d-none in us-east-1: check the id; Domains lists them": func(ctx context.Context) error {
+				_, err := c.Describe(ctx, "d-none")
+				return err
+			},
+			"/eve: not found: there is no user profile eve in domain " + d.ID + ": check the name; Profiles lists them": func(ctx context.Context) error {
+				_, err := c.Profile(ctx, d.ID, "eve")
+				return err
+			},
+			"presigned URL " + d.ID + "/eve: not found: there is no user profile eve in domain": func(ctx context.Context) error {
+				_, err := c.PresignedURL(ctx, sagemakerdomain.URLRequest{Domain: d.ID, Profile: "eve"})
+				return err
+			},
+			"there is no app eve/JupyterServer/x in domain " + d.ID + ": check the id": func(ctx context.Context) error {
+				_, err := c.App(ctx, sagemakerdomain.AppID{Domain: d.ID, Profile: "eve", Type: "JupyterServer", Name: "x"})
+				return err
+			},
+			"there is no user profile eve in domain " + d.ID: func(ctx context.Context) error {
+				_, err := c.StartApp(ctx, sagemakerdomain.StartAppRequest{AppID: sagemakerdomain.AppID{Domain: d.ID, Profile: "eve", Type: "JupyterServer", Name: "x"}})
+				return err
+			},
+			"there is no space lab in domain " + d.ID + ": check the name; Spaces lists them": func(ctx context.Context) error {
+				_, err := c.StartApp(ctx, sagemakerdomain.StartAppRequest{AppID: sagemakerdomain.AppID{Domain: d.ID, Space: "lab", Type: "JupyterLab", Name: "default"}, InstanceType: "ml.t3.medium"})
 				return err
 			},
 			"RegisterImage makes one": func(ctx context.Context) error {
 				_, err := c.AddVersion(ctx, sagemakerdomain.AddVersionRequest{Image: "missing", Base: ecr + "r-session:1"})
 				return err
 			},
-			"check what it is called": func(ctx context.Context) error { return last(c.Versions(ctx, "missing")) },
+			"list image versions missing: not found: there is no image missing": func(ctx context.Context) error { return last(c.Versions(ctx, "missing")) },
 			"Apps lists them": func(ctx context.Context) error {
 				_, err := c.App(ctx, sagemakerdomain.AppID{Domain: d.ID, Profile: "eve", Type: "JupyterServer", Name: "x"})
 				return err
@@ -315,6 +359,13 @@ func TestMissingThings(t *testing.T) {
 			if err != nil && (strings.Contains(err.Error(), "somebody else") || strings.Contains(err.Error(), "call again")) {
 				t.Error(err)
 			}
+			if err != nil && strings.Contains(err.Error(), "RequestID") {
+				t.Errorf("SageMaker's own text is in %v", err)
+			}
+		}
+		_, err = c.Describe(t.Context(), "d-none")
+		if _, ok := errors.AsType[smithy.APIError](err); !ok {
+			t.Errorf("SageMaker's answer is not below %v", err)
 		}
 		w.is(c.CheckStart(t.Context(), sagemakerdomain.JupyterLab, "m5.large"), domain.ErrInvalid, "EC2's name", "ml.m5.large")
 		w.is(c.CheckStart(t.Context(), sagemakerdomain.JupyterLab, "m5.huge"), domain.ErrInvalid, "want a type as SageMaker names it")

@@ -45,7 +45,7 @@ func (c *Client) restartServer(ctx context.Context, q RestartRequest) error {
 	if err != nil {
 		return err
 	}
-	if err := c.mayEnd(ctx, d.ID, q.EndSessions, isRStudio); err != nil {
+	if err := c.mayEnd(ctx, d.ID, q.EndSessions, "EndSessions", isRStudio); err != nil {
 		return err
 	}
 	intent, err := c.intendRestart(ctx, d)
@@ -114,8 +114,8 @@ func endings(live []App, server string) (found []domain.Consequence) {
 }
 
 // mayEnd refuses to end apps, other than the server of RStudio, that nobody has allowed to
-// be ended.
-func (c *Client) mayEnd(ctx context.Context, id string, allowed bool, needed func(App) bool) error {
+// be ended; by is the member of the request that does.
+func (c *Client) mayEnd(ctx context.Context, id string, allowed bool, by string, needed func(App) bool) error {
 	if allowed {
 		return nil
 	}
@@ -123,7 +123,7 @@ func (c *Client) mayEnd(ctx context.Context, id string, allowed bool, needed fun
 	if err != nil || len(live) == 0 {
 		return err
 	}
-	return refusal.New(domain.ErrState, "%s have to end first: ask their users to save and quit, or allow them to be ended", appNames(live))
+	return refusal.New(domain.ErrState, "%s have to end first: ask their users to save and quit, or allow them to be ended, by %s", appNames(live), by)
 }
 
 // endNeeded ends the apps of a domain that have to end. Where that is not allowed, and mayEnd

@@ -154,7 +154,7 @@ func (c *Client) deleteOne(ctx context.Context, w watch, call func() error) erro
 		}
 		c.log.InfoContext(ctx, w.step+" deleted", "domain", w.domain, "name", w.resource)
 	}
-	return c.untilGone(ctx, w, s.modified)
+	return c.untilGone(ctx, w, s)
 }
 
 // untilNotMoving waits until something is not created or updated any more.

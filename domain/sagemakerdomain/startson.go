@@ -95,14 +95,14 @@ func specOfSpace(s *types.SpaceSettings, t AppType) *types.ResourceSpec {
 	return nil
 }
 
-// checkOwner looks whether the profile or space of an app is there, of a request that is refused:
-// what is new may not show yet.
+// checkOwner looks whether the profile or space of an app is there, of a request that is refused,
+// by us or by SageMaker: what is new may not show yet.
 func (c *Client) checkOwner(ctx context.Context, wrong *problems, q StartAppRequest) (err error) {
 	var form problems
 	if q.Space != "" {
 		if form.checkName("space", q.Space); len(form) == 0 {
 			_, err = c.aws.SageMaker.DescribeSpace(ctx, &awssagemaker.DescribeSpaceInput{DomainId: &q.Domain, SpaceName: &q.Space})
-			err = wrong.take(missing(err, adviceSpace))
+			err = wrong.take(noSpace(err, q.Domain, q.Space))
 		}
 	}
 	if q.Profile != "" && err == nil {

@@ -36,7 +36,7 @@ func TestTrapServerReadsSettingsOnce(t *testing.T) {
 		}
 		before := w.calls("sagemaker:UpdateDomain") + w.calls("sagemaker:DeleteApp")
 		_, err = c.UpdateDomain(t.Context(), q)
-		w.is(err, domain.ErrState, session.Name, "have to end first")
+		w.is(err, domain.ErrState, session.Name, "have to end first", "allow them to be ended, by EndApps")
 		if w.calls("sagemaker:UpdateDomain")+w.calls("sagemaker:DeleteApp") != before {
 			t.Error("it changed something")
 		}
@@ -81,7 +81,7 @@ func TestTrapEnableRStudio(t *testing.T) {
 		_, err = c.StartApp(t.Context(), sagemakerdomain.StartAppRequest{AppID: app})
 		w.must(err)
 		_, err = c.UpdateDomain(t.Context(), q)
-		w.is(err, domain.ErrState, "alice/JupyterServer/default", "have to end first")
+		w.is(err, domain.ErrState, "alice/JupyterServer/default", "have to end first", "allow them to be ended, by EndApps")
 		_, err = c.UpdateDomain(t.Context(), sagemakerdomain.UpdateDomainRequest{Domain: id, ConnectURL: "https://connect.example.com"})
 		w.is(err, domain.ErrState, "RStudio is off")
 		_, err = c.UpdateDomain(t.Context(), sagemakerdomain.UpdateDomainRequest{Domain: id, EnableRStudio: q.EnableRStudio, NetworkType: "VpcOnly"})
@@ -493,8 +493,22 @@ func TestTrapDeleteProfileCascade(t *testing.T) {
 		if preview[0].Fate != domain.Blocks || preview[0].Name != "lab" || preview[len(preview)-1].Thing != domain.ThingHome {
 			t.Errorf("preview is %v", preview)
 		}
-		w.is(c.DeleteProfile(t.Context(), q), domain.ErrState, "it owns spaces: lab")
+		if !strings.Contains(preview[0].Detail, "by DeleteSpaces") {
+			t.Errorf("it says %s", preview[0])
+		}
+		w.is(c.DeleteProfile(t.Context(), q), domain.ErrState, "it owns spaces: lab; allow them to be deleted with what their apps keep, by DeleteSpaces")
 		q.DeleteSpaces = true
+		preview, err = c.PreviewDeleteProfile(t.Context(), q)
+		w.must(err)
+		var order []string // in which they go
+		for _, line := range preview {
+			if len(order) == 0 || order[len(order)-1] != string(line.Thing) {
+				order = append(order, string(line.Thing))
+			}
+		}
+		if got := strings.Join(order, ", "); got != "app, space, user profile, home" {
+			t.Errorf("the order is %s", got)
+		}
 		w.must(c.DeleteProfile(t.Context(), q))
 		w.must(c.DeleteProfile(t.Context(), q))
 		w.must(c.DeleteProfile(t.Context(), sagemakerdomain.DeleteProfileRequest{Domain: id, Name: "bob"})) // whose app has failed

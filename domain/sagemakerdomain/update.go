@@ -36,7 +36,7 @@ func (c *Client) updateDomain(ctx context.Context, q UpdateDomainRequest) (Descr
 		return Description{}, err
 	}
 	id, intent := p.domain.ID, ""
-	if err := c.mayEnd(ctx, id, q.EndApps, p.ends); err != nil {
+	if err := c.mayEnd(ctx, id, q.EndApps, "EndApps", p.ends); err != nil {
 		return Description{}, err
 	}
 	if p.restart {

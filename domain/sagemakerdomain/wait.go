@@ -163,14 +163,18 @@ func (c *Client) untilServes(ctx context.Context, w watch, after time.Time) erro
 	})
 }
 
-// untilGone waits until something that was told to go is not there. A failure to delete
-// that was there before is not taken for this one's.
-func (c *Client) untilGone(ctx context.Context, w watch, after time.Time) error {
+// untilGone waits until something that was told to go, and was seen before, is not there.
+// A failure to delete that was there before is not taken for this one's. What was not seen
+// before may be too new for that: it has to have had the time to show.
+func (c *Client) untilGone(ctx context.Context, w watch, before seen) error {
+	hidden := before.gone
 	return c.until(ctx, w, func(s seen) (bool, error) {
-		if s.gone || s.status == Deleted {
+		late := s.waited > visibleWithin
+		hidden = hidden && s.gone
+		switch {
+		case s.status == Deleted, s.gone && (!hidden || late):
 			return true, nil
-		}
-		if s.status == DeleteFailed && (s.modified.After(after) || s.waited > visibleWithin) {
+		case s.status == DeleteFailed && (s.modified.After(before.modified) || late):
 			return false, explain(w.step+" "+w.resource, s.status, s.reason)
 		}
 		return false, nil

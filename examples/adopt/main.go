@@ -38,6 +38,10 @@ func main() {
 	flags.StringVar(&q.ID, "domain", "", "SageMaker's id of the domain; without, it is shown on an account in memory")
 	flags.StringVar(&q.Name, "name", "research", "the name of the domain that is made")
 	flags.Func("user", "the user that a profile is, as `profile=name`, where the profile's name in lower case is none for a user; can be repeated", names(&q.Users, "profile=name"))
+	flags.Func("include", "a `profile` without access to RStudio that becomes a user all the same; can be repeated", func(s string) error {
+		q.Include = append(q.Include, s)
+		return nil
+	})
 	flags.Func("image", "what an image of SageMaker's is called here, as `name=ours`; can be repeated", names(&q.Images, "name=ours"))
 	flags.Func("type", "a `type` of instance that sessions may run on, such as t3.* or *; can be repeated; without, those of the account's quotas", func(s string) error {
 		q.Policy.Types = append(q.Policy.Types, s)
