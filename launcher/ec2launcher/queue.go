@@ -81,7 +81,7 @@ func (r *reconciler) placeQueue(ctx context.Context, w *world) error {
 
 // explainAll records why workloads wait: those for which nothing is to be had, and
 // those that get one of the hosts that are coming, if these take long.
-func (r *reconciler) explainAll(ctx context.Context, w *world, p plan, failed *refusal) error {
+func (r *reconciler) explainAll(ctx context.Context, w *world, p plan, failed map[offer]*refusal) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	explain := func(id launcher.ID, why *refusal) {
@@ -97,7 +97,7 @@ func (r *reconciler) explainAll(ctx context.Context, w *world, p plan, failed *r
 	for id, o := range p.coming {
 		why, known := coming[o]
 		if !known {
-			why = cmp.Or(failed, troubles[o], r.trouble.of(o.String()))
+			why = cmp.Or(failed[o], troubles[o], r.trouble.of(o.String()))
 			coming[o] = why
 		}
 		explain(id, why)
@@ -117,8 +117,8 @@ func (w *world) troubles() map[offer]*refusal {
 }
 
 // orderAll orders the hosts of a plan once what is equal has had time to come
-// together. It returns why an order could not be made, if one could not.
-func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *refusal) {
+// together. It returns why none of an offer could be ordered.
+func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed map[offer]*refusal) {
 	if len(p.buy) == 0 {
 		r.wantNothing()
 		return nil
@@ -135,20 +135,22 @@ func (r *reconciler) orderAll(ctx context.Context, w *world, p plan) (failed *re
 	}
 	tokens := r.l.budget.purchasable(w.now)
 	orders, short := p.afford(tokens, r.served)
-	var held []offer
+	failed = map[offer]*refusal{}
+	var held, ordered []offer
 	for _, part := range orders {
 		if slices.Contains(held, part.offer) {
 			continue
 		}
 		n, why := r.order(ctx, w, part)
-		if why != nil {
-			failed = why
+		if why != nil && !slices.Contains(ordered, part.offer) {
+			failed[part.offer] = why
 		}
 		if n < part.count { // the rest with another plan
 			held = append(held, part.offer)
 		}
 		if n > 0 {
 			r.plannedBuys++ // the plan counts on it
+			ordered = append(ordered, part.offer)
 			tokens -= n
 		}
 		r.served[part.offer] = w.now // or another comes first next time

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -155,6 +156,43 @@ func TestAddressesAreCountedAgain(t *testing.T) {
 		w.launch(w.workload("later", "another"))
 		if s := in("later"); s != first {
 			t.Errorf("later it is in %s", s)
+		}
+	})
+}
+
+// TestNoAddressForAll: who gets one of the last addresses is not told that there is none.
+func TestNoAddressForAll(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w, first, _, _ := inTwoSubnets(t, 200)
+		w.stop()
+		w.cfg.Subnets = []string{first}
+		w.start()
+		var mu sync.Mutex
+		told := map[launcher.ID]bool{}
+		go func() {
+			for s := range w.fleet.Watch(t.Context(), launcher.Filter{}) {
+				mu.Lock()
+				told[s.ID] = told[s.ID] || strings.Contains(s.Message, "no subnet of the fleet has a free address")
+				mu.Unlock()
+			}
+		}()
+		ids := w.exclusives(300)
+		time.Sleep(5 * time.Minute)
+		run, wrong := 0, 0
+		mu.Lock()
+		defer mu.Unlock()
+		for _, id := range ids {
+			s, err := launcher.Get(t.Context(), w.fleet, id)
+			w.must(err)
+			if s.Phase == launcher.Running {
+				run++
+			}
+			if told[id] != (s.Phase != launcher.Running) {
+				wrong++
+			}
+		}
+		if run != 200 || wrong > 0 {
+			t.Errorf("%d run, and %d were told what is not so", run, wrong)
 		}
 	})
 }
