@@ -40,6 +40,12 @@ type refusal struct {
 	hopeless bool      // waiting does not help
 }
 
+// hold has what was refused left alone for a while, and doubted after that.
+func (r *refusal) hold() {
+	r.until = r.at.Add(soldOutFor)
+	r.doubted = r.until.Add(doubtFor)
+}
+
 // tells reports whether a refusal says of a workload what is not recorded of it yet.
 func (r *refusal) tells(w *workloadRecord) bool {
 	return r != nil && (w.Status.Reason != r.kind || w.Status.Message != r.message)
@@ -65,8 +71,7 @@ func (c *capacity) refused(o offer, in subnet, v verdict, err error, now time.Ti
 	r := refusal{kind: v.kind, message: explain(err), at: now, hopeless: v.hopeless()}
 	switch {
 	case v.full:
-		r.until = now.Add(soldOutFor)
-		r.doubted = r.until.Add(doubtFor)
+		r.hold()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.full == nil {
@@ -75,8 +80,7 @@ func (c *capacity) refused(o offer, in subnet, v verdict, err error, now time.Ti
 		c.full[in.id] = fullSubnet{r, pool{o, zone}}
 		return
 	case v.soldOut:
-		r.until = now.Add(soldOutFor)
-		r.doubted = r.until.Add(doubtFor)
+		r.hold()
 	case v.anew:
 		return
 	default:
@@ -136,10 +140,9 @@ func (c *capacity) reclaimed(p pool, now time.Time) {
 	if c.soldOut(p, now) != nil {
 		return
 	}
-	until := now.Add(soldOutFor)
-	c.remember(p, refusal{
-		kind: launcher.ErrCapacity, message: "AWS takes " + p.String() + " instances back in " + p.zone, at: now, until: until, doubted: until.Add(doubtFor),
-	})
+	r := refusal{kind: launcher.ErrCapacity, message: "AWS takes " + p.String() + " instances back in " + p.zone, at: now}
+	r.hold()
+	c.remember(p, r)
 }
 
 // soldOut returns why a pool has nothing, or nil.
