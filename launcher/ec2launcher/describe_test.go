@@ -2,7 +2,6 @@ package ec2launcher_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -150,12 +149,7 @@ func TestReasonOfALookIsTakenBack(t *testing.T) {
 		w.stop()
 		var broken atomic.Bool
 		broken.Store(true)
-		w.sdk = append(w.sdk, before("DescribeInstances", func() error {
-			if broken.Load() {
-				return errors.New("no route to host")
-			}
-			return nil
-		}))
+		w.sdk = append(w.sdk, failing("DescribeInstances", &broken))
 		w.start()
 		w.launch(w.workload("a", "alice"))
 		w.told("a", func(s launcher.Status) bool { return strings.Contains(s.Message, "no route to host") })

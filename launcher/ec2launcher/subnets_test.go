@@ -1,7 +1,6 @@
 package ec2launcher_test
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -224,7 +223,7 @@ func TestAddressesOfPurchases(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w, first, _, _ := inTwoSubnets(t, 100)
 		w.stop()
-		w.sdk = append(w.sdk, before("RunInstances", func() error { time.Sleep(30 * time.Second); return nil }))
+		w.sdk = append(w.sdk, slowly("RunInstances", 30*time.Second))
 		w.start()
 		w.must(w.cloud.SetCapacity("t3.medium", w.cloud.Subnets()[0].Zone, 0))
 		w.exclusives(80)
@@ -332,7 +331,7 @@ func TestDoubtIsAskedOnce(t *testing.T) {
 		account.SoldOut = []fakeaws.Shortage{{Type: "*"}}
 		w := newWorld(t, account, nil)
 		w.stop()
-		w.sdk = append(w.sdk, before("RunInstances", func() error { time.Sleep(10 * time.Second); return nil }))
+		w.sdk = append(w.sdk, slowly("RunInstances", 10*time.Second))
 		w.start()
 		w.exclusives(90)
 		time.Sleep(time.Minute)
@@ -408,12 +407,7 @@ func TestAddressesThatCannotBeCounted(t *testing.T) {
 		w.stop()
 		w.must(w.fleet.Setup(t.Context()))
 		var broken atomic.Bool
-		w.sdk = append(w.sdk, before("DescribeSubnets", func() error {
-			if broken.Load() {
-				return errors.New("no route to host")
-			}
-			return nil
-		}))
+		w.sdk = append(w.sdk, failing("DescribeSubnets", &broken))
 		w.start()
 		w.run(w.workload("a", "alice"))
 		broken.Store(true)

@@ -118,7 +118,7 @@ func TestTurns(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			w := newWorld(t, published, nil)
 			w.stop()
-			w.sdk = append(w.sdk, before("GetParameter", func() error { time.Sleep(10 * time.Second); return nil }))
+			w.sdk = append(w.sdk, slowly("GetParameter", 10*time.Second))
 			w.start()
 			w.exclusives(1100)
 			time.Sleep(5 * time.Second)

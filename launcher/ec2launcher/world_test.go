@@ -2,6 +2,8 @@ package ec2launcher_test
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,6 +97,21 @@ func before(operation string, do func() error) func(*middleware.Stack) error {
 	return func(stack *middleware.Stack) error {
 		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("Before", step), middleware.Before)
 	}
+}
+
+// slowly has an operation take a while.
+func slowly(operation string, takes time.Duration) func(*middleware.Stack) error {
+	return before(operation, func() error { time.Sleep(takes); return nil })
+}
+
+// failing has an operation fail while it is broken.
+func failing(operation string, broken *atomic.Bool) func(*middleware.Stack) error {
+	return before(operation, func() error {
+		if broken.Load() {
+			return errors.New("no route to host")
+		}
+		return nil
+	})
 }
 
 // operate runs a launcher until it is stopped.
